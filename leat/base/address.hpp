@@ -58,9 +58,7 @@ class IpAddress {
   constexpr auto operator<=>(const IpAddress&) const = default;
 
   [[nodiscard]] constexpr bool is_v4() const {
-    for (std::size_t i = 0; i < 10; ++i)
-      if (bytes_[i] != 0) return false;
-    return bytes_[10] == 0xff && bytes_[11] == 0xff;
+    return load_be64(&bytes_[0]) == 0 && load_be32(&bytes_[8]) == 0xffff;  // two loads: this runs per packet
   }
   [[nodiscard]] constexpr IpVersion version() const { return is_v4() ? IpVersion::v4 : IpVersion::v6; }
   [[nodiscard]] constexpr std::uint32_t v4_value() const { return load_be32(&bytes_[12]); }
