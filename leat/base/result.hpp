@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <leat/base/assert.hpp>
-#include <new>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
