@@ -1,0 +1,189 @@
+#include <gtest/gtest.h>
+
+#include <leat/buf/chunk_queue.hpp>
+#include <leat/buf/packet.hpp>
+#include <leat/buf/packet_batch.hpp>
+#include <numeric>
+#include <random>
+#include <vector>
+
+namespace leat {
+namespace {
+
+struct Memory {
+  explicit Memory(const PoolLayout& l) : bytes(PacketPool::bytes_needed(l)), pool(bytes, l) {}
+  std::vector<std::uint8_t> bytes;
+  PacketPool pool;
+};
+
+std::vector<std::uint8_t> numbers(std::size_t n, unsigned seed = 0) {
+  std::vector<std::uint8_t> v(n);
+  for (std::size_t i = 0; i < n; ++i) v[i] = static_cast<std::uint8_t>((i * 7 + seed) ^ (i >> 8));
+  return v;
+}
+
+std::vector<std::uint8_t> contents(const Packet& p) {
+  std::vector<std::uint8_t> v(p.size());
+  EXPECT_EQ(p.copy_out(0, v), v.size());
+  return v;
+}
+
+TEST(PacketPool, GivesTheSmallestClassThatFitsAndTakesAllBack) {
+  Memory m({.packets = 8, .chunks = {4, 4, 1}});
+  EXPECT_EQ(chunk_class(m.pool.allocate_for(100).meta().chunk), ChunkClass::small);
+  EXPECT_EQ(chunk_class(m.pool.allocate_for(1514).meta().chunk), ChunkClass::normal);
+  EXPECT_EQ(chunk_class(m.pool.allocate_for(65536).meta().chunk), ChunkClass::large);
+  EXPECT_FALSE(m.pool.allocate_for(65537));
+  EXPECT_TRUE(m.pool.all_free());
+}
+
+TEST(PacketPool, ExhaustionReturnsEmptyIsCountedAndLeavesTheReserveToControl) {
+  Memory m({.packets = 4, .chunks = {4, 0, 0}, .reserve = 1});
+  std::vector<Packet> held;
+  for (int i = 0; i < 3; ++i) held.push_back(m.pool.allocate(ChunkClass::small));
+  EXPECT_TRUE(held.back());
+  EXPECT_FALSE(m.pool.allocate(ChunkClass::small));
+  EXPECT_EQ(m.pool.exhausted(), 1U);
+  EXPECT_TRUE(m.pool.allocate(ChunkClass::small, 0, Priority::control));
+}
+
+TEST(PacketPool, FailsTheNthAllocationOnRequest) {
+  Memory m({.packets = 8, .chunks = {8, 0, 0}});
+  m.pool.fail_allocation(2);
+  EXPECT_TRUE(m.pool.allocate(ChunkClass::small));
+  EXPECT_FALSE(m.pool.allocate(ChunkClass::small));
+  EXPECT_TRUE(m.pool.allocate(ChunkClass::small));
+}
+
+TEST(Packet, PrependsAndAppendsAroundItsData) {
+  Memory m({.packets = 2, .chunks = {0, 2, 0}});
+  Packet p = m.pool.allocate(ChunkClass::normal);
+  p.append(3)[0] = 7;
+  p.meta().l4_offset = 0;
+  p.prepend(20)[0] = 9;
+  EXPECT_EQ(p.size(), 23U);
+  EXPECT_EQ(p.head()[0], 9);
+  EXPECT_EQ(p.head()[20], 7);
+  EXPECT_EQ(p.meta().l4_offset, 20);
+}
+
+TEST(Packet, TrimsTruncatesAndPullsAcrossFragments) {
+  Memory m({.packets = 16, .chunks = {16, 16, 0}});
+  const auto bytes = numbers(600);
+  for (std::uint32_t front = 0; front <= 600; front += 37) {
+    for (std::uint32_t length = front; length <= 600; length += 41) {
+      Packet p = m.pool.allocate(ChunkClass::normal);
+      std::copy_n(bytes.begin(), 200, p.append(200).begin());
+      for (std::uint32_t k = 1; k < 3; ++k) {
+        Packet q = m.pool.allocate(ChunkClass::normal);
+        std::copy_n(bytes.begin() + 200 * k, 200, q.append(200).begin());
+        ASSERT_TRUE(p.absorb(std::move(q)));
+      }
+      p.truncate(length);
+      p.trim_front(front);
+      ASSERT_EQ(contents(p), std::vector<std::uint8_t>(bytes.begin() + front, bytes.begin() + length));
+      const std::uint32_t whole = p.size();
+      ASSERT_TRUE(p.pull(whole));
+      ASSERT_EQ(p.head().size(), whole);
+      ASSERT_EQ(contents(p), std::vector<std::uint8_t>(bytes.begin() + front, bytes.begin() + length));
+    }
+  }
+  EXPECT_TRUE(m.pool.all_free());
+}
+
+TEST(Packet, AClonePinsTheChunksUntilBothAreGone) {
+  Memory m({.packets = 4, .chunks = {1, 1, 0}});
+  Packet p = m.pool.allocate(ChunkClass::normal);
+  p.append(10);
+  Packet q = p.clone();
+  EXPECT_FALSE(p.exclusive());
+  p.reset();
+  EXPECT_EQ(m.pool.chunks_free(ChunkClass::normal), 0U);
+  EXPECT_EQ(q.size(), 10U);
+  q.reset();
+  EXPECT_TRUE(m.pool.all_free());
+}
+
+TEST(Packet, AtMostEighteenFragmentsAndNothingIsLostBeyond) {
+  Memory m({.packets = 32, .chunks = {4, 32, 0}});
+  Packet p = m.pool.allocate(ChunkClass::normal);
+  for (int i = 0; i < kMaxFragments; ++i) {
+    Packet q = m.pool.allocate(ChunkClass::normal);
+    q.append(1);
+    ASSERT_TRUE(p.absorb(std::move(q)));
+  }
+  Packet q = m.pool.allocate(ChunkClass::normal);
+  q.append(1);
+  EXPECT_FALSE(p.absorb(std::move(q)));
+  EXPECT_TRUE(q);
+  EXPECT_EQ(p.size(), 18U);
+}
+
+TEST(ChunkQueue, IsAStreamUnderRandomAppendsSlicesAndConsumption) {
+  Memory m({.packets = 256, .chunks = {64, 64, 8}});
+  std::mt19937 rng(1);
+  ChunkQueue q;
+  ChunkCursor cursor;
+  std::vector<std::uint8_t> model;
+  for (int step = 0; step < 5000; ++step) {
+    if (rng() % 2 == 0) {
+      const auto bytes = numbers(rng() % (rng() % 8 == 0 ? 30000 : 700), static_cast<unsigned>(step));
+      const std::size_t n = q.append(m.pool, bytes);
+      model.insert(model.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n));
+    }
+    if (!model.empty()) {
+      const auto offset = static_cast<std::uint32_t>(rng() % model.size());
+      Packet p = m.pool.allocate(ChunkClass::small);
+      if (p) {
+        const std::uint32_t n = q.slice(m.pool, offset, 3000, p, cursor);
+        ASSERT_EQ(contents(p), std::vector<std::uint8_t>(model.begin() + offset, model.begin() + offset + n));
+        if (n == 0) {
+          ASSERT_EQ(m.pool.chunks_free(ChunkClass::small), 0U);
+        }
+      }
+      p.reset();
+      const auto eaten = static_cast<std::uint32_t>(rng() % (model.size() + 1));
+      q.consume(m.pool, eaten);
+      model.erase(model.begin(), model.begin() + eaten);
+    }
+    q.check_invariants(m.pool);
+    ASSERT_EQ(q.size(), model.size());
+  }
+  q.clear(m.pool);
+  EXPECT_TRUE(m.pool.all_free());
+}
+
+TEST(ChunkQueue, SmallReceivedSegmentsShareAChunk) {
+  Memory m({.packets = 64, .chunks = {4, 64, 0}});
+  ChunkQueue q;
+  for (int i = 0; i < 50; ++i) {
+    Packet p = m.pool.allocate(ChunkClass::normal);
+    p.append(20)[0] = static_cast<std::uint8_t>(i);
+    q.push(std::move(p));
+  }
+  EXPECT_EQ(q.size(), 1000U);
+  EXPECT_LE(q.true_size(), 2 * 2048U);
+  std::vector<std::uint8_t> out(1000);
+  EXPECT_EQ(q.read(m.pool, out), 1000U);
+  for (std::size_t i = 0; i < 50; ++i) EXPECT_EQ(out[20 * i], i);
+  EXPECT_TRUE(m.pool.all_free());
+}
+
+TEST(PacketBatch, KeepsInOrderWhatWasNotTaken) {
+  Memory m({.packets = 8, .chunks = {8, 0, 0}});
+  PacketBatch b(4);
+  for (std::uint8_t i = 0; i < 4; ++i) {
+    b.push(m.pool.allocate(ChunkClass::small));
+    b[i].append(1)[0] = i;
+  }
+  EXPECT_TRUE(b.full());
+  b.pop_front(1);
+  b[1].reset();
+  b.compact();
+  ASSERT_EQ(b.size(), 2U);
+  EXPECT_EQ(b[0].head()[0], 1);
+  EXPECT_EQ(b[1].head()[0], 3);
+}
+
+}  // namespace
+}  // namespace leat
