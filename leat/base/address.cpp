@@ -179,7 +179,8 @@ std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
   const unsigned shift = written_as_v6 && address->is_v4() ? 96 : 0;
   const unsigned width = written_as_v6 ? 128 : 32;
   if (slash == std::string_view::npos) return IpPrefix{*address, static_cast<std::uint8_t>(width - shift)};
-  const auto length = parse_decimal(text.substr(slash + 1), width);
+  text.remove_prefix(slash + 1);  // substr would ask for a throw when it begins behind the end
+  const auto length = parse_decimal(text, width);
   if (!length || *length < shift) return std::nullopt;
   return IpPrefix{*address, static_cast<std::uint8_t>(*length - shift)};
 }

@@ -22,8 +22,8 @@ std::string read(const fs::path& path) {
 }
 
 const Table& table() {
-  static const Table kTable = parse_table(read(kRoot / "tests/layering/allowed.txt"));
-  return kTable;
+  static const Table parsed = parse_table(read(kRoot / "tests/layering/allowed.txt"));
+  return parsed;
 }
 
 std::vector<std::string> sources() {

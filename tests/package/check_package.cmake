@@ -1,0 +1,15 @@
+# cmake -DBUILD= -DSOURCE= -DWORK= -DGENERATOR= -DCOMPILER= -DLINK_FLAGS= -P: install, configure, build and run the consumer.
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT status EQUAL 0)
+    list(JOIN ARGN " " command)
+    message(FATAL_ERROR "${command}: ${status}\n${output}")
+  endif()
+endfunction()
+
+file(REMOVE_RECURSE ${WORK}/prefix ${WORK}/build)
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix --component development)
+run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE} -B ${WORK}/build -DCMAKE_CXX_COMPILER=${COMPILER}
+    -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_EXE_LINKER_FLAGS=${LINK_FLAGS})
+run(${CMAKE_COMMAND} --build ${WORK}/build)
+run(${WORK}/build/consumer)
