@@ -1,10 +1,9 @@
 #include <algorithm>
 #include <leat/base/address.hpp>
+#include <leat/base/text_writer.hpp>
 
 namespace leat {
 namespace {
-
-constexpr std::string_view kHexDigits = "0123456789abcdef";
 
 // The value of a hexadecimal digit, or 16.
 constexpr unsigned hex_value(char c) {
@@ -86,35 +85,7 @@ std::optional<IpAddress> parse_v6(std::string_view text) {
   return IpAddress::v6(groups);
 }
 
-// Appends to a caller's buffer and cuts what doesn't fit.
-class Text {
- public:
-  explicit Text(std::span<char> out) : out_(out) {}
-  void put(char c) {
-    if (length_ < out_.size()) out_[length_++] = c;
-  }
-  void decimal(unsigned value) {
-    std::array<char, 10> digits{};
-    std::size_t n = 0;
-    do {
-      digits[n++] = static_cast<char>('0' + value % 10);
-      value /= 10;
-    } while (value != 0);
-    while (n > 0) put(digits[--n]);
-  }
-  void hex(unsigned value, unsigned at_least_digits) {
-    for (unsigned digit = 4; digit-- > 0;) {
-      if (digit < at_least_digits || (value >> (4 * digit)) != 0) put(kHexDigits[(value >> (4 * digit)) & 15]);
-    }
-  }
-  [[nodiscard]] std::size_t length() const { return length_; }
-
- private:
-  std::span<char> out_;
-  std::size_t length_ = 0;
-};
-
-void write(Text& text, const IpAddress& a) {
+void write(TextWriter& text, const IpAddress& a) {
   if (a.is_v4()) {
     for (std::size_t i = 0; i < 4; ++i) {
       if (i > 0) text.put('.');
@@ -137,8 +108,7 @@ void write(Text& text, const IpAddress& a) {
   }
   for (std::size_t i = 0; i < 8; ++i) {
     if (i == best) {
-      text.put(':');
-      text.put(':');
+      text.put("::");
       i += best_length - 1;
       continue;
     }
@@ -186,7 +156,7 @@ std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
 }
 
 std::size_t format(const MacAddress& a, std::span<char> out) {
-  Text text{out};
+  TextWriter text{out};
   for (std::size_t i = 0; i < 6; ++i) {
     if (i > 0) text.put(':');
     text.hex(a.bytes[i], 2);
@@ -195,13 +165,13 @@ std::size_t format(const MacAddress& a, std::span<char> out) {
 }
 
 std::size_t format(const IpAddress& a, std::span<char> out) {
-  Text text{out};
+  TextWriter text{out};
   write(text, a);
   return text.length();
 }
 
 std::size_t format(const IpPrefix& p, std::span<char> out) {
-  Text text{out};
+  TextWriter text{out};
   write(text, p.address);
   text.put('/');
   text.decimal(p.length);
@@ -209,7 +179,7 @@ std::size_t format(const IpPrefix& p, std::span<char> out) {
 }
 
 std::size_t format(const Endpoint& e, std::span<char> out) {
-  Text text{out};
+  TextWriter text{out};
   const bool brackets = !e.address.is_v4();
   if (brackets) text.put('[');
   write(text, e.address);

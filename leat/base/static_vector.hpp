@@ -4,6 +4,7 @@
 //
 // Iterators and references stay valid until the element is removed. Threading: one owner.
 
+#include <algorithm>
 #include <cstddef>
 #include <leat/base/assert.hpp>
 #include <memory>
@@ -73,6 +74,8 @@ class StaticVector {
   constexpr void clear() {
     while (size_ > 0) std::destroy_at(&items_[--size_]);
   }
+
+  constexpr bool operator==(const StaticVector& o) const { return std::equal(begin(), end(), o.begin(), o.end()); }
 
   constexpr T& operator[](std::size_t i) {
     LEAT_ASSERT(i < size_);
