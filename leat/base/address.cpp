@@ -13,6 +13,11 @@ constexpr unsigned hex_value(char c) {
   return 16;
 }
 
+// The text before `end`, all of it for npos. std::string_view::substr would ask the linker for a throw.
+std::string_view before(std::string_view text, std::size_t end) {
+  return {text.data(), std::min(end, text.size())};
+}
+
 // A decimal number of 1 to 3 digits without a leading zero (which some readers take for octal), at most `most`.
 std::optional<unsigned> parse_decimal(std::string_view text, unsigned most) {
   if (text.empty() || text.size() > 3 || (text.size() > 1 && text[0] == '0')) return std::nullopt;
@@ -30,7 +35,7 @@ std::optional<std::uint32_t> parse_v4(std::string_view text) {
   for (int part = 0; part < 4; ++part) {
     const std::size_t dot = text.find('.');
     if ((dot == std::string_view::npos) != (part == 3)) return std::nullopt;
-    const auto octet = parse_decimal(text.substr(0, dot), 255);
+    const auto octet = parse_decimal(before(text, dot), 255);
     if (!octet) return std::nullopt;
     value = (value << 8) | *octet;
     text.remove_prefix(dot == std::string_view::npos ? text.size() : dot + 1);
@@ -50,7 +55,7 @@ std::optional<IpAddress> parse_v6(std::string_view text) {
   }
   while (!text.empty()) {
     const std::size_t colon = text.find(':');
-    const std::string_view group = text.substr(0, colon);
+    const std::string_view group = before(text, colon);
     if (colon == std::string_view::npos && group.find('.') != std::string_view::npos) {
       const auto v4 = parse_v4(group);
       if (!v4 || count > 6) return std::nullopt;
@@ -141,7 +146,7 @@ std::optional<IpAddress> IpAddress::parse(std::string_view text) {
 
 std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
   const std::size_t slash = text.find('/');
-  const std::string_view address_text = text.substr(0, slash);
+  const std::string_view address_text = before(text, slash);
   const auto address = IpAddress::parse(address_text);
   if (!address) return std::nullopt;
   // A mapped address written in the IPv6 form counts its length over 128 bits.
@@ -149,7 +154,7 @@ std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
   const unsigned shift = written_as_v6 && address->is_v4() ? 96 : 0;
   const unsigned width = written_as_v6 ? 128 : 32;
   if (slash == std::string_view::npos) return IpPrefix{*address, static_cast<std::uint8_t>(width - shift)};
-  text.remove_prefix(slash + 1);  // substr would ask for a throw when it begins behind the end
+  text.remove_prefix(slash + 1);
   const auto length = parse_decimal(text, width);
   if (!length || *length < shift) return std::nullopt;
   return IpPrefix{*address, static_cast<std::uint8_t>(*length - shift)};
