@@ -56,8 +56,13 @@ inline constexpr std::uint16_t kMaxFragments = 18;
 enum class ChecksumState : std::uint8_t {
   none,      // nothing is known: verify on input, compute on output was done by the sender
   verified,  // input: the transport checksum is right (a device or GRO looked)
-  to_fill,   // the transport checksum field holds the pseudo-header sum; whoever sends must complete it
+  to_fill,   // the transport checksum field holds the pseudo-header sum (folded, not complemented); whoever sends must
+             // complete it. On input it counts as verified: its sender is on this machine and no wire was between
 };
+// Input: nothing is left to verify.
+constexpr bool checksum_trusted(ChecksumState s) {
+  return s != ChecksumState::none;
+}
 enum class GsoType : std::uint8_t { none, tcp_v4, tcp_v6, udp };
 
 // What the link layer said of a received frame's destination.
@@ -76,7 +81,7 @@ struct alignas(64) PacketMeta {
   std::uint16_t payload_offset = 0;
   std::uint16_t gso_size = 0;  // payload bytes per segment of a super-segment; 0: an ordinary packet
   GsoType gso_type = GsoType::none;
-  std::uint8_t ce_marks = 0;  // of the merged segments, how many carried CE (saturates)
+  std::uint8_t ce_marks = 0;  // of the wire segments in this packet, how many carried CE (saturates); set by GRO
   std::uint16_t merged = 1;   // wire segments in this packet
   ChecksumState checksum = ChecksumState::none;
   LinkCast link_cast = LinkCast::unicast;

@@ -3,8 +3,9 @@
 // batches between them and supplies in software (offload/) what `caps()` does not promise.
 //
 //   rx(batch, now)  appends up to batch.room() received packets, from the pool that the device was given; returns how
-//                   many. Data starts at the link header (Ethernet or IP). meta().time = now, meta().checksum set, and
-//                   for merged segments meta().gso_size/gso_type/merged.
+//                   many. Data starts at the link header (Ethernet or IP). meta().time = now, meta().checksum says what
+//                   is known (none, verified, or to_fill: came from a sender on this machine that left the field to
+//                   its device, counts as verified), and for merged segments meta().gso_size/gso_type/merged.
 //   tx(batch, now)  takes packets from the front of the batch and returns how many; what it took is gone from the batch
 //                   (pop_front), the rest stays in order: the device is full. Packets fit caps(): no super-segments
 //                   without max_gso, complete checksums without tx_checksum, contiguous without gather.
@@ -20,12 +21,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <leat/base/address.hpp>
+#include <leat/base/link_type.hpp>
 #include <leat/base/time.hpp>
 #include <leat/buf/packet_batch.hpp>
 
 namespace leat {
-
-enum class LinkType : std::uint8_t { ethernet, ip };
 
 struct DeviceCaps {
   LinkType link = LinkType::ip;
