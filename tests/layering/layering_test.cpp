@@ -144,6 +144,12 @@ TEST(Layering_Checker, NoticesWhatBreaksDeterminism) {
   EXPECT_TRUE(silent("runtime/clock.cpp", "double seconds = 0;\n"));
 }
 
+TEST(Layering_Checker, NoticesUnsafeCodeInOrdinaryFiles) {
+  EXPECT_TRUE(complains("device/tap.cpp", "auto* p = reinterpret_cast<char*>(q);\n", "_unsafe"));
+  EXPECT_TRUE(complains("device/tap.cpp", "void* ring = ::mmap(nullptr, n, 0, 0, fd, 0);\n", "_unsafe"));
+  EXPECT_TRUE(silent("device/af_packet_unsafe.cpp", "void* ring = ::mmap(nullptr, n, 0, 0, fd, 0);\n"));
+}
+
 TEST(Layering_Checker, ReadsTargets) {
   EXPECT_FALSE(check_cmake(table(), "core", "leat_add_library(core DEPS base drive)").empty());
   EXPECT_TRUE(check_cmake(table(), "core", "leat_add_library(core DEPS base buf wire offload op)").empty());

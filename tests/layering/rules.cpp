@@ -104,6 +104,15 @@ const std::vector<Token>& deterministic_tokens() {
   return tokens;
 }
 
+const std::vector<Token>& unsafe_tokens() {
+  static const std::vector<Token> tokens = {
+      {R"(\breinterpret_cast\b)",
+       "bytes are read by shifts or memcpy; what can't be is kept in a file named *_unsafe.*"},
+      {R"(\bmmap\s*\()", "raw memory is kept in files named *_unsafe.*"},
+  };
+  return tokens;
+}
+
 }  // namespace
 
 std::string Table::row_of(const std::string& path) const {
@@ -257,6 +266,7 @@ std::vector<std::string> check_file(const Table& table, const std::string& path,
     if (freestanding && std::regex_search(code, found, condition))
       check_condition(table, path, floor, number, found[1], out);
     if (freestanding) check_tokens(path, number, code, freestanding_tokens(), out);
+    if (path.find("_unsafe.") == std::string::npos) check_tokens(path, number, code, unsafe_tokens(), out);
     if (deterministic) check_tokens(path, number, code, deterministic_tokens(), out);
   }
   if (ends_with(path, ".hpp") && text.find("\n#pragma once\n") == std::string::npos &&
