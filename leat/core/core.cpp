@@ -1,0 +1,18 @@
+#include <leat/core/core.hpp>
+
+namespace leat {
+
+Core::Core(const StorageView& s, const Modules& m, const Entropy& entropy, std::uint8_t shard, Instant start)
+    : modules(m),
+      pool(*s.pool),
+      now(start),
+      keys(entropy),
+      rng(keys.rng),
+      sockets(s.sockets, shard),
+      profiles(s.profiles),
+      iface(s.iface),
+      ip(s.ip),
+      udp(s.udp),
+      tcp(s.tcp) {}
+
+}  // namespace leat

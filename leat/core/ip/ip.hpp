@@ -1,0 +1,66 @@
+#pragma once
+// What the network layer offers to transports: a path for a destination, and sending. Both IP versions go through the
+// same calls; addresses tell the version.
+//
+// Sending: the packet's data begins at the transport header (headroom kHeadroom left for IP and link headers), its
+// l4_offset/payload_offset set; TCP and UDP leave ChecksumState::to_fill with the folded pseudo-header sum in the
+// checksum field. `send` takes the packet in every case: on an error it is dropped and counted.
+//
+// RFC 791, 8200, 1122 3.3.1, 4861. Threading: the owner of the shard.
+
+#include <leat/core/modules.hpp>
+
+namespace leat::ip {
+
+// Where packets to a destination go. Cheap to hold: `route_epoch` tells when it must be looked up again.
+struct Path {
+  InterfaceId interface = kNoInterface;  // egress; with `loopback` set, the packet never reaches a device
+  Index route = kNoIndex;
+  IpAddress source;               // chosen source (RFC 6724 in short), or the one that was asked for
+  IpAddress next_hop;             // gateway, or the destination itself
+  std::uint32_t mtu = 0;          // bytes of IP packet: interface, route and path MTU taken together
+  bool loopback = false;          // the destination is one of our own addresses
+  std::uint32_t route_epoch = 0;  // Core::route_epoch at the look-up
+};
+
+// Errc::network_unreachable without a route, Errc::address_not_available when `local` is given and not ours.
+// `local` may be unspecified; `bound` restricts to one interface.
+[[nodiscard]] Result<Path> find_path(Core&, const IpAddress& remote, const IpAddress& local,
+                                     InterfaceId bound = kNoInterface, Scope scope = 0);
+
+struct SendInfo {
+  IpAddress source;
+  IpAddress destination;
+  std::uint8_t protocol = 0;
+  std::uint8_t ttl = 64;
+  std::uint8_t traffic_class = 0;
+  bool dont_fragment = true;
+  std::uint32_t flow_label = 0;
+};
+
+enum class SendStatus : std::uint8_t {
+  sent,     // in `out`, in the interface's transmit queue, or looped back
+  pending,  // waits for its next hop to be resolved
+  dropped,  // counted
+};
+
+// Puts IP and link headers in front and sends along `path`: into `out` when it is given and has room (the caller is
+// collecting for this interface), else into the interface's bounded transmit queue. A super-segment (gso_size set)
+// passes when the path's interface allows its size.
+SendStatus send(Core&, Packet&& packet, const SendInfo&, const Path&, PacketBatch* out = nullptr);
+
+// Upper-layer confirmation that the path's next hop is alive (RFC 4861 7.3.1): TCP calls it when new data is
+// acknowledged. O(1), rate-limited inside.
+void confirm_reachable(Core&, const Path&);
+
+// The verdict on an address: is it one of ours (any interface, this scope)?
+[[nodiscard]] bool is_local_address(const Core&, const IpAddress&, Scope scope = 0);
+// What source addresses transports must not answer: unspecified, multicast, broadcast (limited or directed).
+[[nodiscard]] bool is_unicast_peer(const Core&, const IpAddress&, InterfaceId);
+
+// ICMP error in answer to a received packet (rate limits and the "never in answer to" rules of RFC 1122 3.2.2 and
+// RFC 4443 2.4 inside). `packet` begins at its IP header and is only read.
+void send_port_unreachable(Core&, const TransportInput& offending);
+void send_protocol_unreachable(Core&, const TransportInput& offending);
+
+}  // namespace leat::ip

@@ -1,0 +1,221 @@
+#include <leat/core/iface/iface.hpp>
+#include <leat/core/stack.hpp>
+#include <utility>
+
+namespace leat {
+
+Stack::Stack(const StorageView& storage, const Modules& modules, const Entropy& entropy, Instant now,
+             std::uint8_t shard)
+    : core_(storage, modules, entropy, shard, now) {}
+
+Stack::~Stack() {
+  // Sockets end first: what they hold goes back to the pool. Then the interfaces, with what waits in their queues.
+  for (Index i = 0; i < core_.sockets.watermark(); ++i) {
+    if (core_.sockets[i].kind == SocketKind::none) continue;
+    if (const SocketOps* o = ops(i); o != nullptr && o->abort != nullptr) o->abort(core_, i);
+  }
+  const Modules& m = core_.modules;
+  for (const TransportModule* t : {m.tcp, m.udp, m.raw, m.icmp})
+    if (t != nullptr && t->shut_down != nullptr) t->shut_down(core_);
+  iface::shut_down(core_);
+}
+
+// --- configuration ---------------------------------------------------------------------------------------------------
+
+Result<InterfaceId> Stack::add_interface(const InterfaceConfig& c) {
+  return iface::add_interface(core_, c);
+}
+Result<void> Stack::remove_interface(InterfaceId id) {
+  return iface::remove_interface(core_, id);
+}
+Result<void> Stack::set_interface_up(InterfaceId id, bool up) {
+  return iface::set_up(core_, id, up);
+}
+Result<void> Stack::set_interface_mtu(InterfaceId id, std::uint32_t mtu) {
+  return iface::set_mtu(core_, id, mtu);
+}
+Result<void> Stack::add_address(InterfaceId id, const IpPrefix& p, AddressOptions o) {
+  return iface::add_address(core_, id, p, o);
+}
+Result<void> Stack::remove_address(InterfaceId id, const IpAddress& a) {
+  return iface::remove_address(core_, id, a);
+}
+Result<void> Stack::add_route(const RouteConfig& r) {
+  return iface::add_route(core_, r);
+}
+Result<void> Stack::remove_route(const IpPrefix& p, const IpAddress& gateway) {
+  return iface::remove_route(core_, p, gateway);
+}
+
+Result<void> Stack::set_option(OptionId id, std::int64_t value) {
+  return core_.options.set(id, value);
+}
+
+Result<void> Stack::set_option(Handle h, OptionId id, std::int64_t value) {
+  const Index i = core_.sockets.find(h);
+  if (i == kNoIndex) return fail(Errc::bad_handle);
+  if (option_info(id).level == OptionLevel::stack) return fail(Errc::no_protocol_option);
+  Socket& s = core_.sockets[i];
+  const auto profile = core_.profiles.with(s.profile, core_.options, id, value);
+  if (!profile) return fail(profile.error());
+  s.profile = *profile;
+  if (const SocketOps* o = ops(i); o != nullptr && o->option_changed != nullptr) o->option_changed(core_, i, id);
+  return {};
+}
+
+Result<std::int64_t> Stack::option(Handle h, OptionId id) const {
+  const Index i = core_.sockets.find(h);
+  if (i == kNoIndex) return fail(Errc::bad_handle);
+  return core_.options_of(core_.sockets[i]).get(id);
+}
+
+// --- packets and time ------------------------------------------------------------------------------------------------
+
+void Stack::set_now(Instant now) {
+  // C11: a clock that steps back must not move time back; the stack stands still until it catches up.
+  if (now > core_.now) core_.now = now;
+}
+
+void Stack::input(InterfaceId id, PacketBatch& batch, Instant now) {
+  set_now(now);
+  iface::input(core_, id, batch);
+}
+
+void Stack::output(InterfaceId id, PacketBatch& batch, Instant now) {
+  set_now(now);
+  iface::output(core_, id, batch);
+  for (const TransportModule* m : {core_.modules.tcp, core_.modules.udp})
+    if (m != nullptr && m->output != nullptr) m->output(core_, id, batch);
+}
+
+bool Stack::has_output(InterfaceId id) const {
+  if (iface::has_output(core_, id)) return true;
+  for (const TransportModule* m : {core_.modules.tcp, core_.modules.udp})
+    if (m != nullptr && m->has_output != nullptr && m->has_output(core_, id)) return true;
+  return false;
+}
+
+void Stack::run_timers(Instant now, unsigned budget) {
+  set_now(now);
+  iface::run_timers(core_, budget);
+  for (const TransportModule* m : {core_.modules.tcp, core_.modules.udp})
+    if (m != nullptr && m->run_timers != nullptr) m->run_timers(core_, budget);
+}
+
+bool Stack::run_loopback(Instant now, unsigned budget) {
+  set_now(now);
+  return iface::run_loopback(core_, budget);
+}
+
+Instant Stack::next_deadline() const {
+  Instant t = iface::next_deadline(core_);
+  for (const TransportModule* m : {core_.modules.tcp, core_.modules.udp})
+    if (m != nullptr && m->next_deadline != nullptr) t = earlier(t, m->next_deadline(core_));
+  return t;
+}
+
+// --- sockets ---------------------------------------------------------------------------------------------------------
+
+const SocketOps* Stack::ops(Index socket) const {
+  return core_.modules.sockets[static_cast<std::size_t>(core_.sockets[socket].kind)];
+}
+
+Result<Handle> Stack::open(const TransportModule* module, OwnerId owner) {
+  if (module == nullptr || module->open == nullptr) return fail(Errc::not_supported);
+  return module->open(core_, owner, IpVersion::v4, module->protocol);
+}
+
+// Finds the socket and its protocol's verb and calls it, or answers with the right error.
+template <class R, class... Params, class... Args>
+R Stack::call(R (*SocketOps::*verb)(Core&, Index, Params...), Handle h, Args&&... args) {
+  const Index socket = core_.sockets.find(h);
+  if (socket == kNoIndex) return fail(Errc::bad_handle);
+  const SocketOps* const o = ops(socket);
+  if (o == nullptr || o->*verb == nullptr) return fail(Errc::not_supported);
+  return (o->*verb)(core_, socket, std::forward<Args>(args)...);
+}
+
+Result<void> Stack::end(void (*SocketOps::*verb)(Core&, Index), Handle h) {
+  const Index socket = core_.sockets.find(h);
+  if (socket == kNoIndex) return fail(Errc::bad_handle);
+  const SocketOps* const o = ops(socket);
+  LEAT_ASSERT(o != nullptr && o->*verb != nullptr);  // every kind of socket can be closed
+  (o->*verb)(core_, socket);
+  return {};
+}
+
+Result<Handle> Stack::open_raw(IpVersion version, std::uint8_t protocol, OwnerId owner) {
+  if (core_.modules.raw == nullptr) return fail(Errc::not_supported);
+  return core_.modules.raw->open(core_, owner, version, protocol);
+}
+
+Result<void> Stack::bind(Handle h, const Endpoint& e) {
+  return call(&SocketOps::bind, h, e);
+}
+Result<void> Stack::listen(Handle h, std::uint32_t backlog) {
+  return call(&SocketOps::listen, h, backlog);
+}
+Result<void> Stack::connect(Handle h, const Endpoint& e) {
+  return call(&SocketOps::connect, h, e);
+}
+Result<Handle> Stack::try_accept(Handle h, Endpoint* remote) {
+  return call(&SocketOps::accept, h, remote);
+}
+Result<IoCount> Stack::try_send(Handle h, ByteSpan bytes) {
+  return call(&SocketOps::send, h, bytes, nullptr);
+}
+Result<IoCount> Stack::try_send_to(Handle h, ByteSpan bytes, const Endpoint& to) {
+  return call(&SocketOps::send, h, bytes, &to);
+}
+Result<IoCount> Stack::try_receive(Handle h, MutableByteSpan to, RecvFlags flags) {
+  return call(&SocketOps::receive, h, to, flags, nullptr);
+}
+Result<IoCount> Stack::try_receive_from(Handle h, MutableByteSpan to, Message& message, RecvFlags flags) {
+  return call(&SocketOps::receive, h, to, flags, &message);
+}
+Result<void> Stack::shutdown(Handle h, ShutdownHow how) {
+  return call(&SocketOps::shutdown, h, how);
+}
+Result<void> Stack::close(Handle h) {
+  return end(&SocketOps::close, h);
+}
+Result<void> Stack::abort(Handle h) {
+  return end(&SocketOps::abort, h);
+}
+Result<Endpoint> Stack::local_endpoint(Handle h) {
+  return call(&SocketOps::local, h);
+}
+Result<Endpoint> Stack::remote_endpoint(Handle h) {
+  return call(&SocketOps::remote, h);
+}
+
+Ready Stack::readiness(Handle h) {
+  const Index socket = core_.sockets.find(h);
+  if (socket == kNoIndex) return Ready::error | Ready::closed;
+  const SocketOps* const o = ops(socket);
+  return o == nullptr || o->readiness == nullptr ? Ready::none : o->readiness(core_, socket);
+}
+
+Result<void> Stack::set_sink(Handle h, const Sink* sink, std::uint64_t user, Ready interest) {
+  const Index socket = core_.sockets.find(h);
+  if (socket == kNoIndex) return fail(Errc::bad_handle);
+  core_.sockets.set_sink(socket, sink, user, interest);
+  return {};
+}
+
+std::optional<Errc> Stack::take_error(Handle h) {
+  const Index socket = core_.sockets.find(h);
+  if (socket == kNoIndex) return std::nullopt;
+  Socket& s = core_.sockets[socket];
+  if (s.error == Errc{}) return std::nullopt;
+  return std::exchange(s.error, Errc{});
+}
+
+void Stack::check_invariants() {
+  core_.sockets.check_invariants();
+  iface::check_invariants(core_);
+  for (const TransportModule* t : {core_.modules.tcp, core_.modules.udp})
+    if (t != nullptr && t->check_invariants != nullptr) t->check_invariants(core_);
+}
+
+}  // namespace leat
