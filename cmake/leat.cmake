@@ -139,7 +139,11 @@ function(leat_add_library name)
 endfunction()
 
 # leat_add_test(NAME SOURCES file... [LINK target...] [LABEL fast|system|slow]): a gtest binary; every case is a ctest test.
+# Makes nothing where tests are off.
 function(leat_add_test name)
+  if(NOT LEAT_BUILD_TESTS)
+    return()
+  endif()
   cmake_parse_arguments(ARG "" "LABEL" "SOURCES;LINK" ${ARGN})
   if(NOT ARG_LABEL)
     set(ARG_LABEL fast)
