@@ -220,7 +220,8 @@ TEST(Ipv6, RefusesTheOtherVersion) {
 }
 
 TEST(Quoted, FindsTheFlowOfAPacketCutBehindEightBytes) {
-  const auto v4 = parse_quoted(first(kV4, 28));
+  const Bytes cut_v4 = first(kV4, 28);
+  const auto v4 = parse_quoted(cut_v4);
   ASSERT_TRUE(v4);
   EXPECT_EQ(v4->source, IpAddress::v4(10, 0, 0, 1));
   EXPECT_EQ(v4->protocol, IpProtocol::tcp);
@@ -228,7 +229,8 @@ TEST(Quoted, FindsTheFlowOfAPacketCutBehindEightBytes) {
   EXPECT_EQ(v4->source_port(), Port{0x8188});
   EXPECT_EQ(v4->destination_port(), Port{80});
   EXPECT_EQ(v4->tcp_sequence(), 0xcb1d6df6U);
-  const auto v6 = parse_quoted(first(kV6, 48));
+  const Bytes cut_v6 = first(kV6, 48);
+  const auto v6 = parse_quoted(cut_v6);
   ASSERT_TRUE(v6);
   EXPECT_EQ(v6->destination, IpAddress::parse("2001:db8::2"));
   EXPECT_EQ(v6->destination_port(), Port{80});
@@ -237,7 +239,8 @@ TEST(Quoted, FindsTheFlowOfAPacketCutBehindEightBytes) {
 TEST(Quoted, EveryTruncationIsSafe) {
   for (const Bytes& packet : {kV4, kV6, without_first(kMldReport, 14)}) {
     for (std::size_t n = 0; n <= packet.size(); ++n) {
-      const auto quoted = parse_quoted(first(packet, n));
+      const Bytes cut = first(packet, n);
+      const auto quoted = parse_quoted(cut);
       const std::size_t header = (packet[0] >> 4) == 4 ? 20 : 40;
       EXPECT_EQ(quoted.has_value(), n >= header);
       if (quoted && n < header + 8) {
