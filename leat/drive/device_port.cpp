@@ -1,0 +1,96 @@
+#include <leat/drive/device_port.hpp>
+#include <leat/offload/checksum_completion.hpp>
+
+namespace leat {
+
+void DevicePort::attach(AnyDevice& device, InterfaceId interface, std::size_t batch) {
+  LEAT_ASSERT(!attached());
+  device_ = &device;
+  interface_ = interface;
+  caps_ = device.caps();
+  batch_ = batch;
+  gro_ = Gro{caps_.link};
+  source_ = PacketBatch{batch};
+  frames_ = PacketBatch{batch};
+  source_at_ = 0;
+}
+
+void DevicePort::detach() {
+  source_.clear();
+  frames_.clear();
+  gso_.cancel();
+  device_ = nullptr;
+  interface_ = kNoInterface;
+}
+
+DevicePort::Progress DevicePort::receive(Stack& stack, Instant now, unsigned batches) {
+  PacketBatch batch{batch_};
+  for (unsigned i = 0; i < batches; ++i) {
+    const std::size_t received = device_->rx(batch, now);
+    if (received == 0) return Progress::idle;
+    if (!caps_.rx_merges) gro_.merge(batch);
+    stack.input(interface_, batch, now);
+    LEAT_ASSERT(batch.empty());
+    if (received < batch_) return Progress::idle;  // the device had no more
+  }
+  return Progress::more;
+}
+
+DevicePort::Progress DevicePort::transmit(Stack& stack, Instant now, unsigned batches) {
+  for (unsigned i = 0; i < batches; ++i) {
+    const bool stuck = fill(stack, now);
+    if (frames_.empty()) return stuck ? Progress::blocked : Progress::idle;
+    device_->tx(frames_, now);
+    if (!frames_.empty()) return Progress::blocked;
+    if (stuck) return Progress::blocked;
+  }
+  return frames_.empty() && !gso_.active() && source_at_ == source_.size() && !stack.has_output(interface_)
+             ? Progress::idle
+             : Progress::more;
+}
+
+// Fills frames_ from the splitter, the source batch and the stack, in this order. True when memory for frames is
+// missing.
+bool DevicePort::fill(Stack& stack, Instant now) {
+  while (!frames_.full()) {
+    if (gso_.active()) {
+      const auto progress = gso_.run(frames_);
+      if (progress == GsoSplitter::Progress::no_memory) return true;
+      if (progress == GsoSplitter::Progress::batch_full) return false;
+      continue;
+    }
+    if (source_at_ == source_.size()) {
+      source_.clear();
+      source_at_ = 0;
+      if (!stack.has_output(interface_)) return false;
+      stack.output(interface_, source_, now);
+      if (source_.empty()) return false;
+    }
+    stage(stack, std::move(source_[source_at_++]));
+  }
+  return false;
+}
+
+void DevicePort::stage(Stack& stack, Packet&& packet) {
+  const PacketMeta& m = packet.meta();
+  if (m.gso_size > 0 && packet.size() - m.l3_offset > caps_.mtu && packet.size() - m.l3_offset > caps_.max_gso) {
+    const bool ok = gso_.begin(std::move(packet), {.linear = !caps_.gather, .checksum_offload = caps_.tx_checksum});
+    LEAT_ASSERT(ok);  // the stack built these headers
+    return;
+  }
+  if (!caps_.tx_checksum && m.checksum == ChecksumState::to_fill && !complete_checksum(packet, caps_.link)) {
+    stack.core().drop(std::move(packet), DropReason::device_error);
+    return;
+  }
+  if (!caps_.gather && !packet.fragments().empty() && !packet.pull(packet.size())) {
+    Packet whole = packet.copy_to(packet.pool());
+    if (!whole) {
+      stack.core().drop(std::move(packet), DropReason::no_buffers);
+      return;
+    }
+    packet = std::move(whole);
+  }
+  frames_.push(std::move(packet));
+}
+
+}  // namespace leat

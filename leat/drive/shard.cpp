@@ -1,0 +1,77 @@
+#include <leat/drive/shard.hpp>
+
+namespace leat {
+
+Result<InterfaceId> Shard::attach(AnyDevice& device, const AttachOptions& o) {
+  for (DevicePort& port : ports_) {
+    if (port.attached()) continue;
+    const DeviceCaps caps = device.caps();
+    auto id = stack_->add_interface({.name = o.name,
+                                     .link = caps.link,
+                                     .mac = caps.mac,
+                                     .mtu = o.mtu == 0 ? caps.mtu : o.mtu,
+                                     .max_gso = o.max_gso,
+                                     .promiscuous = o.promiscuous});
+    if (id) port.attach(device, *id, budgets_.batch);
+    return id;
+  }
+  return fail(Errc::no_memory);
+}
+
+Result<void> Shard::detach(InterfaceId id) {
+  for (DevicePort& port : ports_) {
+    if (!port.attached() || port.interface() != id) continue;
+    port.detach();
+    return stack_->remove_interface(id);
+  }
+  return fail(Errc::not_found);
+}
+
+Instant Shard::turn(Instant now) {
+  stack_->set_now(now);
+  now = stack_->now();  // a clock that went back does not move us back
+  if (inbox_) inbox_();
+  bool more = receive(now);
+  stack_->run_timers(now, budgets_.timers);
+  more = deliver() || more;
+  more = stack_->run_loopback(now, budgets_.loopback) || more;
+  more = stack_->has_ready() || more;  // what came in over the loopback queue
+  more = transmit(now) || more;
+  if (check_) stack_->check_invariants();
+  if (more) return now;
+  Instant next = stack_->next_deadline();
+  for (const DevicePort& port : ports_)
+    if (port.attached()) next = earlier(next, port.device()->next_event());
+  return next;
+}
+
+bool Shard::receive(Instant now) {
+  bool more = false;
+  for (DevicePort& port : ports_)
+    if (port.attached() && port.receive(*stack_, now, budgets_.receive_batches) == DevicePort::Progress::more) more = true;
+  return more;
+}
+
+bool Shard::deliver() {
+  ReadyEvent event;
+  for (unsigned i = 0; i < budgets_.deliveries; ++i) {
+    if (!stack_->next_ready(event)) return false;
+    if (event.sink == nullptr || event.sink->function == nullptr) continue;
+    event.sink->function(event.sink->context, event.user, event.socket, stack_->readiness(event.socket), event.edges);
+  }
+  return stack_->has_ready();
+}
+
+bool Shard::transmit(Instant now) {
+  bool more = false;
+  blocked_ = false;
+  for (DevicePort& port : ports_) {
+    if (!port.attached()) continue;
+    const DevicePort::Progress p = port.transmit(*stack_, now, budgets_.transmit_batches);
+    more = more || p == DevicePort::Progress::more;
+    blocked_ = blocked_ || p == DevicePort::Progress::blocked;
+  }
+  return more;
+}
+
+}  // namespace leat
