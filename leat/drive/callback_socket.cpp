@@ -19,11 +19,7 @@ Result<void> CallbackSocket::listen(Stack& stack, const Endpoint& local, std::ui
   if (auto r = open_stream(stack, handler); !r) return r;
   auto r = stack.bind(handle_, local);
   if (r) r = stack.listen(handle_, backlog);
-  if (r) {
-    // A listener is another kind of socket: its handle may have changed.
-    return r;
-  }
-  close();
+  if (!r) close();
   return r;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
-// DevicePort: one device joined to one interface of a stack. It moves batches both ways and does in software what the device
-// does not: merging on the way in (GRO), splitting super-segments, completing checksums and gathering on the way out.
+// DevicePort: one device joined to one interface of a stack. It moves batches both ways and does in software what the
+// device does not: merging on the way in (GRO), splitting super-segments, completing checksums and gathering on the way
+// out.
 //
 //   stack.output -> source_ -> [GSO | checksum, linearise] -> frames_ -> device.tx
 //

@@ -48,7 +48,8 @@ Instant Shard::turn(Instant now) {
 bool Shard::receive(Instant now) {
   bool more = false;
   for (DevicePort& port : ports_)
-    if (port.attached() && port.receive(*stack_, now, budgets_.receive_batches) == DevicePort::Progress::more) more = true;
+    if (port.attached() && port.receive(*stack_, now, budgets_.receive_batches) == DevicePort::Progress::more)
+      more = true;
   return more;
 }
 
