@@ -15,6 +15,7 @@ Index SocketTable::open(SocketKind kind, Index object, OwnerId owner) {
   s.generation = generation;
   s.ready_link = link;
   s.kind = kind;
+  s.role = kind;
   s.object = object;
   s.owner = owner;
   return i;

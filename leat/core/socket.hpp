@@ -29,9 +29,10 @@ struct Socket {
   OwnerId owner = 0;
   Index object = kNoIndex;  // connection, listener, UDP socket ...
   Ready interest = Ready::none;
-  Ready pending = Ready::none;  // edges since last told
-  std::uint16_t profile = 0;    // option profile
-  std::uint16_t reserved = 0;
+  Ready pending = Ready::none;         // edges since last told
+  std::uint16_t profile = 0;           // option profile
+  SocketKind role = SocketKind::none;  // whose verbs serve it: `kind`, until listen() makes a stream a listener
+  std::uint8_t reserved = 0;
   Index ready_link = kUnlinked;
   std::uint64_t user = 0;
   const Sink* sink = nullptr;

@@ -117,7 +117,7 @@ Instant Stack::next_deadline() const {
 // --- sockets ---------------------------------------------------------------------------------------------------------
 
 const SocketOps* Stack::ops(Index socket) const {
-  return core_.modules.sockets[static_cast<std::size_t>(core_.sockets[socket].kind)];
+  return core_.modules.sockets[static_cast<std::size_t>(core_.sockets[socket].role)];
 }
 
 Result<Handle> Stack::open(const TransportModule* module, OwnerId owner) {

@@ -19,6 +19,7 @@ struct Path {
   IpAddress source;               // chosen source (RFC 6724 in short), or the one that was asked for
   IpAddress next_hop;             // gateway, or the destination itself
   std::uint32_t mtu = 0;          // bytes of IP packet: interface, route and path MTU taken together
+  std::uint32_t max_gso = 0;      // bytes of IP packet that may leave as one super-segment; 0: none
   bool loopback = false;          // the destination is one of our own addresses
   std::uint32_t route_epoch = 0;  // Core::route_epoch at the look-up
 };
