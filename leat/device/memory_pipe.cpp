@@ -1,0 +1,77 @@
+#include <leat/device/memory_pipe.hpp>
+#include <leat/device/received.hpp>
+
+namespace leat {
+namespace {
+
+constexpr Duration kMemoryRetry = Duration::ms(1);
+
+}  // namespace
+
+MemoryPipe::MemoryPipe(const Options& o) : a_(*o.pool_a, o.to_a, o.caps), b_(*o.pool_b, o.to_b, o.caps) {
+  a_.peer_ = &b_;
+  b_.peer_ = &a_;
+  a_.caps_.mac = o.mac_a;
+  b_.caps_.mac = o.mac_b;
+}
+
+bool MemoryPipe::End::fits(const Packet& p) const {
+  const PacketMeta& m = p.meta();
+  const auto link = static_cast<std::uint32_t>(link_header_length(caps_.link));
+  if (m.length < link) return false;
+  if (m.checksum == ChecksumState::to_fill && !caps_.tx_checksum) return false;
+  return m.length - link <= (m.gso_size == 0 ? caps_.mtu : caps_.max_gso);
+}
+
+std::size_t MemoryPipe::End::tx(PacketBatch& batch, Instant) {
+  std::size_t n = 0;
+  for (; n < batch.size(); ++n) {
+    Packet& p = batch[n];
+    if (!fits(p)) {
+      ++counters_.tx_dropped;
+      p.reset();
+      continue;
+    }
+    const std::uint32_t bytes = p.size();
+    if (!peer_->incoming_.push(std::move(p))) {
+      ++counters_.tx_full;
+      break;
+    }
+    ++counters_.tx_packets;
+    counters_.tx_bytes += bytes;
+  }
+  batch.pop_front(n);
+  return n;
+}
+
+std::size_t MemoryPipe::End::rx(PacketBatch& batch, Instant now) {
+  std::size_t n = 0;
+  retry_ = Instant{};
+  while (!incoming_.empty() && !batch.full()) {
+    Packet p;
+    if (&incoming_.front().pool() == pool_) {
+      p = incoming_.pop();
+    } else {
+      const Packet& theirs = incoming_.front();
+      p = copy_into(theirs, *pool_);
+      if (!p) {
+        if (can_ever_copy(theirs.size(), *pool_)) {  // it waits until memory is back
+          retry_ = now + kMemoryRetry;
+          break;
+        }
+        ++counters_.rx_dropped;
+        incoming_.pop().reset();
+        continue;
+      }
+      incoming_.pop().reset();
+    }
+    mark_received(p, now);
+    ++counters_.rx_packets;
+    counters_.rx_bytes += p.size();
+    batch.push(std::move(p));
+    ++n;
+  }
+  return n;
+}
+
+}  // namespace leat
