@@ -49,10 +49,15 @@ TEST_P(ChecksumKernels, EqualTheDefinitionAtEveryLengthAndAlignment) {
 }
 
 TEST_P(ChecksumKernels, EqualTheDefinitionAtFrameAndSuperSegmentSizes) {
-  const auto bytes = random_bytes(70'000);
-  for (const std::size_t length : {1448U, 1500U, 8948U, 65'535U, 70'000U}) {
-    const ByteSpan data{bytes.data(), length};
-    EXPECT_EQ(checksum_add(0, data), reference_sum(data)) << length;
+  const auto bytes = random_bytes(70'100);
+  std::vector<std::uint8_t> to(70'000);
+  for (const std::size_t length : {511U, 512U, 513U, 575U, 1448U, 1500U, 8948U, 65'535U, 70'000U}) {
+    for (std::size_t alignment = 0; alignment < 65; alignment += length < 2000 ? 1 : 13) {
+      const ByteSpan data{&bytes[alignment], length};
+      ASSERT_EQ(checksum_add(0, data), reference_sum(data)) << length << " bytes at " << alignment;
+      ASSERT_EQ(checksum_copy(0, to.data(), data), reference_sum(data)) << length << " bytes at " << alignment;
+      ASSERT_TRUE(std::equal(data.begin(), data.end(), to.begin()));
+    }
   }
 }
 

@@ -261,6 +261,11 @@ TEST(TcpOptions, WritesAsManySackBlocksAsFit) {
   const auto with_timestamps = TcpOptions::parse(out);
   EXPECT_EQ(with_timestamps.sack_count, 3);
   EXPECT_EQ(with_timestamps.sack()[2], o.sack()[2]);
+  o.timestamps.reset();
+  for (std::size_t room = 0; room <= 40; ++room) {
+    const std::size_t blocks = room < 12 ? 0 : (room - 4) / 8;
+    EXPECT_EQ(o.emit(MutableByteSpan{out}.first(room)), blocks == 0 ? 0 : 4 + 8 * blocks) << room;
+  }
 }
 
 // Every combination of options and both orders.
