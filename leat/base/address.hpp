@@ -41,7 +41,11 @@ class IpAddress {
     return v4((std::uint32_t{a} << 24) | (std::uint32_t{b} << 16) | (std::uint32_t{c} << 8) | d);
   }
   // `wire` points at 4 bytes.
-  static constexpr IpAddress v4_wire(const std::uint8_t* wire) { return v4(load_be32(wire)); }
+  static constexpr IpAddress v4_wire(const std::uint8_t* wire) {
+    IpAddress a;
+    a.bytes_ = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, wire[0], wire[1], wire[2], wire[3]};
+    return a;
+  }
   // `wire` points at 16 bytes.
   static constexpr IpAddress v6_wire(const std::uint8_t* wire) {
     IpAddress a;

@@ -50,29 +50,34 @@ struct Ipv4Header {
   [[nodiscard]] std::size_t emit(MutableByteSpan out) const {
     const std::size_t length = header_length();
     if (out.size() < length || options.size() > kMaxOptions || length + payload_length > 0xffff) return 0;
-    out[0] = static_cast<std::uint8_t>(0x40 | (length / 4));
-    out[1] = tos;
-    store_be16(&out[2], static_cast<std::uint16_t>(length + payload_length));
-    store_be16(&out[4], id);
-    store_be16(&out[6], static_cast<std::uint16_t>((dont_fragment ? 0x4000U : 0U) | (more_fragments ? 0x2000U : 0U) |
-                                                   ((fragment_offset / 8U) & 0x1fffU)));
-    out[8] = ttl;
-    out[9] = static_cast<std::uint8_t>(protocol);
-    store_be16(&out[10], 0);
-    store_be32(&out[12], source.v4_value());
-    store_be32(&out[16], destination.v4_value());
+    // In words, summed as they are made: reading back what was stored in other sizes would stall.
+    const std::uint32_t fragment =
+        (dont_fragment ? 0x4000U : 0U) | (more_fragments ? 0x2000U : 0U) | ((fragment_offset / 8U) & 0x1fffU);
+    const std::uint32_t word0 = 0x40000000U | static_cast<std::uint32_t>(length << 22) | (std::uint32_t{tos} << 16) |
+                                static_cast<std::uint32_t>(length + payload_length);
+    const std::uint32_t word1 = (std::uint32_t{id} << 16) | fragment;
+    const std::uint32_t word2 = (std::uint32_t{ttl} << 24) | (std::uint32_t{static_cast<std::uint8_t>(protocol)} << 16);
+    const std::uint32_t word3 = source.v4_value();
+    const std::uint32_t word4 = destination.v4_value();
+    std::uint64_t sum = std::uint64_t{word0} + word1 + word2 + word3 + word4;
     if (!options.empty()) {
       std::ranges::copy(options, out.begin() + kLength);
       std::fill(out.begin() + static_cast<std::ptrdiff_t>(kLength + options.size()),
                 out.begin() + static_cast<std::ptrdiff_t>(length), std::uint8_t{0});
+      sum += checksum_add(0, out.first(length).subspan(kLength));
     }
-    store_be16(&out[10], checksum_finish(header_sum(out.first(length))));
+    store_be32(&out[0], word0);
+    store_be32(&out[4], word1);
+    store_be32(&out[8], word2 | checksum_finish(checksum_fold(sum)));
+    store_be32(&out[12], word3);
+    store_be32(&out[16], word4);
     return length;
   }
   // The sum of the bytes of a header, its checksum included: 0xffff when it is intact.
   [[nodiscard]] static Sum header_sum(ByteSpan header) {
-    std::uint64_t sum = 0;
-    for (std::size_t i = 0; i < kLength; i += 4) sum += load_be32(&header[i]);
+    const std::uint8_t* p = header.data();
+    std::uint64_t sum =
+        std::uint64_t{load_be32(p)} + load_be32(p + 4) + load_be32(p + 8) + load_be32(p + 12) + load_be32(p + 16);
     if (header.size() > kLength) sum += checksum_add(0, header.subspan(kLength));
     return checksum_fold(sum);
   }
@@ -81,21 +86,16 @@ struct Ipv4Header {
 class Ipv4View {
  public:
   static constexpr Parsed<Ipv4View> parse(ByteSpan bytes, std::size_t available) {
-    const auto quoted = parse_quoted(bytes);
-    if (!quoted) return quoted;
+    if (const auto e = check_header(bytes); e != ParseError::none) return e;
     // RFC 791 3.1: the total length counts the header, and can't be more than arrived.
-    if (quoted->total_length() < quoted->header_length() || quoted->total_length() > available) {
-      return ParseError::bad_length;
-    }
-    return quoted;
+    const std::size_t total = load_be16(&bytes[2]);
+    if (total < (bytes[0] & 15U) * 4 || total > available) return ParseError::bad_length;
+    return Ipv4View{bytes};
   }
   static constexpr Parsed<Ipv4View> parse(ByteSpan packet) { return parse(packet, packet.size()); }
   // The header alone, as an ICMP error quotes it: the total length may speak of bytes that are not there.
   static constexpr Parsed<Ipv4View> parse_quoted(ByteSpan bytes) {
-    if (bytes.size() < Ipv4Header::kLength) return ParseError::truncated;
-    if ((bytes[0] >> 4) != 4) return ParseError::bad_version;
-    const std::size_t length = (bytes[0] & 15U) * 4;
-    if (length < Ipv4Header::kLength || length > bytes.size()) return ParseError::bad_header_length;
+    if (const auto e = check_header(bytes); e != ParseError::none) return e;
     return Ipv4View{bytes};
   }
 
@@ -136,6 +136,13 @@ class Ipv4View {
 
  private:
   friend class Parsed<Ipv4View>;
+  static constexpr ParseError check_header(ByteSpan bytes) {
+    if (bytes.size() < Ipv4Header::kLength) return ParseError::truncated;
+    if ((bytes[0] >> 4) != 4) return ParseError::bad_version;
+    const std::size_t length = (bytes[0] & 15U) * 4;
+    if (length < Ipv4Header::kLength || length > bytes.size()) return ParseError::bad_header_length;
+    return ParseError::none;
+  }
   constexpr Ipv4View() = default;
   constexpr explicit Ipv4View(ByteSpan bytes) : bytes_(bytes) {}
   ByteSpan bytes_;

@@ -47,17 +47,14 @@ struct Ipv6Header {
 class Ipv6View {
  public:
   static constexpr Parsed<Ipv6View> parse(ByteSpan bytes, std::size_t available) {
-    const auto quoted = parse_quoted(bytes);
-    if (!quoted) return quoted;
-    if (quoted->total_length() > available) return ParseError::bad_length;
-    return quoted;
+    if (const auto e = check_header(bytes); e != ParseError::none) return e;
+    if (Ipv6Header::kLength + load_be16(&bytes[4]) > available) return ParseError::bad_length;
+    return Ipv6View{bytes};
   }
   static constexpr Parsed<Ipv6View> parse(ByteSpan packet) { return parse(packet, packet.size()); }
   // The header alone, as an ICMP error quotes it.
   static constexpr Parsed<Ipv6View> parse_quoted(ByteSpan bytes) {
-    if (bytes.size() < Ipv6Header::kLength) return ParseError::truncated;
-    if ((bytes[0] >> 4) != 6) return ParseError::bad_version;
-    if (is_mapped(&bytes[8]) || is_mapped(&bytes[24])) return ParseError::bad_address;
+    if (const auto e = check_header(bytes); e != ParseError::none) return e;
     return Ipv6View{bytes};
   }
 
@@ -84,6 +81,12 @@ class Ipv6View {
 
  private:
   friend class Parsed<Ipv6View>;
+  static constexpr ParseError check_header(ByteSpan bytes) {
+    if (bytes.size() < Ipv6Header::kLength) return ParseError::truncated;
+    if ((bytes[0] >> 4) != 6) return ParseError::bad_version;
+    if (is_mapped(&bytes[8]) || is_mapped(&bytes[24])) return ParseError::bad_address;
+    return ParseError::none;
+  }
   constexpr Ipv6View() = default;
   constexpr explicit Ipv6View(ByteSpan bytes) : bytes_(bytes) {}
   ByteSpan bytes_;

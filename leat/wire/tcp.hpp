@@ -92,14 +92,12 @@ struct TcpHeader {
     LEAT_ASSERT(options_length % 4 == 0 && options_length <= kMaxOptions);
     const std::size_t length = kLength + options_length;
     if (out.size() < length) return 0;
-    store_be16(&out[0], source_port.value());
-    store_be16(&out[2], destination_port.value());
+    // In words, because finish_checksum reads words: a load that spans two younger stores would stall.
+    store_be32(&out[0], (std::uint32_t{source_port.value()} << 16) | destination_port.value());
     store_be32(&out[4], seq.value());
     store_be32(&out[8], ack.value());
-    store_be16(&out[12], static_cast<std::uint16_t>((length << 10) | flags.bits()));
-    store_be16(&out[14], window);
-    store_be16(&out[16], 0);
-    store_be16(&out[18], urgent);
+    store_be32(&out[12], static_cast<std::uint32_t>(length << 26) | (std::uint32_t{flags.bits()} << 16) | window);
+    store_be32(&out[16], urgent);
     return length;
   }
   // The header that nearly every segment has: timestamps as its only option, 32 bytes.
@@ -113,8 +111,11 @@ struct TcpHeader {
     return length;
   }
   // Completes the checksum of an emitted header (its field still 0). `rest` is the sum of pseudo-header and payload.
-  static void finish_checksum(MutableByteSpan header, Sum rest) {
-    store_be16(&header[kChecksumOffset], checksum_finish(checksum_add(rest, header)));
+  static constexpr void finish_checksum(MutableByteSpan header, Sum rest) {
+    LEAT_ASSERT(header.size() >= kLength && header.size() % 4 == 0);
+    std::uint64_t sum = rest;
+    for (std::size_t i = 0; i < header.size(); i += 4) sum += load_be32(&header[i]);
+    store_be16(&header[kChecksumOffset], checksum_finish(checksum_fold(sum)));
   }
 };
 
