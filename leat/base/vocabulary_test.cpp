@@ -17,6 +17,30 @@
 namespace leat {
 namespace {
 
+TEST(Bytes, AreTheSameAtCompileTimeAndAtRunTime) {
+  constexpr auto kStored = [] {
+    std::array<std::uint8_t, 17> b{};
+    store_be16(&b[0], 0x0102);
+    store_be24(&b[2], 0x030405);
+    store_be32(&b[5], 0x06070809);
+    store_be64(&b[9], 0x0a0b0c0d0e0f1011);
+    return b;
+  }();
+  std::array<std::uint8_t, 17> b{};
+  store_be16(&b[0], 0x0102);
+  store_be24(&b[2], 0x030405);
+  store_be32(&b[5], 0x06070809);
+  store_be64(&b[9], 0x0a0b0c0d0e0f1011);
+  EXPECT_EQ(b, kStored);
+  for (std::size_t i = 0; i < b.size(); ++i) EXPECT_EQ(b[i], i + 1);
+  static_assert(load_be16(&kStored[0]) == 0x0102 && load_be24(&kStored[2]) == 0x030405);
+  static_assert(load_be32(&kStored[5]) == 0x06070809 && load_be64(&kStored[9]) == 0x0a0b0c0d0e0f1011);
+  EXPECT_EQ(load_be16(&b[0]), 0x0102);
+  EXPECT_EQ(load_be24(&b[2]), 0x030405U);
+  EXPECT_EQ(load_be32(&b[5]), 0x06070809U);
+  EXPECT_EQ(load_be64(&b[9]), 0x0a0b0c0d0e0f1011U);
+}
+
 TEST(ByteReader, FailureSticks) {
   const std::array<std::uint8_t, 5> data{1, 2, 3, 4, 5};
   ByteReader r{data};
