@@ -19,6 +19,7 @@ enum class ParseError : std::uint8_t {
   bad_type,           // a type, code or operation that must not appear
   bad_address,        // an address that must not appear in the field
   bad_hop_limit,      // a message that must come from a neighbour came from further away
+  bad_checksum,       // where the parser verifies it
   bad_option,         // an option with an impossible length, or one that must not appear
 };
 
@@ -40,6 +41,8 @@ constexpr std::string_view name_of(ParseError error) {
       return "bad address";
     case ParseError::bad_hop_limit:
       return "bad hop limit";
+    case ParseError::bad_checksum:
+      return "bad checksum";
     case ParseError::bad_option:
       return "bad option";
   }
