@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <leat/wire/arp.hpp>
-#include <leat/wire/captured_packets.hpp>
+#include <leat/wire/captured_test_support.hpp>
 #include <leat/wire/vlan.hpp>
 
 namespace leat::wire {

@@ -1,6 +1,6 @@
 #include <benchmark/benchmark.h>
 
-#include <leat/wire/captured_packets.hpp>
+#include <leat/wire/captured_test_support.hpp>
 #include <leat/wire/ethernet.hpp>
 #include <leat/wire/ipv4.hpp>
 #include <leat/wire/ipv6.hpp>

@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <leat/base/rng.hpp>
-#include <leat/wire/captured_packets.hpp>
+#include <leat/wire/captured_test_support.hpp>
 #include <leat/wire/pretty_print.hpp>
 #include <string>
 
