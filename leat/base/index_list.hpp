@@ -64,6 +64,12 @@ class IndexList {
     tail_ = i;
   }
   template <class Link>
+  constexpr void push_front(Index i, Link&& link) {
+    link(i) = {head_, kNoIndex};
+    (head_ == kNoIndex ? tail_ : link(head_).prev) = i;
+    head_ = i;
+  }
+  template <class Link>
   constexpr void remove(Index i, Link&& link) {
     IndexLink& l = link(i);
     (l.prev == kNoIndex ? head_ : link(l.prev).next) = l.next;

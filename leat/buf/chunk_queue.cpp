@@ -91,6 +91,16 @@ void ChunkQueue::push(Packet&& p) {
   tail_writable_ = whole ? 1 : 0;
 }
 
+void ChunkQueue::splice(PacketPool& pool, ChunkQueue& tail) {
+  if (tail.head_ == kNoIndex) return;
+  (tail_ == kNoIndex ? head_ : pool.meta(tail_).next) = tail.head_;
+  tail_ = tail.tail_;
+  tail_writable_ = tail.tail_writable_;
+  bytes_ += tail.bytes_;
+  true_size_ += tail.true_size_;
+  tail = ChunkQueue{};
+}
+
 std::uint32_t ChunkQueue::slice(PacketPool& pool, std::uint32_t offset, std::uint32_t length, Packet& to,
                                 ChunkCursor& cursor, Priority priority) const {
   LEAT_ASSERT(offset <= bytes_);

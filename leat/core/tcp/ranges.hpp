@@ -55,7 +55,9 @@ class RangePool {
  public:
   explicit RangePool(std::span<Range> nodes) : nodes_(nodes), pool_(static_cast<std::uint32_t>(nodes.size())) {}
 
-  // New data start..end went out at `tick`; start is where the list ends.
+  // False: an empty list could not be begun; the connection must wait with new data.
+  [[nodiscard]] bool room(const RangeList& list) const { return list.count > 0 || pool_.available() > 0; }
+  // New data start..end went out at `tick`; start is where the list ends. room() must be true.
   void sent(RangeList&, SeqNum start, SeqNum end, std::uint32_t tick, std::uint32_t delivered, std::uint32_t cap);
   // Everything below `una` is acknowledged.
   AckedRanges acked(RangeList&, SeqNum una);
