@@ -54,7 +54,7 @@ Result<void> Stack::set_option(OptionId id, std::int64_t value) {
 Result<void> Stack::set_option(Handle h, OptionId id, std::int64_t value) {
   const Index i = core_.sockets.find(h);
   if (i == kNoIndex) return fail(Errc::bad_handle);
-  if (option_info(id).level == OptionLevel::stack) return fail(Errc::no_protocol_option);
+  if (option_range(id).level == OptionLevel::stack) return fail(Errc::no_protocol_option);
   Socket& s = core_.sockets[i];
   const auto profile = core_.profiles.with(s.profile, core_.options, id, value);
   if (!profile) return fail(profile.error());

@@ -119,6 +119,21 @@ inline constexpr std::array<OptionInfo, kOptions> kOptionInfo{{
     LEAT_OPTIONS(X)
 #undef X
 }};
+// What the stack itself asks, in a table of its own: firmware that prints no option names links no texts.
+struct OptionRange {
+  OptionLevel level;
+  std::int64_t minimum;
+  std::int64_t maximum;
+  std::int64_t initial;
+};
+inline constexpr std::array<OptionRange, kOptions> kOptionRanges{{
+#define X(id, level, type, min, max, init, source, sentence) {OptionLevel::level, min, max, init},
+    LEAT_OPTIONS(X)
+#undef X
+}};
+[[nodiscard]] constexpr const OptionRange& option_range(OptionId id) {
+  return kOptionRanges[static_cast<std::size_t>(id)];
+}
 [[nodiscard]] constexpr const OptionInfo& option_info(OptionId id) {
   return kOptionInfo[static_cast<std::size_t>(id)];
 }
@@ -132,14 +147,14 @@ inline constexpr std::array<OptionInfo, kOptions> kOptionInfo{{
 class OptionValues {
  public:
   constexpr OptionValues() {
-    for (std::size_t i = 0; i < kOptions; ++i) values_[i] = kOptionInfo[i].initial;
+    for (std::size_t i = 0; i < kOptions; ++i) values_[i] = kOptionRanges[i].initial;
   }
   [[nodiscard]] constexpr std::int64_t get(OptionId id) const { return values_[static_cast<std::size_t>(id)]; }
   [[nodiscard]] constexpr bool on(OptionId id) const { return get(id) != 0; }
   // Errc::invalid_argument outside the option's range.
   constexpr Result<void> set(OptionId id, std::int64_t value) {
-    const OptionInfo& info = option_info(id);
-    if (value < info.minimum || value > info.maximum) return fail(Errc::invalid_argument);
+    const OptionRange& range = option_range(id);
+    if (value < range.minimum || value > range.maximum) return fail(Errc::invalid_argument);
     values_[static_cast<std::size_t>(id)] = value;
     return {};
   }
