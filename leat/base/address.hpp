@@ -152,10 +152,10 @@ using Scope = std::uint16_t;
 
 // The identity of a connected flow, from our side.
 struct FlowKey {
-  IpAddress local;
-  IpAddress remote;
-  Port local_port;
-  Port remote_port;
+  IpAddress local{};
+  IpAddress remote{};
+  Port local_port{};
+  Port remote_port{};
   Scope scope = 0;
   constexpr bool operator==(const FlowKey&) const = default;
 };

@@ -29,7 +29,7 @@ namespace leat {
 
 struct DeviceCaps {
   LinkType link = LinkType::ip;
-  MacAddress mac;             // Ethernet only
+  MacAddress mac{};           // Ethernet only
   std::uint32_t mtu = 1500;   // bytes of IP packet
   std::uint32_t max_gso = 0;  // bytes of IP packet that tx accepts as a super-segment; 0: none
   bool tx_checksum = false;   // tx accepts ChecksumState::to_fill

@@ -31,8 +31,8 @@ namespace leat {
 inline constexpr std::uint32_t kPpm = 1'000'000;  // a chance of one
 
 struct ImpairmentConfig {
-  Duration delay;
-  Duration jitter;
+  Duration delay{};
+  Duration jitter{};
   std::uint32_t loss_ppm = 0;
   std::uint32_t reorder_ppm = 0;
   Duration reorder_by = Duration::ms(1);

@@ -24,11 +24,11 @@ class MemoryPipe {
   struct Options {
     PacketPool* pool_a = nullptr;
     PacketPool* pool_b = nullptr;
-    std::span<Packet> to_a;  // frames on their way to A: as many as the ring shall hold
-    std::span<Packet> to_b;
-    DeviceCaps caps;   // of both ends, but for the MAC address
-    MacAddress mac_a;  // Ethernet: of the stack at A
-    MacAddress mac_b;
+    std::span<Packet> to_a{};  // frames on their way to A: as many as the ring shall hold
+    std::span<Packet> to_b{};
+    DeviceCaps caps{};   // of both ends, but for the MAC address
+    MacAddress mac_a{};  // Ethernet: of the stack at A
+    MacAddress mac_b{};
   };
 
   class End {

@@ -22,9 +22,9 @@ namespace leat {
 class FaultInjector {
  public:
   struct Config {
-    ImpairmentConfig tx;
-    ImpairmentConfig rx;
-    SipKey seed;
+    ImpairmentConfig tx{};
+    ImpairmentConfig rx{};
+    SipKey seed{};
   };
   FaultInjector(AnyDevice& inner, const Config& config, std::span<DelaySlot> tx_slots, std::span<DelaySlot> rx_slots);
 
