@@ -49,6 +49,7 @@ enum class IcmpErrorKind : std::uint8_t {
   time_exceeded,
   parameter_problem,
   source_route_failed,
+  other,  // an error type of IPv6 that is not known: RFC 4443 2.4 (a) has it passed up
 };
 struct IcmpError {
   IcmpErrorKind kind = IcmpErrorKind::network_unreachable;

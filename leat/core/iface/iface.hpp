@@ -3,6 +3,7 @@
 // RFC 826, 4861, 1122 2.3. Threading: the owner of the shard.
 
 #include <leat/core/config.hpp>
+#include <leat/core/iface/state.hpp>
 
 namespace leat::iface {
 
@@ -14,6 +15,12 @@ Result<void> add_address(Core&, InterfaceId, const IpPrefix&, AddressOptions);
 Result<void> remove_address(Core&, InterfaceId, const IpAddress&);
 Result<void> add_route(Core&, const RouteConfig&);
 Result<void> remove_route(Core&, const IpPrefix&, const IpAddress& gateway);
+// How far duplicate detection of an address is; `none` when the interface has no such address.
+[[nodiscard]] AddressState address_state(const Core&, InterfaceId, const IpAddress&);
+// Multicast groups that the interface takes, counted by user. IPv6 addresses join their solicited-node group.
+Result<void> join_group(Core&, InterfaceId, const IpAddress& group);
+Result<void> leave_group(Core&, InterfaceId, const IpAddress& group);
+[[nodiscard]] bool is_member(const Core&, InterfaceId, const IpAddress& group);
 
 // Received frames, data at the link header. Takes all packets of the batch; TCP segments are staged so that a batch's
 // look-ups overlap, everything else is processed at once.

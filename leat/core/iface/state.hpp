@@ -1,8 +1,19 @@
 #pragma once
-// The network layer's tables: interfaces, addresses, neighbours, routes.
+// The network layer's tables: interfaces, addresses, multicast groups, neighbours, routes. Storage may be zero pages
+// that were never constructed: entries are made on first use.
+//
+// Threading: one owner.
 
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <cstdint>
+#include <leat/base/link_type.hpp>
+#include <leat/core/iface/neighbor_cache.hpp>
+#include <leat/core/iface/route_table.hpp>
+#include <leat/core/ip/token_bucket.hpp>
 #include <span>
+#include <string_view>
 
 namespace leat::iface {
 
@@ -10,18 +21,136 @@ struct Limits {
   std::uint32_t interfaces = 4;
   std::uint32_t addresses = 16;
   std::uint32_t neighbors = 64;
-  std::uint32_t routes = 32;
+  std::uint32_t routes = 32;          // besides those that addresses make
+  std::uint32_t groups = 16;          // multicast memberships
+  std::uint32_t transmit_queue = 64;  // packets that wait for one interface
 };
 
-struct Storage {};
+enum class AddressState : std::uint8_t {
+  none,
+  tentative,   // RFC 4862 2: probes are out; not ours yet
+  valid,       //
+  announcing,  // valid, and RFC 5227 announcements are still to be sent
+  duplicated,  // somebody else has it: never used
+};
+
+struct Address {
+  IpPrefix prefix;  // the address itself, with its prefix length
+  InterfaceId interface = kNoInterface;
+  AddressState state = AddressState::none;
+  std::uint8_t sent = 0;  // probes or announcements
+  Index next = kNoIndex;  // on the same interface, in order of addition
+  IndexLink timer;
+  Instant due;       // tentative and announcing
+  Instant defended;  // RFC 5227 2.4: when last
+  bool was_defended = false;
+  [[nodiscard]] bool usable() const { return state == AddressState::valid || state == AddressState::announcing; }
+};
+
+struct Group {  // an IP multicast group that an interface takes
+  IpAddress group;
+  InterfaceId interface = kNoInterface;
+  std::uint32_t users = 0;
+};
+
+struct Interface {
+  bool used = false;
+  bool up = false;
+  bool promiscuous = false;
+  LinkType link = LinkType::ip;
+  MacAddress mac;
+  std::uint8_t name_length = 0;
+  std::array<char, 15> name{};
+  std::uint32_t mtu = 0;
+  std::uint32_t max_gso = 0;
+  Index addresses = kNoIndex;
+  PacketFifo queue;  // packets ready to leave, data at the link header
+  Index free_next = kNoIndex;
+  [[nodiscard]] std::string_view name_text() const { return {name.data(), name_length}; }
+};
+
+struct Storage {
+  std::span<Interface> interfaces;
+  std::span<Address> addresses;
+  std::span<Group> groups;
+  std::span<Neighbor> neighbors;
+  std::span<Index> neighbor_buckets;  // a power of two; zero
+  std::span<Route> routes;            // at least 4 per address, and those of the configuration
+  std::span<RouteNode> nodes;         // twice as many
+  std::uint32_t transmit_queue = 64;
+};
+
+// An address makes up to four routes: itself, its network, and two broadcast addresses.
+inline constexpr std::uint32_t kRoutesPerAddress = 4;
+constexpr std::uint32_t route_count(const Limits& l) {
+  return l.routes + kRoutesPerAddress * l.addresses;
+}
 
 template <Limits limits>
 struct StaticStorage {
-  [[nodiscard]] Storage view() { return {}; }
+  [[nodiscard]] Storage view() {
+    return {interfaces, addresses, groups, neighbors, buckets, routes, nodes, limits.transmit_queue};
+  }
+  std::array<Interface, limits.interfaces> interfaces{};
+  std::array<Address, limits.addresses> addresses{};
+  std::array<Group, limits.groups> groups{};
+  std::array<Neighbor, limits.neighbors> neighbors{};
+  std::array<Index, std::bit_ceil(limits.neighbors)> buckets{};
+  std::array<Route, route_count(limits)> routes{};
+  std::array<RouteNode, 2 * route_count(limits)> nodes{};
 };
 
 struct State {
-  explicit State(const Storage&) {}
+  explicit State(const Storage& s)
+      : interfaces(s.interfaces),
+        addresses(s.addresses),
+        groups(s.groups),
+        neighbors(s.neighbors, s.neighbor_buckets),
+        routes(s.routes, s.nodes),
+        interface_pool(static_cast<std::uint32_t>(s.interfaces.size())),
+        address_pool(static_cast<std::uint32_t>(s.addresses.size())),
+        transmit_queue(s.transmit_queue) {}
+
+  // nullptr for an id that names no interface.
+  [[nodiscard]] Interface* find(InterfaceId id) {
+    if (id == 0 || id > interface_pool.watermark() || !interfaces[id - 1U].used) return nullptr;
+    return &interfaces[id - 1U];
+  }
+  [[nodiscard]] const Interface* find(InterfaceId id) const {
+    if (id == 0 || id > interface_pool.watermark() || !interfaces[id - 1U].used) return nullptr;
+    return &interfaces[id - 1U];
+  }
+
+  std::span<Interface> interfaces;  // by id - 1
+  std::span<Address> addresses;
+  std::span<Group> groups;  // the first group_count
+  NeighborCache neighbors;
+  RouteTable routes;
+  IndexPool interface_pool;
+  IndexPool address_pool;
+  IndexList tentative, announcing;  // addresses that wait for time, earliest first
+  std::uint32_t configured_routes = 0;
+  std::uint32_t any_ip_routes = 0;
+  std::uint32_t group_count = 0;
+  std::uint32_t transmit_queue;
+  // Which addresses may be ours or broadcast: a bit per value of a small hash, so that most foreign addresses are told
+  // apart without a look-up. Bits are only added; rebuilt when addresses go.
+  std::array<std::uint64_t, 4> maybe_ours{};
+  ip::TokenBucket solicitations;  // RFC 6583 6.1: what scans of the link may make us send
+  ip::TokenBucket defences;       // answers to probes for our addresses
+
+  [[nodiscard]] static unsigned filter_bit(const IpAddress& a) {
+    const std::uint32_t low = load_be32(&a.bytes()[12]);
+    return (low ^ (low >> 8) ^ (low >> 16)) & 255U;
+  }
+  void filter_add(const IpAddress& a) {
+    const unsigned bit = filter_bit(a);
+    maybe_ours[bit / 64] |= std::uint64_t{1} << (bit % 64);
+  }
+  [[nodiscard]] bool filter_has(const IpAddress& a) const {
+    const unsigned bit = filter_bit(a);
+    return ((maybe_ours[bit / 64] >> (bit % 64)) & 1) != 0;
+  }
 };
 
 }  // namespace leat::iface

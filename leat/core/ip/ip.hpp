@@ -12,9 +12,13 @@
 
 namespace leat::ip {
 
-// Where packets to a destination go. Cheap to hold: `route_epoch` tells when it must be looked up again.
+// Where packets to a destination go. Cheap to hold: `route_epoch` tells when it must be looked up again; send() does so
+// itself when a path is stale.
+//
+// A path to ourselves (`loopback`) has interface kNoInterface: transports put such connections on a dirty list of that
+// number, which run_loopback() drains through TransportModule::output(core, kNoInterface, ...).
 struct Path {
-  InterfaceId interface = kNoInterface;  // egress; with `loopback` set, the packet never reaches a device
+  InterfaceId interface = kNoInterface;  // egress; kNoInterface with `loopback`
   Index route = kNoIndex;
   IpAddress source;               // chosen source (RFC 6724 in short), or the one that was asked for
   IpAddress next_hop;             // gateway, or the destination itself
@@ -22,6 +26,13 @@ struct Path {
   std::uint32_t max_gso = 0;      // bytes of IP packet that may leave as one super-segment; 0: none
   bool loopback = false;          // the destination is one of our own addresses
   std::uint32_t route_epoch = 0;  // Core::route_epoch at the look-up
+
+  IpCast cast = IpCast::unicast;     // of the destination: TCP must not connect to the other two
+  InterfaceId bound = kNoInterface;  // what the look-up was restricted to
+  Scope scope = 0;
+  std::uint32_t id_hash = 0;          // which IPv4 identifiers packets get
+  mutable Index neighbor = kNoIndex;  // of next_hop: remembered by send()
+  mutable std::uint32_t neighbor_generation = 0;
 };
 
 // Errc::network_unreachable without a route, Errc::address_not_available when `local` is given and not ours.
@@ -36,6 +47,7 @@ struct SendInfo {
   std::uint8_t ttl = 64;
   std::uint8_t traffic_class = 0;
   bool dont_fragment = true;
+  bool multicast_loop = false;  // a copy goes back to members here
   std::uint32_t flow_label = 0;
 };
 
@@ -53,6 +65,11 @@ SendStatus send(Core&, Packet&& packet, const SendInfo&, const Path&, PacketBatc
 // Upper-layer confirmation that the path's next hop is alive (RFC 4861 7.3.1): TCP calls it when new data is
 // acknowledged. O(1), rate-limited inside.
 void confirm_reachable(Core&, const Path&);
+
+// A transport got a "packet too big" that quotes live traffic of its own (RFC 8201 4, RFC 5927 7): the path MTU to
+// `remote` becomes `mtu`, never below 552 (IPv4) or 1280 (IPv6, where less is ignored), for ten minutes. It never grows
+// here. Returns what holds now; a change moves Core::route_epoch, so that every path is looked up again.
+std::uint32_t update_path_mtu(Core&, const IpAddress& remote, std::uint32_t mtu, Scope scope = 0);
 
 // The verdict on an address: is it one of ours (any interface, this scope)?
 [[nodiscard]] bool is_local_address(const Core&, const IpAddress&, Scope scope = 0);

@@ -1,0 +1,106 @@
+// The link layer's way in: Ethernet (RFC 894, 1122 2.3) or raw IP, one batch at a time.
+
+#include <leat/core/core.hpp>
+#include <leat/core/iface/iface.hpp>
+#include <leat/core/iface/link.hpp>
+#include <leat/core/ip/input.hpp>
+
+namespace leat::iface {
+namespace {
+
+// Does a multicast frame interest anybody here? Group addresses of Ethernet are shared by several IP groups: IP looks
+// again.
+bool takes_group(const Core& core, InterfaceId id, const MacAddress& mac) {
+  if (mac == IpAddress::v4(224, 0, 0, 1).multicast_mac()) return true;
+  if (mac == MacAddress{{0x33, 0x33, 0, 0, 0, 1}}) return true;  // ff02::1
+  for (std::uint32_t i = 0; i < core.iface.group_count; ++i)
+    if (core.iface.groups[i].interface == id && core.iface.groups[i].group.multicast_mac() == mac) return true;
+  return false;
+}
+
+void ethernet_input(Core& core, InterfaceId id, const Interface& ifc, Packet&& p) {
+  PacketMeta& m = p.meta();
+  // L1: a frame must hold its header. The device delivers at least that much contiguously or has nothing to deliver.
+  if (m.head_length < wire::EthernetHeader::kLength && !p.pull(wire::EthernetHeader::kLength)) {
+    core.drop(std::move(p), DropReason::link_too_short);
+    return;
+  }
+  const std::uint8_t* const h = p.head().data();
+  const MacAddress to = wire::load_mac(h);
+  if (to == ifc.mac) {
+    m.link_cast = LinkCast::unicast;
+  } else if (!to.is_multicast()) {
+    m.link_cast = LinkCast::other_host;
+  } else {
+    m.link_cast = to.is_broadcast() ? LinkCast::broadcast : LinkCast::multicast;
+  }
+  if ((m.link_cast == LinkCast::other_host && !ifc.promiscuous) ||
+      (m.link_cast == LinkCast::multicast && !ifc.promiscuous && !takes_group(core, id, to))) {
+    core.drop(std::move(p), DropReason::link_not_for_us);
+    return;
+  }
+  const auto type = static_cast<wire::EtherType>(load_be16(h + 12));
+  // L2: we are in no VLAN, whether the tag stands in the frame or was taken out by the device.
+  if (m.vlan != 0 || type == wire::EtherType::vlan || type == wire::EtherType::service_vlan) {
+    core.drop(std::move(p), DropReason::link_vlan);
+    return;
+  }
+  ip::strip_header(p, wire::EthernetHeader::kLength);
+  if (type == wire::EtherType::ipv4) {
+    ip::ipv4_input(core, std::move(p), id, ip::Origin::wire);
+  } else if (type == wire::EtherType::ipv6 && core.modules.ipv6 != nullptr) {
+    ip::ipv6_input(core, std::move(p), id, ip::Origin::wire);
+  } else if (type == wire::EtherType::arp) {
+    ip::flush_staged(core);
+    if (p.head().size() < wire::ArpHeader::kLength && p.size() >= wire::ArpHeader::kLength) {
+      (void)p.pull(wire::ArpHeader::kLength);
+    }
+    arp_input(core, id, std::move(p));
+  } else {
+    core.drop(std::move(p), DropReason::link_unknown_ethertype);
+  }
+}
+
+}  // namespace
+
+void input(Core& core, InterfaceId id, PacketBatch& batch) {
+  const Interface* const ifc = core.iface.find(id);
+  const bool up = ifc != nullptr && ifc->up;
+  for (Packet& slot : batch) {
+    if (!slot) continue;
+    Packet p = std::move(slot);
+    if (!up) {
+      core.drop(std::move(p), DropReason::interface_down);
+      continue;
+    }
+    p.meta().interface = id;
+    if (ifc->link == LinkType::ethernet) {
+      ethernet_input(core, id, *ifc, std::move(p));
+    } else {
+      p.meta().link_cast = LinkCast::unicast;
+      ip::input_by_version(core, std::move(p), id, ip::Origin::wire);
+    }
+  }
+  ip::flush_staged(core);
+  batch.clear();
+}
+
+bool run_loopback(Core& core, unsigned budget) {
+  // Connections with ourselves belong to no interface: their transports are asked here.
+  PacketBatch none{0};
+  for (const TransportModule* t : {core.modules.tcp, core.modules.udp})
+    if (t != nullptr && t->output != nullptr && t->has_output != nullptr && t->has_output(core, kNoInterface)) {
+      t->output(core, kNoInterface, none);
+    }
+  // What is put in while these are handled waits for the next turn: no packet can keep us here.
+  const std::uint32_t waiting = core.ip.loopback.count();
+  for (std::uint32_t n = std::min(budget, waiting); n > 0; --n)
+    ip::input_by_version(core, core.ip.loopback.pop_front(core.pool), kNoInterface, ip::Origin::loopback);
+  ip::flush_staged(core);
+  if (!core.ip.loopback.empty()) return true;
+  for (const TransportModule* t : {core.modules.tcp, core.modules.udp})
+    if (t != nullptr && t->has_output != nullptr && t->has_output(core, kNoInterface)) return true;
+  return false;
+}
+
+}  // namespace leat::iface

@@ -1,0 +1,73 @@
+#pragma once
+// The way in, inside the network layer: from the link to IP, from IP to transports. Every function takes its packet.
+// Threading: the owner of the shard.
+
+#include <leat/core/core.hpp>
+#include <leat/core/ip/ipv6_module.hpp>
+
+namespace leat::ip {
+
+enum class Origin : std::uint8_t { wire, loopback };
+
+// Takes a header off the front of a packet. The common case touches only the meta.
+inline void strip_header(Packet& p, std::uint32_t n) {
+  PacketMeta& m = p.meta();
+  if (n > m.head_length) {
+    p.trim_front(n);
+    return;
+  }
+  m.offset += n;
+  m.head_length -= n;
+  m.length -= n;
+  const auto back = [n](std::uint16_t o) { return static_cast<std::uint16_t>(o < n ? 0 : o - n); };
+  m.l3_offset = back(m.l3_offset);
+  m.l4_offset = back(m.l4_offset);
+  m.payload_offset = back(m.payload_offset);
+}
+// Cuts off what the link padded.
+inline void trim_to(Packet& p, std::uint32_t length) {
+  PacketMeta& m = p.meta();
+  if (m.length == length) return;
+  if (m.fragment_count != 0) {
+    p.truncate(length);
+    return;
+  }
+  m.head_length = length;
+  m.length = length;
+}
+// Makes the first min(size, n) bytes contiguous. False when there is no memory for it.
+inline bool need_contiguous(Packet& p, std::uint32_t n) {
+  n = std::min(n, p.size());
+  return p.meta().head_length >= n || p.pull(n);
+}
+
+// Data at the IP header.
+void ipv4_input(Core&, Packet&&, InterfaceId, Origin);
+inline void ipv6_input(Core& core, Packet&& p, InterfaceId id, Origin origin) {
+  core.modules.ipv6->input(core, std::move(p), id, origin == Origin::wire);
+}
+// For links that carry bare IP packets, and the loopback queue.
+void input_by_version(Core&, Packet&&, InterfaceId, Origin);
+
+// What `to` means to us; RFC 1122 3.3.1, 3.2.1.3. `in` is where it came in.
+[[nodiscard]] Verdict verdict_of(Core&, const IpAddress& to, InterfaceId in);
+// Sources that must not come from the wire, apart from what the version's own rules say: our addresses, and broadcast.
+[[nodiscard]] bool is_own_or_broadcast(const Core&, const IpAddress&);
+
+// Hands what is staged to TCP. Called before anything that is not TCP is processed, so that order stays.
+inline void flush_staged(Core& core) {
+  const std::uint32_t n = core.ip.staged_count;
+  if (n == 0) return;
+  core.ip.staged_count = 0;
+  core.modules.tcp->input(core, std::span{core.ip.staged.data(), n});
+}
+inline void stage(Core& core, TransportInput&& in) {
+  core.ip.staged[core.ip.staged_count++] = std::move(in);
+  if (core.ip.staged_count == core.ip.staged.size()) flush_staged(core);
+}
+// To raw sockets that asked for it, then to its transport. `in.packet` has its l4_offset.
+void deliver(Core&, TransportInput&& in);
+
+void icmpv4_input(Core&, TransportInput&& in);
+
+}  // namespace leat::ip

@@ -1,0 +1,222 @@
+// IPv4 input: RFC 791, RFC 1122 3.2.1. And what both versions share behind it: the verdict on a destination and the
+// hand-over to transports.
+
+#include <leat/core/iface/iface.hpp>
+#include <leat/core/ip/icmp_error.hpp>
+#include <leat/core/ip/input.hpp>
+#include <leat/wire/ipv4.hpp>
+
+namespace leat::ip {
+namespace {
+
+// I3: 0/8, 127/8, multicast and 240/4 (broadcast included) are nobody's source. RFC 1122 3.2.1.3, RFC 6890.
+bool impossible_source(std::uint32_t a) {
+  const std::uint32_t top = a >> 24;
+  return top == 0 || top == 127 || top >= 224;
+}
+
+// I6: what options call for. Everything but source routes is skipped: we forward nothing and record nothing.
+bool options_allow(Core& core, TransportInput& in, const wire::Ipv4View& ip) {
+  const auto options = wire::Ipv4Options::parse(ip.options());
+  if (options.malformed) {
+    // RFC 1122 3.2.2.5: the pointer names the octet.
+    send_error(core, in, IcmpErrorKind::parameter_problem, options.problem_at);
+    core.drop(std::move(in.packet), DropReason::ip_malformed);
+    return false;
+  }
+  if (options.source_route && !core.options.on(OptionId::ip_accept_source_route)) {
+    core.drop(std::move(in.packet), DropReason::ip_source_route);
+    return false;
+  }
+  return true;
+}
+
+// Copies for raw sockets. True when one asked for this very protocol.
+bool offer_raw(Core& core, const TransportInput& in) {
+  const std::size_t v = in.destination.is_v4() ? 0 : 1;
+  const bool exact = ((core.ip.raw_protocols[v][in.protocol / 32U] >> (in.protocol % 32U)) & 1U) != 0;
+  if (!exact && !core.ip.raw_all[v]) return false;
+  TransportInput copy;
+  copy.packet = in.packet.clone();
+  if (!copy.packet) {
+    core.counters.add(DropReason::no_buffers);
+    return exact;
+  }
+  copy.source = in.source;
+  copy.destination = in.destination;
+  copy.interface = in.interface;
+  copy.protocol = in.protocol;
+  copy.ttl = in.ttl;
+  copy.traffic_class = in.traffic_class;
+  copy.cast = in.cast;
+  core.modules.raw->input(core, std::span{&copy, 1});
+  return exact;
+}
+
+}  // namespace
+
+void input_by_version(Core& core, Packet&& p, InterfaceId id, Origin origin) {
+  const unsigned version = p.meta().head_length > 0 || p.pull(std::min(p.size(), 1U)) ? p.head()[0] >> 4 : 0;
+  if (version == 4) {
+    ipv4_input(core, std::move(p), id, origin);
+  } else if (version == 6 && core.modules.ipv6 != nullptr) {
+    ipv6_input(core, std::move(p), id, origin);
+  } else {
+    core.drop(std::move(p), DropReason::ip_malformed);
+  }
+}
+
+Verdict verdict_of(Core& core, const IpAddress& to, InterfaceId in) {
+  State::CachedVerdict& cached = core.ip.verdicts[(load_be32(&to.bytes()[12]) ^ in) & 3U];
+  if (cached.epoch == core.route_epoch && cached.destination == to && cached.interface == in) return cached.verdict;
+  Verdict v = Verdict::foreign;
+  if (to.is_multicast()) {
+    if (in == kNoInterface || iface::is_member(core, in, to)) v = Verdict::multicast;
+  } else if (to.is_limited_broadcast()) {
+    v = Verdict::broadcast;
+  } else if (core.iface.any_ip_routes > 0 || core.iface.filter_has(to)) {
+    const Index r = core.iface.routes.find(core.scope, to, [&](const iface::Route& route) {
+      // A link-local address means something on its own link only (RFC 4007 6).
+      return route.kind != iface::RouteKind::local || !to.is_link_local() || to.is_v4() || in == kNoInterface ||
+             route.interface == in;
+    });
+    if (r != kNoIndex) {
+      switch (core.iface.routes[r].kind) {
+        case iface::RouteKind::local:
+          v = Verdict::local;
+          break;
+        case iface::RouteKind::any_ip:
+          v = Verdict::any_ip;
+          break;
+        case iface::RouteKind::broadcast:
+          v = Verdict::broadcast;
+          break;
+        case iface::RouteKind::unicast:
+        case iface::RouteKind::reject:
+          break;
+      }
+    }
+  }
+  cached = {to, core.route_epoch, in, v};
+  return v;
+}
+
+bool is_own_or_broadcast(const Core& core, const IpAddress& a) {
+  if (!core.iface.filter_has(a)) return false;
+  const Index r = core.iface.routes.find(core.scope, a, [](const iface::Route&) { return true; });
+  return r != kNoIndex && (core.iface.routes[r].kind == iface::RouteKind::local ||
+                           core.iface.routes[r].kind == iface::RouteKind::broadcast);
+}
+
+void ipv4_input(Core& core, Packet&& packet, InterfaceId id, Origin origin) {
+  if (!need_contiguous(packet, 128)) {
+    core.drop(std::move(packet), DropReason::no_buffers);
+    return;
+  }
+  PacketMeta& m = packet.meta();
+  // I1: lengths and version.
+  const auto ip = wire::Ipv4View::parse(packet.head(), m.length);
+  if (!ip) {
+    core.drop(std::move(packet), DropReason::ip_malformed);
+    return;
+  }
+  // I2: the header checksum is cheap enough to verify always, but for a packet that was merged from several: its header
+  // stands for many, whose checksums were verified by whoever merged them.
+  const bool merged = (m.merged > 1 || m.gso_size > 0) && checksum_trusted(m.checksum);
+  if (!merged && !ip->checksum_ok()) {
+    core.drop(std::move(packet), DropReason::ip_bad_checksum);
+    return;
+  }
+  TransportInput in;
+  in.source = ip->source();
+  in.destination = ip->destination();
+  const bool wire_origin = origin == Origin::wire;
+  if (wire_origin && (impossible_source(in.source.v4_value()) || is_own_or_broadcast(core, in.source))) {
+    core.drop(std::move(packet), DropReason::ip_bad_source);
+    return;
+  }
+  Verdict verdict = Verdict::local;
+  if (in.destination.is_loopback()) {
+    // I4: RFC 1122 3.2.1.3 (g): never outside a host.
+    if (wire_origin) {
+      core.drop(std::move(packet), DropReason::ip_bad_destination);
+      return;
+    }
+  } else {
+    verdict = verdict_of(core, in.destination, id);
+  }
+  switch (verdict) {
+    case Verdict::local:
+    case Verdict::any_ip:
+      in.cast = IpCast::unicast;
+      // RFC 1122 3.3.6: a unicast destination in a broadcast frame is somebody's mistake or attack.
+      if (m.link_cast == LinkCast::broadcast) {
+        core.drop(std::move(packet), DropReason::ip_bad_destination);
+        return;
+      }
+      break;
+    case Verdict::broadcast:
+      in.cast = IpCast::broadcast;
+      break;
+    case Verdict::multicast:
+      in.cast = IpCast::multicast;
+      break;
+    case Verdict::foreign:
+      core.drop(std::move(packet), DropReason::ip_not_for_us);
+      return;
+  }
+  // L1: what the link padded is not ours.
+  trim_to(packet, static_cast<std::uint32_t>(ip->total_length()));
+  m.l3_offset = 0;
+  m.l4_offset = static_cast<std::uint16_t>(ip->header_length());
+  in.interface = id;
+  in.protocol = static_cast<std::uint8_t>(ip->protocol());
+  in.ttl = ip->ttl();
+  in.traffic_class = ip->tos();
+  in.packet = std::move(packet);
+  if (ip->has_options() && !options_allow(core, in, *ip)) return;
+  if (ip->is_fragment()) {
+    // Reassembly has its place here: it would take the packet and return the whole one.
+    core.drop(std::move(in.packet), DropReason::ip_fragment);
+    return;
+  }
+  core.counters.add(Counter::ip_received);
+  deliver(core, std::move(in));
+}
+
+void deliver(Core& core, TransportInput&& in) {
+  bool taken = false;
+  if (core.ip.raw_any) {
+    flush_staged(core);
+    taken = offer_raw(core, in);
+  }
+  if (in.protocol == static_cast<std::uint8_t>(wire::IpProtocol::tcp) && core.modules.tcp != nullptr) {
+    stage(core, std::move(in));
+    return;
+  }
+  flush_staged(core);
+  if (in.protocol == static_cast<std::uint8_t>(wire::IpProtocol::udp) && core.modules.udp != nullptr) {
+    core.modules.udp->input(core, std::span{&in, 1});
+    return;
+  }
+  const bool v4 = in.destination.is_v4();
+  if (v4 && in.protocol == static_cast<std::uint8_t>(wire::IpProtocol::icmpv4)) {
+    icmpv4_input(core, std::move(in));
+    return;
+  }
+  if (!v4 && in.protocol == static_cast<std::uint8_t>(wire::IpProtocol::icmpv6)) {
+    core.modules.ipv6->icmp_input(core, std::move(in));
+    return;
+  }
+  if (taken) {
+    in.packet.reset();
+    return;
+  }
+  // RFC 8200 4.7: "no next header" asks for silence. IGMP is of interest to routers.
+  if (!(in.protocol == static_cast<std::uint8_t>(wire::IpProtocol::no_next_header) && !v4)) {
+    send_protocol_unreachable(core, in);
+  }
+  core.drop(std::move(in.packet), DropReason::ip_unknown_protocol);
+}
+
+}  // namespace leat::ip

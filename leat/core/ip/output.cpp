@@ -1,0 +1,352 @@
+// The way out: paths, IPv4 headers, identifiers, path MTUs, the loopback queue.
+
+#include <leat/core/core.hpp>
+#include <leat/core/iface/iface.hpp>
+#include <leat/core/iface/link.hpp>
+#include <leat/core/ip/input.hpp>
+#include <leat/core/ip/ip.hpp>
+#include <leat/offload/gso.hpp>
+#include <leat/wire/ipv4.hpp>
+
+namespace leat::ip {
+namespace {
+
+constexpr std::uint32_t kLoopbackMtu = 65535;
+constexpr std::uint32_t kMinPathMtu4 = 552;   // as Linux: an IPv4 path MTU below this is an attack, not a network
+constexpr std::uint32_t kMinPathMtu6 = 1280;  // RFC 8200 5
+constexpr Duration kPathMtuLifetime = Duration::s(600);  // RFC 8201 4
+
+// --- path MTUs -------------------------------------------------------------------------------------------------------
+
+std::span<PathMtu> path_mtu_set(Core& core, Scope scope, const IpAddress& remote) {
+  const std::uint64_t h = siphash13(core.keys.flow_hash, load_be64(&remote.bytes()[0]), load_be64(&remote.bytes()[8]),
+                                    std::uint64_t{scope} | 0x10000);
+  const std::size_t sets = core.ip.path_mtus.size() / kPathMtuWays;
+  return core.ip.path_mtus.subspan((h & (sets - 1)) * kPathMtuWays, kPathMtuWays);
+}
+
+// 0: nothing is known.
+std::uint32_t path_mtu(Core& core, Scope scope, const IpAddress& remote) {
+  for (const PathMtu& p : path_mtu_set(core, scope, remote))
+    if (p.mtu != 0 && p.remote == remote && p.scope == scope && core.now < p.expires) return p.mtu;
+  return 0;
+}
+
+// --- paths -----------------------------------------------------------------------------------------------------------
+
+// I17, RFC 7739 3: identifiers come from counters that a keyed hash of the address pair selects, each pair with an
+// offset of its own, so that those seen by one peer tell nothing about those that another will see.
+std::uint32_t id_hash(const Core& core, const IpAddress& source, const IpAddress& destination) {
+  return static_cast<std::uint32_t>(siphash13(core.keys.ip_id, load_be64(&source.bytes()[0]),
+                                              load_be64(&source.bytes()[8]), load_be64(&destination.bytes()[0]),
+                                              load_be64(&destination.bytes()[8])));
+}
+
+Path loopback_path(Core& core, const IpAddress& remote, const IpAddress& local, InterfaceId bound, Scope scope) {
+  Path p;
+  p.source = local.is_unspecified() ? remote : local;
+  p.next_hop = remote;
+  p.mtu = kLoopbackMtu;
+  p.loopback = true;
+  p.route_epoch = core.route_epoch;
+  p.bound = bound;
+  p.scope = scope;
+  p.id_hash = remote.is_v4() ? id_hash(core, p.source, remote) : 0;
+  return p;
+}
+
+// An interface for packets to groups, when no route says so: the one of the first usable address.
+InterfaceId first_interface(const Core& core, IpVersion version) {
+  for (std::uint32_t i = 0; i < core.iface.interface_pool.watermark(); ++i) {
+    const iface::Interface& ifc = core.iface.interfaces[i];
+    if (!ifc.used || !ifc.up) continue;
+    for (Index a = ifc.addresses; a != kNoIndex; a = core.iface.addresses[a].next)
+      if (core.iface.addresses[a].usable() && core.iface.addresses[a].prefix.address.version() == version) {
+        return static_cast<InterfaceId>(i + 1);
+      }
+  }
+  return kNoInterface;
+}
+
+IpAddress source_anywhere(const Core& core, const IpAddress& destination) {
+  for (std::uint32_t i = 0; i < core.iface.interface_pool.watermark(); ++i) {
+    const IpAddress a = iface::select_source(core, static_cast<InterfaceId>(i + 1), destination);
+    if (!a.is_unspecified() && !(a.is_link_local() && !a.is_v4())) return a;
+  }
+  return IpAddress::any(destination.version());
+}
+
+bool is_up(const Core& core, InterfaceId id) {
+  const iface::Interface* const ifc = core.iface.find(id);
+  return ifc != nullptr && ifc->up;
+}
+
+// --- IPv4 headers ----------------------------------------------------------------------------------------------------
+
+std::uint16_t next_id(Core& core, std::uint32_t hash, std::uint32_t packets) {
+  IdSlot& slot = core.ip.id_slots[hash & (core.ip.id_slots.size() - 1)];
+  const auto tick = static_cast<std::uint32_t>(core.now.count_ms() / 16);
+  if (slot.tick != tick) {
+    // How many packets others sent meanwhile must not show: the counter moves by something random as well.
+    const std::uint32_t idle = tick - slot.tick;
+    slot.tick = tick;
+    slot.next += core.rng.below(idle < 64 ? idle + 1 : 64);
+  }
+  const auto id = static_cast<std::uint16_t>(slot.next + (hash >> 16));
+  slot.next += packets;
+  return id;
+}
+
+void push_ipv4(Core& core, Packet& p, const SendInfo& info, const Path& path) {
+  const std::uint32_t payload = p.size();
+  const wire::Ipv4Header h{.tos = info.traffic_class,
+                           .id = next_id(core, path.id_hash, wire_segments(p.meta())),
+                           .dont_fragment = info.dont_fragment,
+                           .ttl = info.ttl,
+                           .protocol = static_cast<wire::IpProtocol>(info.protocol),
+                           .source = info.source,
+                           .destination = info.destination,
+                           .payload_length = static_cast<std::uint16_t>(payload)};
+  (void)h.emit(p.prepend(wire::Ipv4Header::kLength));
+}
+
+void push_header(Core& core, Packet& p, const SendInfo& info, const Path& path) {
+  if (info.destination.is_v4()) {
+    push_ipv4(core, p, info, path);
+  } else {
+    core.modules.ipv6->push_header(p, info);
+  }
+  p.meta().l3_offset = 0;
+}
+
+SendStatus loop_back(Core& core, Packet&& p) {
+  if (core.ip.loopback.count() >= core.ip.loopback_limit) {
+    core.drop(std::move(p), DropReason::loopback_queue_full);
+    return SendStatus::dropped;
+  }
+  PacketMeta& m = p.meta();
+  m.merged = static_cast<std::uint16_t>(std::min(wire_segments(m), 0xffffU));
+  m.link_cast = LinkCast::unicast;
+  m.interface = kNoInterface;
+  m.vlan = 0;
+  m.ce_marks = 0;
+  m.time = core.now;
+  core.counters.add(Counter::ip_sent);
+  core.ip.loopback.push_back(std::move(p));
+  return SendStatus::sent;
+}
+
+// The link address of the next hop, from the neighbour that the path remembers. Nothing: it must be resolved first.
+const MacAddress* resolved(Core& core, const Path& path) {
+  iface::NeighborCache& cache = core.iface.neighbors;
+  if (!cache.alive(path.neighbor, path.neighbor_generation)) return nullptr;
+  const iface::Neighbor& n = cache[path.neighbor];
+  switch (n.state) {
+    case iface::NeighborState::reachable:
+      return core.now < n.reachable_until ? &n.mac : nullptr;
+    case iface::NeighborState::delay:
+    case iface::NeighborState::probe:
+      return &n.mac;
+    case iface::NeighborState::none:
+    case iface::NeighborState::incomplete:
+    case iface::NeighborState::stale:
+      break;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Result<Path> find_path(Core& core, const IpAddress& remote, const IpAddress& local, InterfaceId bound, Scope scope) {
+  if (remote.is_unspecified()) return fail(Errc::network_unreachable);
+  if (!remote.is_v4() && core.modules.ipv6 == nullptr) return fail(Errc::network_unreachable);
+  const bool fixed = !local.is_unspecified();
+  if (fixed) {
+    if (local.is_v4() != remote.is_v4()) return fail(Errc::address_not_available);
+    if (!local.is_loopback() && !is_local_address(core, local, scope)) return fail(Errc::address_not_available);
+  }
+  // I5: what speaks of the loopback network never reaches a wire.
+  if (remote.is_loopback()) return loopback_path(core, remote, local, bound, scope);
+
+  const bool to_all = remote.is_multicast() || remote.is_limited_broadcast();
+  const Index r = core.iface.routes.find(core.scope, remote, [&](const iface::Route& route) {
+    switch (route.kind) {
+      case iface::RouteKind::local:
+        // The same link-local address may be ours on one link and a neighbour's on another.
+        return !(remote.is_link_local() && !remote.is_v4() && bound != kNoInterface && route.interface != bound);
+      case iface::RouteKind::any_ip:
+        return !to_all;
+      case iface::RouteKind::reject:
+        return !to_all;
+      case iface::RouteKind::broadcast:
+      case iface::RouteKind::unicast:
+        return (bound == kNoInterface || route.interface == bound) && is_up(core, route.interface);
+    }
+    return false;
+  });
+  Path p;
+  p.bound = bound;
+  p.scope = scope;
+  p.route = r;
+  p.route_epoch = core.route_epoch;
+  p.next_hop = remote;
+  std::uint32_t route_mtu = 0;
+  IpAddress preferred = IpAddress::any(remote.version());
+  if (to_all) {
+    p.interface = bound != kNoInterface ? bound
+                  : r != kNoIndex       ? core.iface.routes[r].interface
+                                        : first_interface(core, remote.version());
+    if (!is_up(core, p.interface)) return fail(Errc::network_unreachable);
+    p.cast = remote.is_multicast() ? IpCast::multicast : IpCast::broadcast;
+  } else {
+    if (r == kNoIndex) return fail(Errc::network_unreachable);
+    const iface::Route& route = core.iface.routes[r];
+    switch (route.kind) {
+      case iface::RouteKind::local:
+      case iface::RouteKind::any_ip:
+        if (fixed && local.is_loopback()) return fail(Errc::address_not_available);
+        return loopback_path(core, remote, local, bound, scope);
+      case iface::RouteKind::reject:
+        return fail(Errc::network_unreachable);
+      case iface::RouteKind::broadcast:
+        p.cast = IpCast::broadcast;
+        break;
+      case iface::RouteKind::unicast:
+        if (!route.gateway.is_unspecified()) p.next_hop = route.gateway;
+        break;
+    }
+    p.interface = route.interface;
+    route_mtu = route.mtu;
+    preferred = route.source;
+  }
+  if (fixed && local.is_loopback()) return fail(Errc::address_not_available);
+  p.source = local;
+  if (!fixed) {
+    // RFC 6724: the address that came with the route, but in IPv6 the scope and the prefix of the destination count.
+    if (!preferred.is_unspecified() && remote.is_v4()) {
+      p.source = preferred;
+    } else {
+      p.source = iface::select_source(core, p.interface, remote);
+      if (p.source.is_unspecified()) p.source = source_anywhere(core, remote);
+    }
+    if (p.source.is_unspecified()) return fail(Errc::address_not_available);
+  }
+  p.mtu = core.iface.find(p.interface)->mtu;
+  if (route_mtu != 0) p.mtu = std::min(p.mtu, route_mtu);
+  if (const std::uint32_t known = path_mtu(core, scope, remote); known != 0) p.mtu = std::min(p.mtu, known);
+  if (remote.is_v4()) p.id_hash = id_hash(core, p.source, remote);
+  return p;
+}
+
+SendStatus send(Core& core, Packet&& packet, const SendInfo& info, const Path& path, PacketBatch* out) {
+  if (path.route_epoch != core.route_epoch) {
+    // Something changed since the look-up: the interface that the path names may be another one by now.
+    const auto fresh =
+        find_path(core, info.destination, IpAddress::any(info.destination.version()), path.bound, path.scope);
+    if (!fresh) {
+      core.drop(std::move(packet), DropReason::ip_no_route);
+      return SendStatus::dropped;
+    }
+    return send(core, std::move(packet), info, *fresh, out);
+  }
+  PacketMeta& m = packet.meta();
+  const std::uint32_t header = info.destination.is_v4() ? 20 : 40;
+  const std::uint32_t size = m.length + header;
+  const iface::Interface* const ifc = path.loopback ? nullptr : &core.iface.interfaces[path.interface - 1U];
+  const std::uint32_t limit = m.gso_size == 0 || path.loopback ? path.mtu : ifc->max_gso;
+  if (size > limit || size - (info.destination.is_v4() ? 0 : 40) > 0xffff) {
+    core.drop(std::move(packet), DropReason::ip_too_big);
+    return SendStatus::dropped;
+  }
+  if (info.multicast_loop && path.cast == IpCast::multicast &&
+      iface::is_member(core, path.interface, info.destination)) {
+    if (Packet copy = packet.copy_to(core.pool)) {
+      push_header(core, copy, info, path);
+      (void)loop_back(core, std::move(copy));
+    } else {
+      core.counters.add(DropReason::no_buffers);
+    }
+  }
+  push_header(core, packet, info, path);
+  if (path.loopback) return loop_back(core, std::move(packet));
+
+  m.interface = path.interface;
+  if (ifc->link == LinkType::ethernet) {
+    const auto type = info.destination.is_v4() ? wire::EtherType::ipv4 : wire::EtherType::ipv6;
+    if (path.cast != IpCast::unicast) {
+      const MacAddress to = path.cast == IpCast::multicast ? info.destination.multicast_mac() : MacAddress::broadcast();
+      iface::push_ethernet(packet, ifc->mac, to, type);
+    } else {
+      const MacAddress* to = resolved(core, path);
+      if (to == nullptr) {
+        const Index n =
+            iface::neighbor_for_output(core, path.interface, path.next_hop, path.next_hop != info.destination);
+        if (n == kNoIndex) {
+          core.drop(std::move(packet), DropReason::neighbor_table_full);
+          return SendStatus::dropped;
+        }
+        const iface::Neighbor& neighbor = core.iface.neighbors[n];
+        path.neighbor = n;
+        path.neighbor_generation = neighbor.generation;
+        if (neighbor.state == iface::NeighborState::incomplete) {
+          iface::park(core, n, std::move(packet));
+          return SendStatus::pending;
+        }
+        to = &neighbor.mac;
+      }
+      iface::push_ethernet(packet, ifc->mac, *to, type);
+    }
+  }
+  core.counters.add(Counter::ip_sent);
+  if (out != nullptr && !out->full()) {
+    out->push(std::move(packet));
+    return SendStatus::sent;
+  }
+  return iface::enqueue(core, path.interface, std::move(packet)) ? SendStatus::sent : SendStatus::dropped;
+}
+
+void confirm_reachable(Core& core, const Path& path) {
+  if (core.iface.neighbors.alive(path.neighbor, path.neighbor_generation)) {
+    iface::confirm_neighbor(core, path.neighbor);
+  }
+}
+
+std::uint32_t update_path_mtu(Core& core, const IpAddress& remote, std::uint32_t mtu, Scope scope) {
+  const std::uint32_t now_valid = path_mtu(core, scope, remote);
+  if (remote.is_v4()) {
+    mtu = std::max(mtu, kMinPathMtu4);
+  } else if (mtu < kMinPathMtu6) {
+    return now_valid;  // RFC 8201 4: such a message is discarded
+  }
+  if (now_valid != 0 && mtu >= now_valid) return now_valid;
+  const auto set = path_mtu_set(core, scope, remote);
+  PathMtu* place = set.data();
+  for (PathMtu& p : set) {
+    if (p.mtu != 0 && p.remote == remote && p.scope == scope) {
+      place = &p;
+      break;
+    }
+    // Else the one that is free, expired or ends first.
+    if (p.mtu == 0 || (place->mtu != 0 && p.expires < place->expires)) place = &p;
+  }
+  *place = {remote, scope, mtu, core.now + kPathMtuLifetime};
+  ++core.route_epoch;
+  return mtu;
+}
+
+bool is_local_address(const Core& core, const IpAddress& a, Scope) {
+  if (a.is_loopback()) return true;
+  if (core.iface.any_ip_routes == 0 && !core.iface.filter_has(a)) return false;
+  const Index r = core.iface.routes.find(core.scope, a, [](const iface::Route&) { return true; });
+  return r != kNoIndex && (core.iface.routes[r].kind == iface::RouteKind::local ||
+                           core.iface.routes[r].kind == iface::RouteKind::any_ip);
+}
+
+bool is_unicast_peer(const Core& core, const IpAddress& a, InterfaceId) {
+  if (a.is_unspecified() || a.is_multicast() || a.is_limited_broadcast()) return false;
+  if (!a.is_v4() || !core.iface.filter_has(a)) return true;
+  const Index r = core.iface.routes.find(core.scope, a, [](const iface::Route&) { return true; });
+  return r == kNoIndex || core.iface.routes[r].kind != iface::RouteKind::broadcast;
+}
+
+}  // namespace leat::ip
