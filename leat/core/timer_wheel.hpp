@@ -1,0 +1,141 @@
+#pragma once
+// TimerWheel: deadlines of many objects, each named by its Index. A node of 12 bytes lives in the object; the wheel
+// itself is 1.6 KB whatever the number of objects. A tick is 2^16 ns (65.5 us).
+//
+//   TimerWheel wheel(TimerNodes::of(connections, &Connection::timer), now);
+//   wheel.arm(i, now + Duration::ms(200));
+//   wheel.advance(now, 64, Delegate<void(Index)>::to<&Tcp::on_timer>(tcp));
+//
+// Layout: six levels of 32 slots and one of 4, a slot being a FIFO. A node stands in the slot that the highest bit in
+// which its due tick differs from the current tick selects; when time enters a slot, its nodes move down. So all nodes
+// of one tick are always in one slot, in arming order.
+//
+//   level  0      1      2       3      4       5       6
+//   slot   65 us  2 ms   67 ms   2.1 s  69 s    37 min  19.5 h
+//
+// Guarantees
+// - A node never fires before its instant and fires at the first `advance` at most one tick after it, budget allowing:
+//   in order of due tick, within a tick in arming order. A deadline that has passed already counts as the current tick;
+//   armed inside a callback it fires in the next `advance`, so that no call loops.
+// - A deadline further away than kMaxDelay (19.5 h) fires after kMaxDelay: its owner looks and arms again.
+// - `next_deadline` is never later than the true next expiry; it is in the past while an exhausted budget left work.
+// - Time may jump forward: the backlog comes in order, budget by budget. Time may go back (less than kMaxDelay):
+//   nothing fires early, and what is armed then fires by the new clock.
+// - An all-zero node is unarmed, so never-touched memory needs no construction.
+//
+// Complexity: arm, cancel O(1); a node moves at most six times in its life. Threading: one owner.
+// Reading: Varghese and Lauck, "Hashed and hierarchical timing wheels" (1987).
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <leat/base/assert.hpp>
+#include <leat/base/delegate.hpp>
+#include <leat/base/index_list.hpp>
+#include <leat/base/time.hpp>
+#include <span>
+
+namespace leat {
+
+struct TimerNode {
+  std::uint32_t next = 0;  // index + 1, or the slot at the end of its list
+  std::uint32_t prev = 0;  // 0: unarmed
+  std::uint32_t due = 0;   // tick modulo 2^32
+};
+static_assert(sizeof(TimerNode) == 12);
+
+// Where the nodes are: one at a fixed place in each element of an array.
+class TimerNodes {
+ public:
+  constexpr TimerNodes() = default;
+  template <class T>
+  static TimerNodes of(std::span<T> objects, TimerNode T::*member) {
+    TimerNodes nodes;
+    if (objects.empty()) return nodes;
+    nodes.first_ = static_cast<unsigned char*>(static_cast<void*>(&(objects[0].*member)));
+    nodes.stride_ = sizeof(T);
+    nodes.size_ = static_cast<std::uint32_t>(objects.size());
+    return nodes;
+  }
+  static TimerNodes of(std::span<TimerNode> plain) {
+    TimerNodes nodes;
+    nodes.first_ = static_cast<unsigned char*>(static_cast<void*>(plain.data()));
+    nodes.stride_ = sizeof(TimerNode);
+    nodes.size_ = static_cast<std::uint32_t>(plain.size());
+    return nodes;
+  }
+  [[nodiscard]] TimerNode& operator[](Index i) const {
+    LEAT_ASSERT(i < size_);
+    return *static_cast<TimerNode*>(static_cast<void*>(first_ + static_cast<std::size_t>(i) * stride_));
+  }
+  [[nodiscard]] std::uint32_t size() const { return size_; }
+
+ private:
+  unsigned char* first_ = nullptr;
+  std::size_t stride_ = 0;
+  std::uint32_t size_ = 0;
+};
+
+class TimerWheel {
+ public:
+  static constexpr unsigned kTickShift = 16;
+  static constexpr Duration kTick = Duration::ns(1 << kTickShift);
+  static constexpr Duration kMaxDelay = Duration::ns(std::int64_t{1} << (30 + kTickShift));
+
+  TimerWheel(TimerNodes nodes, Instant now);
+
+  // Arms or re-arms; `never` cancels.
+  void arm(Index i, Instant deadline);
+  void cancel(Index i);  // nothing happens to an unarmed node
+  [[nodiscard]] bool armed(Index i) const { return nodes_[i].prev != 0; }
+  // When node i, which is armed, is due: its deadline rounded up to a tick.
+  [[nodiscard]] Instant due(Index i) const;
+
+  // Fires what is due at `now`. A node is unarmed when `fire` gets it; `fire` may arm and cancel any node. `budget`
+  // bounds the nodes fired or moved. Returns how many fired.
+  unsigned advance(Instant now, unsigned budget, Delegate<void(Index)> fire);
+  // Nothing armed: never. Else at most the true next expiry, and exactly it where few nodes share its slot.
+  [[nodiscard]] Instant next_deadline() const;
+  [[nodiscard]] bool empty() const { return armed_ == 0; }
+  [[nodiscard]] std::uint32_t armed_count() const { return armed_; }
+  void check_invariants() const;  // O(armed)
+
+ private:
+  static constexpr unsigned kBits = 5;
+  static constexpr unsigned kLevels = 7;
+  static constexpr unsigned kTopSlots = 4;  // 2^32 ticks
+  static constexpr unsigned kOverdue = (kLevels - 1) * 32 + kTopSlots;
+  static constexpr unsigned kLists = kOverdue + 1;
+  static constexpr std::uint32_t kListTag = 0x80000000U;  // a link with it names a list, else index + 1
+
+  struct List {
+    std::uint32_t head = 0;  // index + 1; 0: empty
+    std::uint32_t tail = 0;
+  };
+  struct Event {
+    std::int64_t tick = 0;
+    unsigned list = kLists;  // kLists: none
+  };
+
+  static unsigned shift(unsigned level) { return level * kBits; }
+  static std::uint32_t slot_of(std::uint32_t tick, unsigned level) {
+    return (tick >> shift(level)) & (level + 1 < kLevels ? 31U : kTopSlots - 1);
+  }
+  [[nodiscard]] std::int64_t due_tick(const TimerNode& node) const {
+    return current_ + static_cast<std::int32_t>(node.due - static_cast<std::uint32_t>(current_));
+  }
+  void place(Index i, std::uint32_t current);
+  void append(Index i, unsigned list);
+  void unlink(TimerNode& node);
+  void splice_overdue();
+  [[nodiscard]] Event next_event() const;
+
+  TimerNodes nodes_;
+  std::array<List, kLists> lists_{};
+  std::array<std::uint32_t, kLevels> occupied_{};  // bit: slot not empty
+  std::int64_t current_;                           // ticks up to here are done, but for what its own slot holds
+  unsigned cascading_ = kLists;  // the list whose nodes are moving down; current_ is the tick before it
+  std::uint32_t armed_ = 0;
+};
+
+}  // namespace leat
