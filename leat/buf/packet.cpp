@@ -106,27 +106,39 @@ bool Packet::absorb(Packet&& tail) {
   LEAT_ASSERT(pool_ == tail.pool_);
   PacketMeta& m = meta();
   PacketMeta& t = tail.meta();
+  const Fragment head{t.chunk, t.offset, t.head_length};
+  const std::span<const Fragment> more = tail.fragments();
+  // Neighbouring bytes of one chunk extend our last fragment: whose reference counts for both.
+  const Fragment* first = t.head_length > 0 ? &head : more.data();
   const unsigned pieces = (t.head_length > 0 ? 1U : 0U) + t.fragment_count;
-  if (m.fragment_count + pieces > kMaxFragments) return false;
+  bool joined = false;
+  if (m.fragment_count > 0 && pieces > 0) {
+    const Fragment& last = pool_->fragment_array(m.fragments)[m.fragment_count - 1];
+    joined = last.chunk == first->chunk && last.offset + last.length == first->offset;
+  }
+  if (m.fragment_count + pieces - (joined ? 1U : 0U) > kMaxFragments) return false;
   if (m.fragments == kNoChunk && pieces > 0) {
     m.fragments = pool_->take_chunk(ChunkClass::small);
     if (m.fragments == kNoChunk) return false;
   }
-  if (pieces == 0) {
-    tail.reset();
-    return true;
-  }
-  Fragment* f = pool_->fragment_array(m.fragments);
-  if (t.head_length > 0) {
-    f[m.fragment_count++] = {t.chunk, t.offset, t.head_length};
-    t.chunk = kNoChunk;  // its reference is ours now
-  }
-  if (t.fragment_count > 0) {
-    const Fragment* g = pool_->fragment_array(t.fragments);
-    for (std::uint16_t i = 0; i < t.fragment_count; ++i) f[m.fragment_count++] = g[i];
+  m.length += t.length;
+  if (pieces > 0) {
+    Fragment* f = pool_->fragment_array(m.fragments);
+    const auto take = [&](const Fragment& piece) {
+      if (!std::exchange(joined, false)) {
+        f[m.fragment_count++] = piece;  // its reference is ours now
+        return;
+      }
+      f[m.fragment_count - 1].length += piece.length;
+      pool_->drop_ref(piece.chunk);
+    };
+    if (t.head_length > 0) {
+      take(head);
+      t.chunk = kNoChunk;
+    }
+    for (const Fragment& piece : more) take(piece);
     t.fragment_count = 0;
   }
-  m.length += t.length;
   tail.reset();
   return true;
 }

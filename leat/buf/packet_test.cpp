@@ -119,6 +119,31 @@ TEST(Packet, AtMostEighteenFragmentsAndNothingIsLostBeyond) {
   EXPECT_EQ(p.size(), 18U);
 }
 
+TEST(Packet, NeighbouringPiecesOfOneChunkBecomeOneFragment) {
+  Memory m({.packets = 64, .chunks = {64, 4, 1}});
+  const auto bytes = numbers(40 * 1000);
+  const ChunkRef chunk = m.pool.take_chunk(ChunkClass::large);
+  std::ranges::copy(bytes, m.pool.data(chunk));
+  Packet p = m.pool.allocate(ChunkClass::small, 0);
+  for (std::uint32_t i = 0; i < 40; ++i) {
+    Packet q = m.pool.allocate(ChunkClass::small, 0);
+    ASSERT_TRUE(q.add_fragment(chunk, i * 1000, 1000));
+    ASSERT_TRUE(p.absorb(std::move(q)));
+  }
+  EXPECT_EQ(p.fragments().size(), 1U);
+  EXPECT_EQ(m.pool.refs(chunk), 2U);
+  EXPECT_EQ(contents(p), bytes);
+  // One that does not continue it stands on its own.
+  Packet q = m.pool.allocate(ChunkClass::small, 0);
+  ASSERT_TRUE(q.add_fragment(chunk, 0, 10));
+  ASSERT_TRUE(q.add_fragment(chunk, 20, 10));
+  ASSERT_TRUE(p.absorb(std::move(q)));
+  EXPECT_EQ(p.fragments().size(), 3U);
+  m.pool.drop_ref(chunk);
+  p.reset();
+  EXPECT_TRUE(m.pool.all_free());
+}
+
 TEST(ChunkQueue, IsAStreamUnderRandomAppendsSlicesAndConsumption) {
   Memory m({.packets = 256, .chunks = {64, 64, 8}});
   std::mt19937 rng(1);

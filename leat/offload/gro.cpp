@@ -167,9 +167,8 @@ bool Merger::join(Flow& f, Packet& p, const Segment& s) {
     p.copy_out(s.layers.payload, head.append(s.payload));
     p.reset();
   } else {
-    if (head.meta().fragment_count + 1U + p.meta().fragment_count > kMaxFragments) return false;
     p.trim_front(s.layers.payload);
-    if (!head.absorb(std::move(p))) {  // no chunk for the fragment list
+    if (!head.absorb(std::move(p))) {  // too many pieces, or no chunk for the list of them
       static_cast<void>(p.prepend(s.layers.payload));
       set_offsets(p.meta(), s.layers);
       return false;
