@@ -10,9 +10,9 @@ Core::Core(const StorageView& s, const Modules& m, const Entropy& entropy, std::
       rng(keys.rng),
       sockets(s.sockets, shard),
       profiles(s.profiles),
-      iface(s.iface),
+      iface(s.iface, keys),
       ip(s.ip),
-      udp(s.udp),
+      udp(s.udp, keys),
       tcp(s.tcp) {}
 
 }  // namespace leat

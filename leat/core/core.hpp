@@ -10,26 +10,13 @@
 #include <leat/base/rng.hpp>
 #include <leat/base/time.hpp>
 #include <leat/buf/packet_batch.hpp>
+#include <leat/core/keys.hpp>
 #include <leat/core/modules.hpp>
 #include <leat/core/socket.hpp>
 #include <leat/core/storage.hpp>
 #include <leat/op/options.hpp>
 
 namespace leat {
-
-// One key for each purpose, all derived from the owner's entropy: no output of one tells anything about another.
-struct Keys {
-  explicit Keys(const Entropy& e)
-      : isn(derive_key(e, 1)),
-        ports(derive_key(e, 2)),
-        ip_id(derive_key(e, 3)),
-        timestamps(derive_key(e, 4)),
-        cookies(derive_key(e, 5)),
-        flow_hash(derive_key(e, 6)),
-        rng(derive_key(e, 7)),
-        ipv6_iid(derive_key(e, 8)) {}
-  SipKey isn, ports, ip_id, timestamps, cookies, flow_hash, rng, ipv6_iid;
-};
 
 struct Core {
   Core(const StorageView& storage, const Modules& modules, const Entropy& entropy, std::uint8_t shard, Instant now);

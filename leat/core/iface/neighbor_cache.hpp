@@ -38,11 +38,10 @@ struct Neighbor {
 
 class NeighborCache {
  public:
-  // `buckets`: a power of two, all zero or all as another cache left them is not allowed: zero.
-  NeighborCache(std::span<Neighbor> entries, std::span<Index> buckets)
-      : entries_(entries), buckets_(buckets), pool_(static_cast<std::uint32_t>(entries.size())) {}
+  // `buckets`: a power of two, all zero. `key` is secret: a peer chooses addresses.
+  NeighborCache(std::span<Neighbor> entries, std::span<Index> buckets, SipKey key)
+      : entries_(entries), buckets_(buckets), pool_(static_cast<std::uint32_t>(entries.size())), key_(key) {}
 
-  void set_key(SipKey key) { key_ = key; }
   [[nodiscard]] Neighbor& operator[](Index i) { return entries_[i]; }
   [[nodiscard]] const Neighbor& operator[](Index i) const { return entries_[i]; }
 

@@ -12,6 +12,7 @@
 #include <leat/core/iface/neighbor_cache.hpp>
 #include <leat/core/iface/route_table.hpp>
 #include <leat/core/ip/token_bucket.hpp>
+#include <leat/core/keys.hpp>
 #include <span>
 #include <string_view>
 
@@ -101,11 +102,11 @@ struct StaticStorage {
 };
 
 struct State {
-  explicit State(const Storage& s)
+  State(const Storage& s, const Keys& keys)
       : interfaces(s.interfaces),
         addresses(s.addresses),
         groups(s.groups),
-        neighbors(s.neighbors, s.neighbor_buckets),
+        neighbors(s.neighbors, s.neighbor_buckets, keys.flow_hash),
         routes(s.routes, s.nodes),
         interface_pool(static_cast<std::uint32_t>(s.interfaces.size())),
         address_pool(static_cast<std::uint32_t>(s.addresses.size())),

@@ -2,6 +2,7 @@
 // UDP's sockets.
 
 #include <cstdint>
+#include <leat/core/keys.hpp>
 #include <span>
 
 namespace leat::udp {
@@ -18,7 +19,7 @@ struct StaticStorage {
 };
 
 struct State {
-  explicit State(const Storage&) {}
+  State(const Storage&, const Keys&) {}
 };
 
 }  // namespace leat::udp
