@@ -94,7 +94,7 @@ bool run_loopback(Core& core, unsigned budget) {
     }
   // What is put in while these are handled waits for the next turn: no packet can keep us here.
   const std::uint32_t waiting = core.ip.loopback.count();
-  for (std::uint32_t n = std::min(budget, waiting); n > 0; --n)
+  for (std::uint32_t n = std::min<std::uint32_t>(budget, waiting); n > 0; --n)
     ip::input_by_version(core, core.ip.loopback.pop_front(core.pool), kNoInterface, ip::Origin::loopback);
   ip::flush_staged(core);
   if (!core.ip.loopback.empty()) return true;

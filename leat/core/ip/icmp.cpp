@@ -147,7 +147,7 @@ bool take_error_token(Core& core, const IpAddress& to) {
   // RFC 1812 4.3.2.8: one destination can't use up what all share. Destinations that share a slot share its rate.
   const std::uint64_t h =
       siphash13(core.keys.flow_hash, load_be64(&to.bytes()[0]), load_be64(&to.bytes()[8]), std::uint64_t{1} << 32);
-  TokenBucket& own = core.ip.rate_slots[h & (core.ip.rate_slots.size() - 1)];
+  TokenBucket& own = core.ip.rate_slots[static_cast<std::size_t>(h) & (core.ip.rate_slots.size() - 1)];
   const std::int64_t rate = o.get(OptionId::icmp_rate_per_destination);
   const std::int64_t burst = o.get(OptionId::icmp_burst);
   if (!own.take(core.now, rate, std::min(rate, burst))) return false;

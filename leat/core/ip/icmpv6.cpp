@@ -95,7 +95,7 @@ void send_error_v6(Core& core, const TransportInput& offending, IcmpErrorKind ki
   const auto path = find_path(core, offending.source, local, bound, core.scope);
   if (!path) return;
   // RFC 4443 2.4 (c): as much as fits in the minimum MTU.
-  const std::uint32_t quoted = std::min(offending.packet.size(), 1280U - 48U);
+  const std::uint32_t quoted = std::min<std::uint32_t>(offending.packet.size(), 1280U - 48U);
   Packet p = core.pool.allocate_for(quoted + wire::Icmpv6Header::kLength);
   if (!p) {
     core.counters.add(DropReason::no_buffers);

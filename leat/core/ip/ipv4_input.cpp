@@ -56,7 +56,8 @@ bool offer_raw(Core& core, const TransportInput& in) {
 }  // namespace
 
 void input_by_version(Core& core, Packet&& p, InterfaceId id, Origin origin) {
-  const unsigned version = p.meta().head_length > 0 || p.pull(std::min(p.size(), 1U)) ? p.head()[0] >> 4 : 0;
+  const unsigned version =
+      p.meta().head_length > 0 || p.pull(std::min<std::uint32_t>(p.size(), 1U)) ? p.head()[0] >> 4 : 0;
   if (version == 4) {
     ipv4_input(core, std::move(p), id, origin);
   } else if (version == 6 && core.modules.ipv6 != nullptr) {

@@ -22,7 +22,7 @@ std::span<PathMtu> path_mtu_set(Core& core, Scope scope, const IpAddress& remote
   const std::uint64_t h = siphash13(core.keys.flow_hash, load_be64(&remote.bytes()[0]), load_be64(&remote.bytes()[8]),
                                     std::uint64_t{scope} | 0x10000);
   const std::size_t sets = core.ip.path_mtus.size() / kPathMtuWays;
-  return core.ip.path_mtus.subspan((h & (sets - 1)) * kPathMtuWays, kPathMtuWays);
+  return core.ip.path_mtus.subspan((static_cast<std::size_t>(h) & (sets - 1)) * kPathMtuWays, kPathMtuWays);
 }
 
 // 0: nothing is known.
@@ -125,7 +125,7 @@ SendStatus loop_back(Core& core, Packet&& p) {
     return SendStatus::dropped;
   }
   PacketMeta& m = p.meta();
-  m.merged = static_cast<std::uint16_t>(std::min(wire_segments(m), 0xffffU));
+  m.merged = static_cast<std::uint16_t>(std::min<std::uint32_t>(wire_segments(m), 0xffffU));
   m.link_cast = LinkCast::unicast;
   m.interface = kNoInterface;
   m.vlan = 0;
