@@ -1,16 +1,27 @@
 #include <algorithm>
-#include <bench/bench.hpp>
+#include <array>
+#include <bench/loads.hpp>
 
 namespace leat::bench {
+namespace {
+
+constexpr std::array kBenches{
+    Bench{"demux", "one 64-byte segment for one of N established connections: ns per segment", run_demux},
+    Bench{"bulk", "one transfer over a wire in memory (two stacks, one thread) or a TAP (kernel client)", run_bulk},
+    Bench{"echo", "100-byte echo on a random one of N connections: ns of the server's side", run_echo},
+    Bench{"connect", "connect, accept and close of both sides: connections a second", run_connect},
+    Bench{"idle", "memory of an idle established connection: bytes", run_idle},
+};
+
+}  // namespace
 
 std::span<const Bench> benches() {
-  return {};
+  return kBenches;
 }
 
 const Bench* find_bench(std::string_view name) {
-  const auto all = benches();
-  const auto at = std::ranges::find(all, name, &Bench::name);
-  return at == all.end() ? nullptr : &*at;
+  const auto at = std::ranges::find(kBenches, name, &Bench::name);
+  return at == kBenches.end() ? nullptr : &*at;
 }
 
 }  // namespace leat::bench
