@@ -145,7 +145,7 @@ std::size_t OooPool::sack_blocks(const OutOfOrder& o, std::span<wire::SackBlock>
 
 bool OooPool::covers(const OutOfOrder& o, SeqNum seq) const {
   SeqTree t = o.tree;
-  const Index i = SeqTreap<OooRange>{nodes_, t}.find_le(seq);
+  const Index i = SeqTreap<OooRange>{nodes_, t, salt_}.find_le(seq);
   return i != kNoIndex && seq < nodes_[i].end();
 }
 
@@ -166,7 +166,7 @@ void OooPool::clear(OutOfOrder& o, PacketPool& packets) {
 
 void OooPool::check_invariants(const OutOfOrder& o, PacketPool& packets) const {
   SeqTree copy = o.tree;
-  LEAT_ASSERT((SeqTreap<OooRange>{nodes_, copy}.check() == o.count));
+  LEAT_ASSERT((SeqTreap<OooRange>{nodes_, copy, salt_}.check() == o.count));
   std::uint32_t size = 0;
   for (Index i = o.tree.first; i != kNoIndex; i = nodes_[i].treap.next) {
     const OooRange& r = nodes_[i];

@@ -41,7 +41,9 @@ enum class OooInsert : std::uint8_t {
 
 class OooPool {
  public:
-  explicit OooPool(std::span<OooRange> nodes) : nodes_(nodes), pool_(static_cast<std::uint32_t>(nodes.size())) {}
+  // `salt`: a number that no peer knows (seq_treap.hpp).
+  explicit OooPool(std::span<OooRange> nodes, std::uint32_t salt = 0)
+      : nodes_(nodes), pool_(static_cast<std::uint32_t>(nodes.size())), salt_(salt) {}
 
   // `payload` holds only payload, its first byte at `seq`; all of it lies within the receive window. On `duplicate`,
   // `overlap` (when given) gets the part that was here already (for DSACK).
@@ -59,7 +61,7 @@ class OooPool {
   void check_invariants(const OutOfOrder&, PacketPool&) const;
 
  private:
-  [[nodiscard]] SeqTreap<OooRange> tree(OutOfOrder& o) { return {nodes_, o.tree}; }
+  [[nodiscard]] SeqTreap<OooRange> tree(OutOfOrder& o) { return {nodes_, o.tree, salt_}; }
   // Stores bytes for a gap; `payload` fits exactly between its neighbours.
   bool store(OutOfOrder&, SeqNum seq, Packet&& payload, std::uint32_t cap, std::uint32_t budget);
   void touch(OutOfOrder&, Index);
@@ -67,6 +69,7 @@ class OooPool {
 
   std::span<OooRange> nodes_;
   IndexPool pool_;
+  std::uint32_t salt_;
 };
 
 }  // namespace leat::tcp

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <leat/core/tcp/ranges.hpp>
 
 namespace leat::tcp {
@@ -222,14 +223,28 @@ void RangePool::resent(RangeList& list, SeqNum start, SeqNum end, std::uint32_t 
                        std::uint32_t cap) {
   if (list.tree.first == kNoIndex) return;
   (void)split(list, start, cap);
-  if (!split(list, end, cap)) {
-    // No node for the rest: the whole range counts as sent again, so that it is not sent for ever; if the rest is
-    // really lost, the next time-out brings it.
-  }
+  const bool bounded = split(list, end, cap);
   Index i = tree(list).find_le(start);
+  if (i == kNoIndex) i = list.tree.first;
   for (; i != kNoIndex && nodes_[i].start < end; i = nodes_[i].treap.next) {
     Range& r = nodes_[i];
     if (r.sacked) continue;
+    const Index before = r.treap.prev;
+    if (!bounded && end < r.end && before != kNoIndex && nodes_[before].resent) {
+      // No node for the rest: what was sent again before takes these bytes over, and the boundary moves.
+      Range& b = nodes_[before];
+      account(list, b, false);
+      account(list, r, false);
+      b.end = r.start = end;
+      b.sent_tick = tick;
+      b.delivered = delivered;
+      b.transmissions = std::max(b.transmissions, static_cast<std::uint16_t>(r.transmissions + 1));
+      account(list, b, true);
+      account(list, r, true);
+      break;
+    }
+    // Without a node and such a neighbour the whole range counts as sent again, so that it is not sent for ever; if the
+    // rest is really lost, the next time-out brings it.
     account(list, r, false);
     r.lost = r.resent = true;
     r.sent_tick = tick;
@@ -247,7 +262,7 @@ void RangePool::clear(RangeList& list) {
 
 void RangePool::check_invariants(const RangeList& list) const {
   RangeList copy = list;
-  const SeqTreap<Range> t{nodes_, copy.tree};
+  const SeqTreap<Range> t{nodes_, copy.tree, salt_};
   LEAT_ASSERT(t.check() == list.count);
   std::uint32_t sacked = 0;
   std::uint32_t lost = 0;

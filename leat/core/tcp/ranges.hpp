@@ -53,7 +53,9 @@ struct AckedRanges {
 
 class RangePool {
  public:
-  explicit RangePool(std::span<Range> nodes) : nodes_(nodes), pool_(static_cast<std::uint32_t>(nodes.size())) {}
+  // `salt`: a number that no peer knows (seq_treap.hpp).
+  explicit RangePool(std::span<Range> nodes, std::uint32_t salt = 0)
+      : nodes_(nodes), pool_(static_cast<std::uint32_t>(nodes.size())), salt_(salt) {}
 
   // False: an empty list could not be begun; the connection must wait with new data.
   [[nodiscard]] bool room(const RangeList& list) const { return list.count > 0 || pool_.available() > 0; }
@@ -96,7 +98,7 @@ class RangePool {
 
  private:
   friend class Scoreboard;
-  [[nodiscard]] SeqTreap<Range> tree(RangeList& list) { return {nodes_, list.tree}; }
+  [[nodiscard]] SeqTreap<Range> tree(RangeList& list) { return {nodes_, list.tree, salt_}; }
   Index take();
   void give(RangeList&, Index);
   // Makes `at` a boundary. True when it is one now (or lies outside the list).
@@ -106,6 +108,7 @@ class RangePool {
 
   std::span<Range> nodes_;
   IndexPool pool_;
+  std::uint32_t salt_;
 };
 
 }  // namespace leat::tcp

@@ -2,9 +2,10 @@
 // SeqTreap: an ordered set of nodes keyed by sequence number, O(log n) for insert, erase and find, over nodes that name
 // each other by index. Used by the retransmission ranges and the out-of-order queue of a connection.
 //
-// A treap: a search tree by `start`, a heap by a priority that is a mix of the node's index, so that the shape does not
-// depend on what a peer sends. Nodes are also linked in order, so that neighbours are O(1). Keys of one tree lie within
-// 2^31 of each other. Deterministic. No recursion. Threading: one owner.
+// A treap: a search tree by `start`, a heap by a priority that is a mix of the node's index and a salt. The indices
+// that a connection gets are easily guessed: with a salt that a peer does not know, it can't choose sequence numbers
+// that make the tree a list. Nodes are also linked in order, so that neighbours are O(1). Keys of one tree lie within
+// 2^31 of each other. Deterministic for a salt. No recursion. Threading: one owner.
 //
 // Node must have: SeqNum start; TreapLink treap.
 
@@ -31,7 +32,7 @@ struct SeqTree {
 template <class Node>
 class SeqTreap {
  public:
-  SeqTreap(std::span<Node> nodes, SeqTree& tree) : nodes_(nodes), tree_(tree) {}
+  SeqTreap(std::span<Node> nodes, SeqTree& tree, std::uint32_t salt = 0) : nodes_(nodes), tree_(tree), salt_(salt) {}
 
   // The node with the greatest start that is <= `seq`; kNoIndex when there is none.
   [[nodiscard]] Index find_le(SeqNum seq) const {
@@ -120,11 +121,14 @@ class SeqTreap {
   }
 
  private:
-  static constexpr std::uint32_t priority(Index i) {
-    std::uint32_t x = (i + 1) * 0x9e3779b1U;
+  // One-to-one in the index, so that no two nodes are equal.
+  [[nodiscard]] constexpr std::uint32_t priority(Index i) const {
+    std::uint32_t x = (i + salt_) * 0x9e3779b1U;
     x ^= x >> 15;
     x *= 0x85ebca6bU;
-    return x ^ (x >> 13);
+    x ^= x >> 13;
+    x *= 0xc2b2ae35U;
+    return x ^ (x >> 16);
   }
   void link_after(Index before, Index n) {
     TreapLink& l = nodes_[n].treap;
@@ -141,6 +145,7 @@ class SeqTreap {
 
   std::span<Node> nodes_;
   SeqTree& tree_;
+  std::uint32_t salt_;
 };
 
 }  // namespace leat::tcp
