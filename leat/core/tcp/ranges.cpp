@@ -111,10 +111,13 @@ void RangePool::merge_with_next(RangeList& list, Index i) {
   Range& a = nodes_[i];
   const Range& b = nodes_[n];
   if (a.sacked != b.sacked || a.lost != b.lost || a.resent != b.resent) return;
-  // SACKed ranges need no times any more; others must agree in all that is looked at.
+  // SACKed ranges need no times of their own any more; others must agree in all that is looked at. That one was sent
+  // again must not get lost: Karn's rule asks for it when the acknowledgement arrives.
   if (!a.sacked && (a.sent_tick != b.sent_tick || a.transmissions != b.transmissions || a.delivered != b.delivered))
     return;
   const SeqNum end = b.end;
+  a.transmissions = std::max(a.transmissions, b.transmissions);
+  if (static_cast<std::int32_t>(b.sent_tick - a.sent_tick) > 0) a.sent_tick = b.sent_tick;
   give(list, n);
   a.end = end;
 }
