@@ -24,9 +24,9 @@ namespace leat::tcp {
 
 // What is known of a half-open connection.
 struct SynInfo {
-  FlowKey key;
-  SeqNum irs;
-  SeqNum iss;
+  FlowKey key{};
+  SeqNum irs{};
+  SeqNum iss{};
   std::uint32_t ts_recent = 0;     // meaningful with `timestamps`
   Index listener = 0;              // < 2^16
   std::uint16_t mss = 536;         // the peer's

@@ -18,9 +18,9 @@ namespace leat::tcp {
 
 // What TIME-WAIT keeps of a connection.
 struct TimeWaitInfo {
-  FlowKey key;
-  SeqNum snd_nxt;
-  SeqNum rcv_nxt;               // behind the peer's FIN
+  FlowKey key{};
+  SeqNum snd_nxt{};
+  SeqNum rcv_nxt{};             // behind the peer's FIN
   std::uint32_t ts_recent = 0;  // meaningful with `timestamps`
   std::uint32_t rcv_wnd = 0;    // bytes, for the window that re-sent ACKs show
   std::uint8_t wscale = 0;      // of our window, 0..14
@@ -52,8 +52,8 @@ static_assert(sizeof(TimeWaitRecord) == 64);
 
 // What a segment for a connection in TIME-WAIT says.
 struct TimeWaitSegment {
-  SeqNum seq;
-  SeqNum ack;
+  SeqNum seq{};
+  SeqNum ack{};
   std::uint32_t payload = 0;  // octets of data, SYN and FIN not counted
   bool syn = false, fin = false, rst = false, has_ack = false;
   bool has_timestamp = false;
