@@ -92,12 +92,26 @@ void ChunkQueue::push(Packet&& p) {
 }
 
 void ChunkQueue::splice(PacketPool& pool, ChunkQueue& tail) {
-  if (tail.head_ == kNoIndex) return;
-  (tail_ == kNoIndex ? head_ : pool.meta(tail_).next) = tail.head_;
-  tail_ = tail.tail_;
-  tail_writable_ = tail.tail_writable_;
-  bytes_ += tail.bytes_;
-  true_size_ += tail.true_size_;
+  // Small packets at its front move into our free room, as push would have it; the rest is linked.
+  std::uint32_t copied = 0;
+  while (tail.head_ != kNoIndex && tail_ != kNoIndex && tail_writable_ != 0) {
+    const std::uint32_t n = pool.meta(tail.head_).length;
+    if (copied + n > kSmallCopy || n > room_behind(pool, tail_)) break;
+    PacketMeta& m = pool.meta(tail_);
+    tail.peek(pool, 0, MutableByteSpan{pool.data(m.chunk) + m.offset + m.head_length, n});
+    tail.consume(pool, n);
+    m.head_length += n;
+    m.length += n;
+    bytes_ += n;
+    copied += n;
+  }
+  if (tail.head_ != kNoIndex) {
+    (tail_ == kNoIndex ? head_ : pool.meta(tail_).next) = tail.head_;
+    tail_ = tail.tail_;
+    tail_writable_ = tail.tail_writable_;
+    bytes_ += tail.bytes_;
+    true_size_ += tail.true_size_;
+  }
   tail = ChunkQueue{};
 }
 

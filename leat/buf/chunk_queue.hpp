@@ -34,7 +34,8 @@ class ChunkQueue {
   std::size_t append(PacketPool& pool, ByteSpan from);
   // Takes all data of `p`. Never fails.
   void push(Packet&& p);
-  // Moves everything from `tail` to the end; `tail` is empty then. O(1).
+  // Moves everything from `tail` to the end; `tail` is empty then. Small packets at its front are copied together with
+  // ours, so that pieces that arrive in any order end up as dense as in order. O(1).
   void splice(PacketPool& pool, ChunkQueue& tail);
   // Adds references to up to `length` bytes from `offset` to `to`. Returns the bytes added: less when the packet's
   // fragment list is full, 0 when it could not be had.

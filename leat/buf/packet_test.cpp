@@ -194,6 +194,66 @@ TEST(ChunkQueue, SmallReceivedSegmentsShareAChunk) {
   EXPECT_TRUE(m.pool.all_free());
 }
 
+TEST(ChunkQueue, SpliceMovesEverythingWhateverTheTwoQueuesHold) {
+  for (unsigned seed = 1; seed <= 40; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Memory m({.packets = 512, .chunks = {256, 256, 8}});
+    std::mt19937 rng(seed);
+    ChunkQueue q;
+    std::vector<std::uint8_t> model;
+    for (int step = 0; step < 100; ++step) {
+      ChunkQueue tail;
+      std::vector<std::uint8_t> added;
+      for (unsigned k = rng() % 4; k > 0; --k) {
+        const auto bytes = numbers(1 + rng() % (rng() % 3 == 0 ? 1400 : 60), static_cast<unsigned>(rng()));
+        std::size_t n = bytes.size();
+        if (rng() % 2 == 0) {
+          n = tail.append(m.pool, bytes);
+        } else if (Packet p = m.pool.allocate_for(static_cast<std::uint32_t>(n), 0)) {
+          std::copy(bytes.begin(), bytes.end(), p.append(static_cast<std::uint32_t>(n)).begin());
+          Packet shared;
+          if (rng() % 4 == 0) shared = p.clone();  // then the room behind it belongs to nobody
+          tail.push(std::move(p));
+        } else {
+          n = 0;
+        }
+        added.insert(added.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n));
+      }
+      q.splice(m.pool, tail);
+      EXPECT_TRUE(tail.empty());
+      EXPECT_EQ(tail.true_size(), 0U);
+      tail.check_invariants(m.pool);
+      q.check_invariants(m.pool);
+      model.insert(model.end(), added.begin(), added.end());
+      std::vector<std::uint8_t> all(model.size());
+      ASSERT_EQ(q.peek(m.pool, 0, all), model.size());
+      ASSERT_EQ(all, model);
+      const auto eaten = static_cast<std::uint32_t>(rng() % (model.size() + 1));
+      if (rng() % 2 == 0) {
+        q.consume(m.pool, eaten);
+        model.erase(model.begin(), model.begin() + eaten);
+      }
+    }
+    q.clear(m.pool);
+    EXPECT_TRUE(m.pool.all_free());
+  }
+}
+
+TEST(ChunkQueue, SpliceCopiesSmallPiecesTogether) {
+  Memory m({.packets = 256, .chunks = {256, 4, 0}});
+  ChunkQueue q;
+  for (int i = 0; i < 200; ++i) {
+    ChunkQueue one;
+    Packet p = m.pool.allocate(ChunkClass::small, 0);
+    p.append(1)[0] = static_cast<std::uint8_t>(i);
+    one.push(std::move(p));
+    q.splice(m.pool, one);
+  }
+  EXPECT_EQ(q.size(), 200U);
+  EXPECT_EQ(q.true_size(), 256U);
+  q.clear(m.pool);
+}
+
 TEST(PacketBatch, KeepsInOrderWhatWasNotTaken) {
   Memory m({.packets = 8, .chunks = {8, 0, 0}});
   PacketBatch b(4);
