@@ -1,0 +1,22 @@
+#include <leat/sim/capture.hpp>
+
+namespace leat::sim {
+
+Capture::Capture(std::uint32_t snap_length) : writer_(PcapngWriter::Output::to<&Capture::write>(*this), snap_length) {}
+
+bool Capture::open(const std::string& path) {
+  file_.reset(std::fopen(path.c_str(), "wb"));
+  return file_ != nullptr;
+}
+
+bool Capture::close() {
+  if (file_ != nullptr && std::fclose(file_.release()) != 0) failed_ = true;
+  return !failed_;
+}
+
+void Capture::write(ByteSpan bytes) {
+  for (const std::uint8_t b : bytes) hash_ = (hash_ ^ b) * 0x100000001b3U;
+  if (file_ != nullptr && std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) != bytes.size()) failed_ = true;
+}
+
+}  // namespace leat::sim
