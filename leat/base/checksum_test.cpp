@@ -70,6 +70,19 @@ TEST_P(ChecksumKernels, CarriesOfFullWordsAreKept) {
   EXPECT_EQ(checksum_add(0, ones), 0xffffU);
 }
 
+// Kernels that keep partial sums in 32 bits work in blocks.
+TEST_P(ChecksumKernels, LongDataOverflowsNoLane) {
+  std::vector<std::uint8_t> bytes(1'400'001, 0xff);
+  bytes[700'001] = 0x12;
+  std::vector<std::uint8_t> to(bytes.size());
+  for (const std::size_t alignment : {0U, 1U, 2U, 63U}) {
+    const ByteSpan data = ByteSpan{bytes}.subspan(alignment);
+    ASSERT_EQ(checksum_add(0, data), reference_sum(data)) << alignment;
+    ASSERT_EQ(checksum_copy(0, to.data(), data), reference_sum(data)) << alignment;
+    ASSERT_TRUE(std::equal(data.begin(), data.end(), to.begin()));
+  }
+}
+
 TEST_P(ChecksumKernels, OnlyZerosSumToZero) {
   std::vector<std::uint8_t> zeros(300, 0);
   for (std::size_t length = 0; length <= 300; ++length) ASSERT_EQ(checksum_add(0, ByteSpan{zeros.data(), length}), 0U);
