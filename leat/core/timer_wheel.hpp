@@ -17,10 +17,11 @@
 // - A node never fires before its instant and fires at the first `advance` at most one tick after it, budget allowing:
 //   in order of due tick, within a tick in arming order. A deadline that has passed already counts as the current tick;
 //   armed inside a callback it fires in the next `advance`, so that no call loops.
-// - A deadline further away than kMaxDelay (19.5 h) fires after kMaxDelay: its owner looks and arms again.
+// - Deadlines are at most kMaxDelay (25 h, more than any option allows) ahead; a longer wait is its owner's to split.
+//   Only if nothing called `advance` for that long while nodes were armed may one armed then fire early.
 // - `next_deadline` is never later than the true next expiry; it is in the past while an exhausted budget left work.
-// - Time may jump forward: the backlog comes in order, budget by budget. Time may go back (less than kMaxDelay):
-//   nothing fires early, and what is armed then fires by the new clock.
+// - Time may jump forward: the backlog comes in order, budget by budget. Time may go back, up to
+//   14 h: nothing fires early, and what is armed then fires by the new clock.
 // - An all-zero node is unarmed, so never-touched memory needs no construction.
 //
 // Complexity: arm, cancel O(1); a node moves at most six times in its life. Threading: one owner.
@@ -80,7 +81,7 @@ class TimerWheel {
  public:
   static constexpr unsigned kTickShift = 16;
   static constexpr Duration kTick = Duration::ns(1 << kTickShift);
-  static constexpr Duration kMaxDelay = Duration::ns(std::int64_t{1} << (30 + kTickShift));
+  static constexpr Duration kMaxDelay = Duration::s(25 * 3600);
 
   TimerWheel(TimerNodes nodes, Instant now);
 
@@ -103,18 +104,21 @@ class TimerWheel {
  private:
   static constexpr unsigned kBits = 5;
   static constexpr unsigned kLevels = 7;
-  static constexpr unsigned kTopSlots = 4;  // 2^32 ticks
-  static constexpr unsigned kOverdue = (kLevels - 1) * 32 + kTopSlots;
-  static constexpr unsigned kLists = kOverdue + 1;
+  static constexpr unsigned kTopSlots = 4;                              // 2^32 ticks
+  static constexpr unsigned kOverdue = (kLevels - 1) * 32 + kTopSlots;  // armed for the past
+  static constexpr unsigned kLate = kOverdue + 1;                       // overdue when this call of advance began
+  static constexpr unsigned kLists = kLate + 1;
   static constexpr std::uint32_t kListTag = 0x80000000U;  // a link with it names a list, else index + 1
 
   struct List {
     std::uint32_t head = 0;  // index + 1; 0: empty
     std::uint32_t tail = 0;
   };
+  // When a level has something to do next: at the start of its first occupied slot after the current one.
   struct Event {
-    std::int64_t tick = 0;
+    std::int64_t tick = INT64_MAX;
     unsigned list = kLists;  // kLists: none
+    unsigned level = 0;
   };
 
   static unsigned shift(unsigned level) { return level * kBits; }
@@ -124,18 +128,23 @@ class TimerWheel {
   [[nodiscard]] std::int64_t due_tick(const TimerNode& node) const {
     return current_ + static_cast<std::int32_t>(node.due - static_cast<std::uint32_t>(current_));
   }
-  void place(Index i, std::uint32_t current);
-  void append(Index i, unsigned list);
-  void unlink(TimerNode& node);
-  void splice_overdue();
+  [[nodiscard]] Event event_of(unsigned level) const;
   [[nodiscard]] Event next_event() const;
+  void place(Index i, std::int64_t current);
+  void append(Index i, unsigned list);
+  Index pop_front(unsigned list);
+  void unlink(TimerNode& node);
+  void move_overdue();
+  bool drain(unsigned list, unsigned& budget, Delegate<void(Index)> fire, unsigned& fired);
+  bool enter_next(unsigned& budget);
 
   TimerNodes nodes_;
   std::array<List, kLists> lists_{};
   std::array<std::uint32_t, kLevels> occupied_{};  // bit: slot not empty
   std::int64_t current_;                           // ticks up to here are done, but for what its own slot holds
-  unsigned cascading_ = kLists;  // the list whose nodes are moving down; current_ is the tick before it
+  std::int64_t overdue_from_ = INT64_MAX;          // at most the least due tick in the lists overdue and late
   std::uint32_t armed_ = 0;
+  bool entering_ = false;  // nodes are moving down for the tick after the current one
 };
 
 }  // namespace leat
