@@ -45,7 +45,7 @@ void timeout(CongestionState& s, Window& w, const LossEvent& e) {
 
 void leave(CongestionState&, Window& w, const LossEvent& e) {
   // RFC 6582 3.2 step 3 (1): no burst after a recovery in which much was acknowledged at once.
-  w.cwnd = std::max(2 * e.mss, std::min(w.ssthresh, e.in_flight + e.mss));
+  w.cwnd = std::max(2 * e.mss, std::min({w.ssthresh, e.in_flight + e.mss, kMaxWindow}));
 }
 
 void idle(CongestionState& s, Window& w, std::uint32_t mss, std::uint32_t segments) {
