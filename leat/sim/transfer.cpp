@@ -30,6 +30,11 @@ void for_pattern(std::uint64_t stream, std::uint64_t offset, std::size_t size, V
   }
 }
 
+// What tells the streams of one run apart: the client's port and the direction.
+constexpr std::uint64_t stream_of(std::uint64_t seed, Port client, bool to_server) {
+  return mix(seed) + 2U * client.value() + (to_server ? 1U : 0U);
+}
+
 struct Watch {
   Duration last_progress;
   std::optional<Errc> error;
@@ -39,26 +44,26 @@ struct Watch {
 // One side of one connection: writes its stream and closes its direction, reads the other's to its end.
 class Side {
  public:
-  Side(World& world, Host& host, Watch& watch, std::uint64_t out_stream, std::uint64_t out_bytes,
-       std::uint64_t in_stream, std::uint64_t in_bytes)
-      : world_(&world),
-        host_(&host),
-        watch_(&watch),
-        out_stream_(out_stream),
-        out_bytes_(out_bytes),
-        in_stream_(in_stream),
-        in_bytes_(in_bytes) {}
+  Side(World& world, Host& host, Watch& watch, std::uint64_t out_bytes, std::uint64_t in_bytes)
+      : world_(&world), host_(&host), watch_(&watch), out_bytes_(out_bytes), in_bytes_(in_bytes) {}
 
-  void connect(const Endpoint& to) {
+  void connect(const Endpoint& to, std::uint64_t seed) {
     const auto r = socket_.connect(host_->stack(), to, CallbackSocket::Handler::to<&Side::on_event>(*this));
-    if (!r) fail(r.error());
+    if (!r) return fail(r.error());
+    const auto local = host_->stack().local_endpoint(socket_.handle());
+    if (!local) return fail(local.error());
+    out_stream_ = stream_of(seed, local->port, true);
+    in_stream_ = stream_of(seed, local->port, false);
     host_->wake();
   }
   // True when the listener had one.
-  bool accept(CallbackSocket& listener) {
-    const auto r = socket_.accept(listener, CallbackSocket::Handler::to<&Side::on_event>(*this));
+  bool accept(CallbackSocket& listener, std::uint64_t seed) {
+    Endpoint client;
+    const auto r = socket_.accept(listener, CallbackSocket::Handler::to<&Side::on_event>(*this), &client);
     if (!r) fail(r.error());
     if (!r || !*r) return false;
+    out_stream_ = stream_of(seed, client.port, false);
+    in_stream_ = stream_of(seed, client.port, true);
     on_event(socket_, Ready::connected | Ready::readable | Ready::writable);
     return true;
   }
@@ -140,7 +145,9 @@ class Side {
   Host* host_;
   Watch* watch_;
   CallbackSocket socket_;
-  std::uint64_t out_stream_, out_bytes_, in_stream_, in_bytes_;
+  std::uint64_t out_bytes_, in_bytes_;
+  std::uint64_t out_stream_ = 0;
+  std::uint64_t in_stream_ = 0;
   std::uint64_t sent_ = 0;
   std::uint64_t received_ = 0;
   bool connected_ = false;
@@ -231,22 +238,19 @@ class Transfer {
                                     options_.connections, CallbackSocket::Handler::to<&Transfer::on_listener>(*this));
     if (!r) watch_.problem = "the server can't listen: " + std::string{name_of(r.error())};
     for (unsigned i = 0; i < options_.connections; ++i) clients_.push_back(make_side(client_, true));
-    for (const auto& s : clients_) s->connect({address(2).address, Port{kPort}});
+    for (const auto& s : clients_) s->connect({address(2).address, Port{kPort}}, options_.seed);
   }
 
-  // The streams of all connections in one direction are one: accepted connections come in no particular order.
   std::unique_ptr<Side> make_side(Host& host, bool is_client) {
-    const std::uint64_t up = mix(options_.seed) | 1;
-    const std::uint64_t down = (mix(options_.seed) | 1) + 1;
     const std::uint64_t answer = options_.both_ways ? options_.bytes : 0;
-    return std::make_unique<Side>(world_, host, watch_, is_client ? up : down, is_client ? options_.bytes : answer,
-                                  is_client ? down : up, is_client ? answer : options_.bytes);
+    return std::make_unique<Side>(world_, host, watch_, is_client ? options_.bytes : answer,
+                                  is_client ? answer : options_.bytes);
   }
 
   void on_listener(CallbackSocket& listener, Ready) {
     for (;;) {
       auto side = make_side(server_, false);
-      if (!side->accept(listener)) return;
+      if (!side->accept(listener, options_.seed)) return;
       servers_.push_back(std::move(side));
     }
   }

@@ -1,0 +1,160 @@
+// Worlds and links without a protocol above them: order, delays, determinism.
+
+#include <gtest/gtest.h>
+
+#include <leat/core/all_modules.hpp>
+#include <leat/sim/transfer.hpp>
+#include <leat/sim/world.hpp>
+
+namespace leat::sim {
+namespace {
+
+struct Pool {
+  static constexpr PoolLayout kLayout{.packets = 512, .chunks = {512, 512, 0}, .reserve = 0};
+  std::vector<std::uint8_t> region = std::vector<std::uint8_t>(PacketPool::bytes_needed(kLayout));
+  PacketPool pool{region, kLayout};
+};
+
+Packet frame(PacketPool& pool, std::uint32_t number, std::uint32_t size = 100) {
+  Packet p = pool.allocate_for(size);
+  const MutableByteSpan bytes = p.append(size);
+  std::ranges::fill(bytes, std::uint8_t{0});
+  store_be32(&bytes[20], number);
+  return p;
+}
+
+LinkConfig bad_line() {
+  LinkConfig c;
+  c.there = {.delay = Duration::ms(5),
+             .jitter = Duration::ms(2),
+             .loss_ppm = 50'000,
+             .reorder_ppm = 50'000,
+             .duplicate_ppm = 50'000,
+             .corrupt_ppm = 50'000};
+  c.back = c.there;
+  c.in_flight = 256;
+  return c;
+}
+
+// What comes out of a link: times and numbers, when frames enter in batches of this size.
+std::vector<std::pair<std::int64_t, std::uint32_t>> through(std::uint64_t seed, std::size_t batch_size) {
+  Pool a;
+  Pool b;
+  Link link(bad_line(), seed, 1, a.pool, b.pool);
+  std::vector<std::pair<std::int64_t, std::uint32_t>> out;
+  const auto drain = [&](Instant until) {
+    while (link.second().next_event() <= until) {
+      const Instant now = link.second().next_event();
+      PacketBatch batch(batch_size);
+      link.second().rx(batch, now);
+      for (const Packet& p : batch) out.emplace_back(now.count_us(), load_be32(&p.head()[20]));
+      batch.clear();
+    }
+  };
+  for (std::uint32_t round = 0; round < 20; ++round) {
+    const Instant now = Instant::from_ns(1'000'000 * std::int64_t{round});
+    drain(now);
+    for (std::uint32_t i = 0; i < 16;) {
+      PacketBatch batch(batch_size);
+      while (!batch.full() && i < 16) batch.push(frame(a.pool, round * 16 + i++));
+      EXPECT_GT(link.first().tx(batch, now), 0U);
+      EXPECT_TRUE(batch.empty());
+    }
+  }
+  drain(Instant::from_ns(1'000'000'000));
+  link.check_invariants();
+  EXPECT_TRUE(a.pool.all_free());
+  EXPECT_TRUE(b.pool.all_free());
+  return out;
+}
+
+TEST(SimLink, TheSeedDecidesAndBatchesDoNot) {
+  const auto one = through(7, 1);
+  EXPECT_EQ(one, through(7, 1));
+  EXPECT_EQ(one, through(7, 64));
+  EXPECT_NE(one, through(8, 64));
+  EXPECT_GT(one.size(), 280U);  // 320 frames, some lost, some twice
+  EXPECT_LT(one.size(), 340U);
+}
+
+TEST(SimLink, FramesTakeTheDelay) {
+  Pool a;
+  Pool b;
+  LinkConfig config;
+  config.there.delay = Duration::ms(20);
+  config.in_flight = 16;
+  Link link(config, 1, 1, a.pool, b.pool);
+  PacketBatch batch;
+  batch.push(frame(a.pool, 1));
+  link.first().tx(batch, Instant::from_ns(0));
+  EXPECT_EQ(link.second().next_event(), Instant::from_ns(20'000'000));
+  EXPECT_EQ(link.second().rx(batch, Instant::from_ns(19'999'999)), 0U);
+  EXPECT_EQ(link.second().rx(batch, Instant::from_ns(20'000'000)), 1U);
+  EXPECT_TRUE(link.first().next_event().is_never());
+}
+
+TEST(SimLink, APartitionLosesWhatEnters) {
+  Pool a;
+  Pool b;
+  LinkConfig config;
+  config.in_flight = 16;
+  Link link(config, 1, 1, a.pool, b.pool);
+  link.set_down(true);
+  PacketBatch batch;
+  batch.push(frame(a.pool, 1));
+  link.first().tx(batch, Instant::from_ns(0));
+  EXPECT_TRUE(link.second().next_event().is_never());
+  link.set_down(false);
+  batch.push(frame(a.pool, 2));
+  link.first().tx(batch, Instant::from_ns(0));
+  EXPECT_EQ(link.second().rx(batch, Instant::from_ns(0)), 1U);
+  EXPECT_EQ(link.there().counters().down, 1U);
+}
+
+TEST(SimLink, AReceiverWithoutMemoryLosesFramesAndCountsThem) {
+  Pool a;
+  Pool b;
+  LinkConfig config;
+  config.in_flight = 16;
+  Link link(config, 1, 1, a.pool, b.pool);
+  PacketBatch batch;
+  batch.push(frame(a.pool, 1, 1000));  // only one class of chunks is large enough
+  batch.push(frame(a.pool, 2, 1000));
+  link.first().tx(batch, Instant::from_ns(0));
+  b.pool.fail_allocation(1);
+  EXPECT_EQ(link.second().rx(batch, Instant::from_ns(0)), 1U);
+  EXPECT_EQ(link.second().counters().rx_dropped, 1U);
+}
+
+TEST(SimWorld, EventsComeInTheOrderOfTimeAndPlanning) {
+  World world({.seed = 1, .modules = &kAllModules});
+  std::vector<int> order;
+  world.at(Duration::ms(2), [&] { order.push_back(3); });
+  world.at(Duration::ms(1), [&] {
+    order.push_back(1);
+    world.after({}, [&] { order.push_back(2); });
+  });
+  world.at(Duration::ms(2), [&] { order.push_back(4); });
+  EXPECT_FALSE(world.run(Duration::ms(10)));
+  EXPECT_EQ(order, (std::vector<int>{1, 2, 3, 4}));
+  EXPECT_EQ(world.now(), Duration::ms(10));
+  EXPECT_TRUE(world.run(Duration::ms(20), [] { return true; }));
+}
+
+TEST(SimPattern, IsTheSameHoweverItIsCut) {
+  std::vector<std::uint8_t> whole(1000);
+  fill_pattern(5, 3, whole);
+  for (std::size_t cut = 0; cut <= whole.size(); cut += 7) {
+    std::vector<std::uint8_t> parts(1000);
+    fill_pattern(5, 3, {parts.data(), cut});
+    fill_pattern(5, 3 + cut, {parts.data() + cut, parts.size() - cut});
+    EXPECT_EQ(parts, whole);
+  }
+  EXPECT_EQ(check_pattern(5, 3, whole), whole.size());
+  whole[700] ^= 1;
+  EXPECT_EQ(check_pattern(5, 3, whole), 700U);
+  EXPECT_LT(check_pattern(6, 3, whole), 10U);
+}
+
+}  // namespace
+}  // namespace leat::sim
