@@ -55,7 +55,8 @@ std::size_t MemoryPipe::End::rx(PacketBatch& batch, Instant now) {
       const Packet& theirs = incoming_.front();
       p = copy_into(theirs, *pool_);
       if (!p) {
-        if (can_ever_copy(theirs.size(), *pool_)) {  // it waits until memory is back
+        starved_since_ = earlier(starved_since_, now);
+        if (can_ever_copy(theirs.size(), *pool_) && now - starved_since_ < kPatience) {
           retry_ = now + kMemoryRetry;
           break;
         }
@@ -63,6 +64,7 @@ std::size_t MemoryPipe::End::rx(PacketBatch& batch, Instant now) {
         incoming_.pop().reset();
         continue;
       }
+      starved_since_ = Instant::never();
       incoming_.pop().reset();
     }
     mark_received(p, now);

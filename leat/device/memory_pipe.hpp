@@ -7,10 +7,12 @@
 //   left.attach(pipe.a()); right.attach(pipe.b());
 //
 // Each direction is a bounded ring of frames. When both sides use one pool a frame passes by move; otherwise rx copies
-// it into the receiver's pool, and while that is used up the frame waits in the ring. Frames that the receiver's pool
-// could never hold are dropped and counted. What passes is decided by `caps`: with max_gso super-segments pass whole,
-// with tx_checksum unfinished checksums do (ChecksumState::to_fill, which counts as verified). A packet that does not
-// fit the caps is dropped and counted, like on a wire.
+// it into the receiver's pool, and while that is used up the frame waits in the ring. It does not wait for ever: what
+// the receiver lacks may be memory that only an ACK further back will free, so after kPatience the frame is dropped and
+// counted, as are frames that the receiver's pool could never hold. Short frames (ACKs) may use the control reserve.
+// What passes is decided by `caps`: with max_gso super-segments pass whole, with tx_checksum unfinished checksums do
+// (ChecksumState::to_fill, which counts as verified). A packet that does not fit the caps is dropped and counted, like
+// on a wire.
 //
 // next_event() is the past while something waits, so that a turn goes on. Threading: one owner of both ends.
 
@@ -21,6 +23,8 @@ namespace leat {
 
 class MemoryPipe {
  public:
+  static constexpr Duration kPatience = Duration::ms(20);
+
   struct Options {
     PacketPool* pool_a = nullptr;
     PacketPool* pool_b = nullptr;
@@ -54,6 +58,7 @@ class MemoryPipe {
     DeviceCaps caps_;
     DeviceCounters counters_;
     Instant retry_;
+    Instant starved_since_ = Instant::never();
   };
 
   explicit MemoryPipe(const Options& options);

@@ -110,6 +110,27 @@ TEST_F(Pipe, FramesWaitInTheRingUntilTheReceiverHasMemory) {
   EXPECT_EQ(pipe.b().counters().rx_dropped, 0U);
 }
 
+TEST_F(Pipe, AnAckBehindDataThatFindsNoMemoryGetsThrough) {
+  Memory tight({.packets = 8, .chunks = {4, 2, 0}, .reserve = 2});
+  MemoryPipe pipe = make(left.pool, tight.pool);
+  std::vector<Packet> hoard;
+  while (Packet p = tight.pool.allocate(ChunkClass::normal)) hoard.push_back(std::move(p));
+  while (Packet p = tight.pool.allocate(ChunkClass::small)) hoard.push_back(std::move(p));
+  out.push(packet_of(left.pool, numbers(1000)));
+  out.push(packet_of(left.pool, numbers(52)));
+  pipe.a().tx(out, kNow);
+  Instant now = kNow;
+  EXPECT_EQ(pipe.b().rx(in, now), 0U);
+  for (int i = 0; i < 100 && in.empty(); ++i) {
+    now = pipe.b().next_event();
+    pipe.b().rx(in, now);
+  }
+  ASSERT_EQ(in.size(), 1U);
+  EXPECT_EQ(contents(in[0]), numbers(52));
+  EXPECT_EQ(pipe.b().counters().rx_dropped, 1U);
+  EXPECT_GE(now - kNow, MemoryPipe::kPatience);
+}
+
 TEST_F(Pipe, SuperSegmentsPassWholeWhenAsked) {
   const FrameSpec s{.link = LinkType::ip, .payload = numbers(20000)};
   MemoryPipe plain = make(left.pool, right.pool);

@@ -3,7 +3,25 @@
 namespace leat {
 namespace {
 
+constexpr std::uint32_t kSmall = kChunkBytes[static_cast<std::size_t>(ChunkClass::small)];
 constexpr std::uint32_t kPiece = kChunkBytes[static_cast<std::size_t>(ChunkClass::normal)];
+
+void copy_notes(const PacketMeta& from, PacketMeta& to) {
+  to.l3_offset = from.l3_offset;
+  to.l4_offset = from.l4_offset;
+  to.payload_offset = from.payload_offset;
+  to.gso_size = from.gso_size;
+  to.gso_type = from.gso_type;
+  to.merged = from.merged;
+  to.ce_marks = from.ce_marks;
+  to.checksum = from.checksum;
+  to.link_cast = from.link_cast;
+  to.flow_hash = from.flow_hash;
+  to.mark = from.mark;
+  to.vlan = from.vlan;
+  to.interface = from.interface;
+  to.time = from.time;
+}
 
 }  // namespace
 
@@ -18,6 +36,13 @@ bool can_ever_copy(std::uint32_t size, const PacketPool& pool) {
 Packet copy_into(const Packet& p, PacketPool& pool) {
   if (Packet whole = p.copy_to(pool)) return whole;
   const std::uint32_t size = p.size();
+  if (size <= kSmall - kHeadroom) {
+    Packet small = pool.allocate(ChunkClass::small, kHeadroom, Priority::control);
+    if (!small) return {};
+    p.copy_out(0, small.append(size));
+    copy_notes(p.meta(), small.meta());
+    return small;
+  }
   if (size <= kPiece - kHeadroom || size > (1U + kMaxFragments) * kPiece - kHeadroom) return {};
   Packet copy = pool.allocate(ChunkClass::normal);
   if (!copy) return {};
@@ -33,22 +58,7 @@ Packet copy_into(const Packet& p, PacketPool& pool) {
     if (!added) return {};
     at += n;
   }
-  const PacketMeta& from = p.meta();
-  PacketMeta& to = copy.meta();
-  to.l3_offset = from.l3_offset;
-  to.l4_offset = from.l4_offset;
-  to.payload_offset = from.payload_offset;
-  to.gso_size = from.gso_size;
-  to.gso_type = from.gso_type;
-  to.merged = from.merged;
-  to.ce_marks = from.ce_marks;
-  to.checksum = from.checksum;
-  to.link_cast = from.link_cast;
-  to.flow_hash = from.flow_hash;
-  to.mark = from.mark;
-  to.vlan = from.vlan;
-  to.interface = from.interface;
-  to.time = from.time;
+  copy_notes(p.meta(), copy.meta());
   return copy;
 }
 

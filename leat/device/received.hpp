@@ -21,8 +21,8 @@ inline void mark_received(Packet& p, Instant now) {
   m.link_cast = LinkCast::unicast;
 }
 
-// A copy of all data of `p` in `pool`: one chunk when that class has one, else as many 2 KiB chunks as it takes. Empty
-// when memory is used up.
+// A copy of all data of `p` in `pool`: one chunk when that class has one, else as many 2 KiB chunks as it takes; what
+// fits a small chunk may come from the control reserve. Empty when memory is used up.
 [[nodiscard]] Packet copy_into(const Packet& p, PacketPool& pool);
 // Whether copy_into could succeed if all of the pool were free: waiting for memory makes sense.
 [[nodiscard]] bool can_ever_copy(std::uint32_t size, const PacketPool& pool);
