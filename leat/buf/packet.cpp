@@ -102,15 +102,16 @@ bool Packet::add_fragment(ChunkRef chunk, std::uint32_t offset, std::uint32_t le
   return true;
 }
 
-bool Packet::absorb(Packet&& tail) {
+bool Packet::absorb_any(Packet&& tail, std::uint32_t skip) {
   LEAT_ASSERT(pool_ == tail.pool_);
   PacketMeta& m = meta();
   PacketMeta& t = tail.meta();
-  const Fragment head{t.chunk, t.offset, t.head_length};
+  LEAT_ASSERT(skip <= t.head_length);
+  const Fragment head{t.chunk, t.offset + skip, t.head_length - skip};
   const std::span<const Fragment> more = tail.fragments();
   // Neighbouring bytes of one chunk extend our last fragment: whose reference counts for both.
-  const Fragment* first = t.head_length > 0 ? &head : more.data();
-  const unsigned pieces = (t.head_length > 0 ? 1U : 0U) + t.fragment_count;
+  const Fragment* first = head.length > 0 ? &head : more.data();
+  const unsigned pieces = (head.length > 0 ? 1U : 0U) + t.fragment_count;
   bool joined = false;
   if (m.fragment_count > 0 && pieces > 0) {
     const Fragment& last = pool_->fragment_array(m.fragments)[m.fragment_count - 1];
@@ -121,7 +122,7 @@ bool Packet::absorb(Packet&& tail) {
     m.fragments = pool_->take_chunk(ChunkClass::small);
     if (m.fragments == kNoChunk) return false;
   }
-  m.length += t.length;
+  m.length += t.length - skip;
   if (pieces > 0) {
     Fragment* f = pool_->fragment_array(m.fragments);
     const auto take = [&](const Fragment& piece) {
@@ -132,7 +133,7 @@ bool Packet::absorb(Packet&& tail) {
       f[m.fragment_count - 1].length += piece.length;
       pool_->drop_ref(piece.chunk);
     };
-    if (t.head_length > 0) {
+    if (head.length > 0) {
       take(head);
       t.chunk = kNoChunk;
     }

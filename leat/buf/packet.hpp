@@ -99,8 +99,26 @@ class Packet {
   // the packet owns one reference: the caller's own is kept (add_ref is called here).
   [[nodiscard]] bool add_fragment(ChunkRef chunk, std::uint32_t offset, std::uint32_t length,
                                   Priority priority = Priority::data);
-  // Appends all data of `tail` (same pool), taking over its chunks. On false (too many fragments) nothing changed.
-  [[nodiscard]] bool absorb(Packet&& tail);
+  // Appends the data of `tail` (same pool) but its first `skip` bytes, which lie in its head; takes over its chunks. On
+  // false (too many fragments, or no chunk for the list) nothing changed.
+  [[nodiscard]] bool absorb(Packet&& tail, std::uint32_t skip = 0) {
+    PacketMeta& m = meta();
+    PacketMeta& t = tail.meta();
+    // GRO's case, once per received segment: one more chunk for a list that has room.
+    if (m.fragment_count > 0 && m.fragment_count < kMaxFragments && t.fragment_count == 0 && t.head_length > skip) {
+      Fragment* f = pool_->fragment_array(m.fragments) + m.fragment_count;
+      if (f[-1].chunk != t.chunk) {
+        LEAT_ASSERT(pool_ == tail.pool_);
+        *f = {t.chunk, t.offset + skip, t.head_length - skip};
+        ++m.fragment_count;
+        m.length += t.head_length - skip;
+        t.chunk = kNoChunk;  // its reference is ours now
+        tail.reset();
+        return true;
+      }
+    }
+    return absorb_any(std::move(tail), skip);
+  }
   // A second packet that shares all chunks, metadata copied. Empty when exhausted.
   [[nodiscard]] Packet clone(Priority priority = Priority::data) const;
   // A copy of all data in chunks of `pool` (possibly another one), metadata copied, contiguous when it fits a chunk.
@@ -126,6 +144,7 @@ class Packet {
 
  private:
   friend class PacketPool;
+  [[nodiscard]] bool absorb_any(Packet&& tail, std::uint32_t skip);
   Packet(PacketPool* pool, Index index) : pool_(pool), index_(index) {}
   [[nodiscard]] std::uint8_t* head_data() const { return pool_->data(meta().chunk) + meta().offset; }
   void shift_layers(std::int32_t n) {

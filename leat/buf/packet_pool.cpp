@@ -36,15 +36,13 @@ PacketPool::PacketPool(MutableByteSpan region, const PoolLayout& layout) : layou
   }
 }
 
-bool PacketPool::refuse() {
-  ++allocations_;
-  if (fail_at_ == 0) return false;
+bool PacketPool::injected_failure() {
   const bool now = fail_on_ ? allocations_ >= fail_at_ : allocations_ == fail_at_;
   if (now) ++exhausted_;
   return now;
 }
 
-ChunkRef PacketPool::take_chunk_unchecked(ChunkClass cls, Priority priority) {
+inline ChunkRef PacketPool::take_chunk_unchecked(ChunkClass cls, Priority priority) {
   const auto c = static_cast<std::size_t>(cls);
   IndexPool& pool = chunk_pool_[c];
   const std::uint32_t keep = priority == Priority::control || cls != ChunkClass::small ? 0 : layout_.reserve;
@@ -55,7 +53,7 @@ ChunkRef PacketPool::take_chunk_unchecked(ChunkClass cls, Priority priority) {
   return static_cast<ChunkRef>(c << 30) | i;
 }
 
-Index PacketPool::take_meta_unchecked(Priority priority) {
+inline Index PacketPool::take_meta_unchecked(Priority priority) {
   if (meta_pool_.available() <= (priority == Priority::control ? 0 : layout_.reserve)) return kNoIndex;
   const Index i = meta_pool_.take([this](Index k) -> Index& { return metas_[k].next; });
   construct(&metas_[i]);
@@ -102,30 +100,6 @@ Packet PacketPool::allocate_for(std::uint32_t size, std::uint32_t headroom, Prio
     // The reserve of small chunks may be all that is left: a larger class is still good.
   }
   return {};
-}
-
-void PacketPool::drop_ref(ChunkRef chunk) {
-  std::uint32_t& refs = link_[flat(chunk)];
-  LEAT_ASSERT(refs > 0);
-  if (--refs > 0) return;
-  const auto c = static_cast<std::size_t>(chunk_class(chunk));
-  std::uint32_t* links = link_ + first_[c];
-  chunk_pool_[c].give(chunk_number(chunk), [links](Index k) -> Index& { return links[k]; });
-}
-
-Fragment* PacketPool::fragment_array(ChunkRef chunk) const {
-  return carve<Fragment>(data(chunk));
-}
-
-void PacketPool::free_packet(Index packet) {
-  PacketMeta& m = metas_[packet];
-  if (m.fragments != kNoChunk) {
-    const Fragment* f = fragment_array(m.fragments);
-    for (std::uint16_t i = 0; i < m.fragment_count; ++i) drop_ref(f[i].chunk);
-    drop_ref(m.fragments);
-  }
-  if (m.chunk != kNoChunk) drop_ref(m.chunk);
-  meta_pool_.give(packet, [this](Index k) -> Index& { return metas_[k].next; });
 }
 
 bool PacketPool::all_free() const {

@@ -22,9 +22,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <leat/base/assert.hpp>
 #include <leat/base/bytes.hpp>
 #include <leat/base/index_list.hpp>
 #include <leat/base/time.hpp>
+#include <leat/buf/region_unsafe.hpp>
 #include <span>
 
 namespace leat {
@@ -121,7 +123,11 @@ class PacketPool {
   // Chunks, for fragment lists. take: count 1.
   [[nodiscard]] ChunkRef take_chunk(ChunkClass cls, Priority priority = Priority::data);
   void add_ref(ChunkRef chunk) { ++link_[flat(chunk)]; }
-  void drop_ref(ChunkRef chunk);
+  void drop_ref(ChunkRef chunk) {
+    std::uint32_t& refs = link_[flat(chunk)];
+    LEAT_ASSERT(refs > 0);
+    if (--refs == 0) free_chunk(chunk);
+  }
   [[nodiscard]] std::uint32_t refs(ChunkRef chunk) const { return link_[flat(chunk)]; }
   [[nodiscard]] std::uint8_t* data(ChunkRef chunk) const {
     const auto cls = static_cast<std::size_t>(chunk_class(chunk));
@@ -129,10 +135,19 @@ class PacketPool {
   }
   [[nodiscard]] PacketMeta& meta(Index packet) { return metas_[packet]; }
   [[nodiscard]] const PacketMeta& meta(Index packet) const { return metas_[packet]; }
-  [[nodiscard]] Fragment* fragment_array(ChunkRef chunk) const;
+  [[nodiscard]] Fragment* fragment_array(ChunkRef chunk) const { return carve<Fragment>(data(chunk)); }
 
   // Ends a packet: its chunks lose a reference, its meta returns. Only Packet and lists call it.
-  void free_packet(Index packet);
+  void free_packet(Index packet) {
+    PacketMeta& m = metas_[packet];
+    if (m.fragments != kNoChunk) {
+      const Fragment* f = fragment_array(m.fragments);
+      for (std::uint16_t i = 0; i < m.fragment_count; ++i) drop_ref(f[i].chunk);
+      drop_ref(m.fragments);
+    }
+    if (m.chunk != kNoChunk) drop_ref(m.chunk);
+    meta_pool_.give(packet, [this](Index k) -> Index& { return metas_[k].next; });
+  }
   // A meta without a chunk, for Packet::clone and slices. kNoIndex when exhausted.
   [[nodiscard]] Index take_meta(Priority priority = Priority::data);
 
@@ -158,9 +173,19 @@ class PacketPool {
   [[nodiscard]] std::size_t flat(ChunkRef c) const {
     return first_[static_cast<std::size_t>(chunk_class(c))] + chunk_number(c);
   }
-  [[nodiscard]] bool refuse();
+  // Counts an allocation; true when fault injection says that this one fails.
+  [[nodiscard]] bool refuse() {
+    ++allocations_;
+    return fail_at_ != 0 && injected_failure();
+  }
+  [[nodiscard]] bool injected_failure();
   ChunkRef take_chunk_unchecked(ChunkClass cls, Priority priority);
   Index take_meta_unchecked(Priority priority);
+  void free_chunk(ChunkRef chunk) {
+    const auto c = static_cast<std::size_t>(chunk_class(chunk));
+    std::uint32_t* links = link_ + first_[c];
+    chunk_pool_[c].give(chunk_number(chunk), [links](Index k) -> Index& { return links[k]; });
+  }
 
   PoolLayout layout_;
   PacketMeta* metas_ = nullptr;

@@ -55,6 +55,32 @@ TEST(PacketPool, FailsTheNthAllocationOnRequest) {
   EXPECT_TRUE(m.pool.allocate(ChunkClass::small));
 }
 
+TEST(Packet, AbsorbsAllButTheFirstBytes) {
+  Memory m({.packets = 4, .chunks = {4, 4, 0}});
+  const auto filled = [&](std::size_t n, unsigned seed) {
+    Packet p = m.pool.allocate(ChunkClass::normal);
+    std::ranges::copy(numbers(n, seed), p.append(static_cast<std::uint32_t>(n)).begin());
+    return p;
+  };
+  for (const std::uint32_t skip : {0U, 1U, 66U, 100U}) {
+    Packet head = filled(50, 1);
+    Packet tail = filled(100, 2);
+    m.pool.fail_allocation(1);
+    EXPECT_EQ(head.absorb(std::move(tail), skip), skip == 100) << skip;  // nothing left: no list is needed
+    if (tail) {
+      EXPECT_EQ(contents(tail), numbers(100, 2));
+      EXPECT_TRUE(head.absorb(std::move(tail), skip));
+    }
+    auto expected = numbers(50, 1);
+    const auto more = numbers(100, 2);
+    expected.insert(expected.end(), more.begin() + skip, more.end());
+    EXPECT_EQ(contents(head), expected);
+    EXPECT_FALSE(tail);
+    m.pool.fail_allocation(0);
+  }
+  EXPECT_TRUE(m.pool.all_free());
+}
+
 TEST(Packet, PrependsAndAppendsAroundItsData) {
   Memory m({.packets = 2, .chunks = {0, 2, 0}});
   Packet p = m.pool.allocate(ChunkClass::normal);

@@ -129,6 +129,7 @@ TEST_F(Pipe, AnAckBehindDataThatFindsNoMemoryGetsThrough) {
   EXPECT_EQ(contents(in[0]), numbers(52));
   EXPECT_EQ(pipe.b().counters().rx_dropped, 1U);
   EXPECT_GE(now - kNow, MemoryPipe::kPatience);
+  in.clear();
 }
 
 TEST_F(Pipe, SuperSegmentsPassWholeWhenAsked) {
@@ -166,6 +167,7 @@ TEST_F(Pipe, WhatTheReceiverCanNeverHoldIsDropped) {
   EXPECT_EQ(pipe.b().rx(in, kNow), 1U);
   EXPECT_EQ(pipe.b().counters().rx_dropped, 1U);
   EXPECT_EQ(contents(in[0]), numbers(60));
+  in.clear();
 }
 
 TEST_F(Pipe, DropsWhatDoesNotFitItsCaps) {

@@ -59,6 +59,11 @@ bool same_addresses(const std::uint8_t* a, const std::uint8_t* b, bool v6) {
   return v6 ? std::memcmp(a + 8, b + 8, 32) == 0 : std::memcmp(a + 12, b + 12, 8) == 0;
 }
 
+// Whether a packet with these headers is of the flow's connection.
+bool is_of(const Flow& f, const std::uint8_t* ip, const std::uint8_t* tcp, bool v6) {
+  return f.v6 == v6 && load_be32(f.ip + (f.l4 - f.l3)) == load_be32(tcp) && same_addresses(f.ip, ip, v6);
+}
+
 // What the segments of one packet must have in common besides addresses and ports; ECN is looked at apart.
 bool same_path(const std::uint8_t* a, const std::uint8_t* b, bool v6) {
   if (v6) return ((load_be32(a) ^ load_be32(b)) & ~0x00300000U) == 0 && a[7] == b[7];  // DSCP, flow label; hop limit
@@ -87,6 +92,8 @@ class Merger {
  public:
   Merger(PacketBatch& batch, GroCounters& counters) : batch_(batch), counters_(counters) {}
   void add(std::uint8_t slot, const Segment& s);
+  // Whether p was the plain next segment of a connection and has been joined.
+  [[nodiscard]] bool join_next(Packet& p);
   void finish() {
     for (std::size_t i = 0; i < count_; ++i) close(flows_[i]);
   }
@@ -95,11 +102,13 @@ class Merger {
   Flow* find(const Segment& s);
   void start(Flow& f, std::uint8_t slot, const Segment& s);
   [[nodiscard]] bool join(Flow& f, Packet& p, const Segment& s);
+  void note(Flow& f, std::uint8_t tos, std::uint32_t payload);
   void close(Flow& f);
 
   PacketBatch& batch_;
   GroCounters& counters_;
   std::array<Flow, Gro::kFlows> flows_;
+  std::array<std::uint8_t, 64> hints_{};  // by tag: place in flows_, plus one
   std::size_t count_ = 0;
   std::size_t recent_ = 0;
   std::size_t oldest_ = 0;
@@ -108,12 +117,16 @@ class Merger {
 // The connection's flow, or a new one (count 0 segments) when this segment may begin a packet, or nothing.
 Flow* Merger::find(const Segment& s) {
   const bool v6 = s.layers.version == IpVersion::v6;
-  const auto is = [&](const Flow& f) {
-    return f.v6 == v6 && load_be32(f.ip + (f.l4 - f.l3)) == load_be32(s.tcp) && same_addresses(f.ip, s.ip, v6);
-  };
+  const auto is = [&](const Flow& f) { return is_of(f, s.ip, s.tcp, v6); };
   if (count_ > 0 && is(flows_[recent_])) return &flows_[recent_];
   const std::uint32_t tag = flow_tag(s.ip, s.tcp, v6);
-  for (std::size_t i = 0; i < count_; ++i) {
+  // The hint names the last flow with such a tag; none means that there is no flow with it.
+  std::uint8_t& hint = hints_[tag % hints_.size()];
+  if (hint > 0 && is(flows_[hint - 1U])) {
+    recent_ = hint - 1U;
+    return &flows_[recent_];
+  }
+  for (std::size_t i = 0; hint > 0 && i < count_; ++i) {
     if (flows_[i].tag != tag || !is(flows_[i])) continue;
     recent_ = i;
     return &flows_[i];
@@ -126,6 +139,7 @@ Flow* Merger::find(const Segment& s) {
     oldest_ = (oldest_ + 1) % flows_.size();
     close(flows_[recent_]);
   }
+  hint = static_cast<std::uint8_t>(recent_ + 1);
   flows_[recent_].tag = tag;
   flows_[recent_].segments = 0;
   return &flows_[recent_];
@@ -178,15 +192,80 @@ bool Merger::join(Flow& f, Packet& p, const Segment& s) {
   store_be32(tcp + 8, ack);
   store_be16(tcp + 14, window);
   if (f.timestamps) store_be64(tcp + 24, stamps);
-  if ((s.tos & 3) == kCe) {
+  note(f, s.tos, s.payload);
+  return true;
+}
+
+// A segment has been joined.
+inline void Merger::note(Flow& f, std::uint8_t tos, std::uint32_t payload) {
+  if ((tos & 3) == kCe) {
     if (f.ce_marks < 255) ++f.ce_marks;
     f.tos |= kCe;
   }
-  f.next_seq += s.payload;
-  f.ip_length += s.payload;
+  f.next_seq += payload;
+  f.ip_length += payload;
   ++f.segments;
-  f.open = s.payload == f.gso_size;
+  f.open = payload == f.gso_size;
   ++counters_.merged;
+}
+
+// The general way parses, verifies, finds the flow and compares field by field. Here the flow is guessed, so that
+// nearly all of it is a comparison with the bytes of its first header; whatever differs goes the general way, which
+// decides.
+inline bool Merger::join_next(Packet& p) {
+  PacketMeta& m = p.meta();
+  // With that many bytes in the head all headers are there, and no bound needs a look below.
+  if (count_ == 0 || m.head_length < kCopyUpTo || m.head_length != m.length || m.gso_size != 0) return false;
+  std::uint8_t* ip = p.pool().data(m.chunk) + m.offset + flows_[0].l3;  // one link header for all
+  const bool v6 = (ip[0] >> 4) == 6;
+  const std::uint8_t* tcp = ip + (v6 ? wire::Ipv6Header::kLength : wire::Ipv4Header::kLength);
+  if (!is_of(flows_[recent_], ip, tcp, v6)) {
+    const std::uint8_t hint = hints_[flow_tag(ip, tcp, v6) % hints_.size()];
+    if (hint == 0 || !is_of(flows_[hint - 1U], ip, tcp, v6)) return false;
+    recent_ = hint - 1U;
+  }
+  Flow& f = flows_[recent_];
+  if (!f.open || m.length <= f.payload + kCopyUpTo) return false;
+  const std::uint32_t payload = m.length - f.payload;
+  if (payload > f.gso_size || f.ip_length + payload > kMaxIpLength) return false;
+  std::uint8_t* first_tcp = f.ip + (f.l4 - f.l3);
+  if (f.l3 != 0 && load_be16(ip - 2) != (f.v6 ? 0x86dd : 0x0800)) return false;
+  if (f.v6) {
+    if (((load_be64(ip) ^ load_be64(f.ip)) & 0xffffffff0000ffffULL) != 0 ||
+        load_be16(ip + 4) + f.l3 + wire::Ipv6Header::kLength != m.length) {
+      return false;
+    }
+  } else {
+    // Version, header length and TOS (which the first header has as it came); no fragment; TTL and protocol.
+    if (load_be16(ip) != load_be16(f.ip) || load_be16(ip + 2) + std::uint32_t{f.l3} != m.length ||
+        (load_be16(ip + 6) & 0x3fff) != 0 || load_be16(ip + 8) != load_be16(f.ip + 8) ||
+        wire::Ipv4Header::header_sum({ip, wire::Ipv4Header::kLength}) != 0xffff) {
+      return false;
+    }
+  }
+  const std::uint32_t ack = load_be32(tcp + 8);
+  const std::uint16_t flags = load_be16(tcp + 12);
+  if (load_be32(tcp + 4) != f.next_seq || ((flags ^ load_be16(first_tcp + 12)) & ~kPsh) != 0 ||
+      !not_before(ack, load_be32(first_tcp + 8)) ||
+      (f.timestamps &&
+       (load_be32(tcp + 20) != kTimestampsWord || !not_before(load_be32(tcp + 24), load_be32(first_tcp + 24))))) {
+    return false;
+  }
+  if (!checksum_trusted(m.checksum)) {
+    const Sum pseudo = pseudo_header_sum_at(ip, f.v6 ? IpVersion::v6 : IpVersion::v4,
+                                            static_cast<std::uint8_t>(wire::IpProtocol::tcp), m.length - f.l4);
+    if (checksum_add(pseudo, ByteSpan{tcp, m.length - f.l4}) != 0xffff) return false;
+    m.checksum = ChecksumState::verified;
+  }
+  const std::uint16_t window = load_be16(tcp + 14);
+  const std::uint64_t stamps = f.timestamps ? load_be64(tcp + 24) : 0;
+  const std::uint8_t tos = traffic_class(ip, f.v6);
+  if (!batch_[f.slot].absorb(std::move(p), f.payload)) return false;
+  store_be16(first_tcp + 12, static_cast<std::uint16_t>(load_be16(first_tcp + 12) | flags));
+  store_be32(first_tcp + 8, ack);
+  store_be16(first_tcp + 14, window);
+  if (f.timestamps) store_be64(first_tcp + 24, stamps);
+  note(f, tos, payload);
   return true;
 }
 
@@ -242,6 +321,7 @@ void Gro::merge(PacketBatch& batch) {
       __builtin_prefetch(next.data() + 64);
     }
     Packet& p = batch[i];
+    if (merger.join_next(p)) continue;
     const PacketLayers layers = packet_layers(p, link_);
     if (layers.kind != PacketLayers::Kind::tcp && layers.kind != PacketLayers::Kind::udp) continue;
     PacketMeta& m = p.meta();

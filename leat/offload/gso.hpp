@@ -38,38 +38,53 @@ class GsoSplitter {
   Progress run(PacketBatch& out);
   [[nodiscard]] bool active() const { return static_cast<bool>(super_); }
   // Payload bytes that are not in a frame yet.
-  [[nodiscard]] std::uint32_t remaining() const { return left_; }
+  [[nodiscard]] std::uint32_t remaining() const { return state_.left; }
   // Gives up what is left.
   void cancel() { super_.reset(); }
 
  private:
-  [[nodiscard]] Packet next_frame(std::uint32_t n);
-  void finish_headers(std::uint8_t* header, std::uint32_t n, Sum payload, bool last);
-  template <class Visit>
-  void take_payload(std::uint32_t n, Visit&& visit);
-  [[nodiscard]] bool measure_headers(const std::uint8_t* head);
+  static constexpr std::uint32_t kMaxHeaders = 160;  // Ethernet, two VLAN tags, IP and TCP with all options
+
+  // What is the same in all frames, a value of its own so that it stays in registers while frames are written.
+  struct Common {
+    bool linear = false;
+    bool checksum_offload = false;
+    bool v6 = false;
+    bool udp = false;
+    std::uint16_t l3 = 0;
+    std::uint16_t l4 = 0;
+    std::uint16_t header = 0;  // link, IP and transport headers
+    std::uint16_t gso_size = 0;
+    std::uint16_t flags = 0;       // bytes 12 and 13 of the TCP header, of all frames but first and last
+    std::uint16_t last_flags = 0;  // bits that only the last one carries
+    // Sums, not folded.
+    std::uint64_t ip_sum = 0;
+    std::uint64_t pseudo_sum = 0;     // without length
+    std::uint64_t transport_sum = 0;  // pseudo-header without length, and transport header
+  };
+  // What changes.
+  struct State {
+    std::uint32_t seq = 0;
+    std::uint32_t left = 0;
+    std::uint16_t id = 0;           // IPv4
+    std::uint16_t first_flags = 0;  // bits that only the first frame carries
+    // The place in the payload: the rest of the head (piece 0) or of fragment piece - 1.
+    std::uint32_t piece = 0;
+    std::uint32_t piece_left = 0;
+    std::uint32_t piece_offset = 0;  // in the chunk
+    ChunkRef piece_chunk = kNoChunk;
+  };
+
+  [[nodiscard]] bool measure_headers(const std::uint8_t* head, const PacketMeta& m);
+  [[nodiscard]] Packet next_frame(const Common& c, std::uint32_t n) const;
+  static void finish_headers(const Common& c, State& s, std::uint8_t* header, std::uint32_t n, Sum payload, bool last);
+  void next_piece(State& s) const;
+  [[nodiscard]] bool add_pieces(const Common& c, State& s, Packet& frame, std::uint32_t n, Sum& sum) const;
 
   Packet super_;
-  Format format_;
-  bool v6_ = false;
-  bool udp_ = false;
-  std::uint16_t l3_ = 0;
-  std::uint16_t l4_ = 0;
-  std::uint16_t header_ = 0;  // link, IP and transport headers
-  std::uint16_t gso_size_ = 0;
-  std::uint16_t id_ = 0;           // IPv4
-  std::uint16_t flags_ = 0;        // bytes 12 and 13 of the TCP header, of all frames but first and last
-  std::uint16_t first_flags_ = 0;  // bits that only the first frame carries
-  std::uint16_t last_flags_ = 0;   // bits that only the last one carries
-  std::uint32_t seq_ = 0;
-  std::uint32_t left_ = 0;
-  // Sums of what is the same in all frames, not folded.
-  std::uint64_t ip_sum_ = 0;
-  std::uint64_t pseudo_sum_ = 0;
-  std::uint64_t transport_sum_ = 0;  // pseudo-header without length, and transport header
-  // The place in the payload: the rest of the head (piece 0) or of fragment piece - 1.
-  std::uint32_t piece_ = 0;
-  std::uint32_t piece_offset_ = 0;
+  Common common_;
+  State state_;
+  std::array<std::uint8_t, kMaxHeaders> headers_{};  // the first `header` bytes of the super-segment
 };
 
 // How many frames a packet is on the wire.

@@ -71,6 +71,24 @@ void gso(benchmark::State& state, GsoSplitter::Format format) {
                                                   benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
+// The pool's part of a frame by reference: two chunks, a reference and a meta, taken and given back.
+void gso_pool_only(benchmark::State& state) {
+  Memory memory;
+  const Packet super = super_segment(memory.pool);
+  const ChunkRef chunk = super.fragments()[0].chunk;
+  PacketBatch batch;
+  for (auto _ : state) {
+    for (std::uint32_t i = 0; i < kSegments; ++i) {
+      Packet p = memory.pool.allocate(ChunkClass::small);
+      static_cast<void>(p.add_fragment(chunk, i * kMss, kMss));
+      batch.push(std::move(p));
+    }
+    batch.clear();
+  }
+  state.counters["ns/frame"] = benchmark::Counter(static_cast<double>(state.iterations()) * kSegments * 1e-9,
+                                                  benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+
 void gso_payload_sum(benchmark::State& state) {
   Memory memory;
   const Packet super = super_segment(memory.pool);
@@ -134,6 +152,7 @@ void gro_payload_sum(benchmark::State& state) {
 }
 
 BENCHMARK(gso_payload_sum);
+BENCHMARK(gso_pool_only);
 BENCHMARK_CAPTURE(gso, gather, GsoSplitter::Format{.linear = false, .checksum_offload = false});
 BENCHMARK_CAPTURE(gso, gather_checksum_offload, GsoSplitter::Format{.linear = false, .checksum_offload = true});
 BENCHMARK_CAPTURE(gso, linear, GsoSplitter::Format{.linear = true, .checksum_offload = false});
