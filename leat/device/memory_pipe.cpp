@@ -20,7 +20,7 @@ bool MemoryPipe::End::fits(const Packet& p) const {
   const auto link = static_cast<std::uint32_t>(link_header_length(caps_.link));
   if (m.length < link) return false;
   if (m.checksum == ChecksumState::to_fill && !caps_.tx_checksum) return false;
-  return m.length - link <= (m.gso_size == 0 ? caps_.mtu : caps_.max_gso);
+  return m.length - link <= (wire_segments(m) == 1 ? caps_.mtu : caps_.max_gso);
 }
 
 std::size_t MemoryPipe::End::tx(PacketBatch& batch, Instant) {

@@ -139,6 +139,12 @@ TEST_F(Pipe, SuperSegmentsPassWholeWhenAsked) {
   EXPECT_EQ(plain.a().tx(out, kNow), 1U);  // taken and dropped, never kept
   EXPECT_EQ(plain.a().counters().tx_dropped, 1U);
   EXPECT_EQ(plain.b().rx(in, kNow), 0U);
+  // One segment is an ordinary packet, whatever its sender meant to send.
+  out.push(super_segment(left.pool, {.link = LinkType::ip, .payload = numbers(1000)}, 1448));
+  EXPECT_EQ(plain.a().tx(out, kNow), 1U);
+  ASSERT_EQ(plain.b().rx(in, kNow), 1U);
+  EXPECT_EQ(in[0].meta().gso_size, 0);
+  in.clear();
 
   caps.max_gso = 65535;
   Memory no_large({.packets = 32, .chunks = {8, 32, 0}});

@@ -13,6 +13,10 @@ namespace leat {
 inline void mark_received(Packet& p, Instant now) {
   PacketMeta& m = p.meta();
   m.merged = static_cast<std::uint16_t>(wire_segments(m));
+  if (m.merged == 1) {
+    m.gso_size = 0;
+    m.gso_type = GsoType::none;
+  }
   m.time = now;
   m.mark = 0;
   m.interface = 0;
