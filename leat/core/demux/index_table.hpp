@@ -77,10 +77,22 @@ class IndexTable {
     hash = (hash ^ (hash >> 13)) * 0xc2b2ae35U;
     return address(hash ^ (hash >> 16));
   }
+  // Bit i: slot i has this hash. Four lanes at a time, in the vector notation that both compilers lower for any target.
+  static unsigned equal_slots(const IndexBucket& bucket, std::uint32_t hash) {
+    using Lanes [[gnu::vector_size(16)]] = std::uint32_t;
+    using Halves [[gnu::vector_size(16)]] = std::uint64_t;
+    Lanes low, high;
+    __builtin_memcpy(&low, &bucket.hash[0], sizeof low);
+    __builtin_memcpy(&high, &bucket.hash[4], sizeof high);
+    const Lanes wanted{hash, hash, hash, hash};
+    const Lanes bits = (Lanes(low == wanted) & Lanes{1, 2, 4, 8}) | (Lanes(high == wanted) & Lanes{16, 32, 64, 128});
+    const auto halves = Halves(bits);
+    const std::uint64_t both = halves[0] | halves[1];
+    return static_cast<unsigned>(both | (both >> 32)) & 0xffU;
+  }
   template <class Match>
   static std::uint32_t find_in(const IndexBucket& bucket, std::uint32_t hash, Match& match) {
-    unsigned equal = 0;
-    for (unsigned i = 0; i < IndexBucket::kSlots; ++i) equal |= static_cast<unsigned>(bucket.hash[i] == hash) << i;
+    unsigned equal = equal_slots(bucket, hash);
     for (; equal != 0; equal &= equal - 1) {
       const std::uint32_t value = bucket.value[__builtin_ctz(equal)];
       if (value != 0 && match(value)) return value;
@@ -89,7 +101,7 @@ class IndexTable {
   }
   [[nodiscard]] Place locate(std::uint32_t hash, std::uint32_t value) const;
   [[nodiscard]] Place make_room(std::uint32_t hash);
-  void grow();
+  bool grow();                                           // false: as large as it gets
   static unsigned free_slot(const IndexBucket& bucket);  // kSlots: full
 
   std::span<IndexBucket> storage_;
