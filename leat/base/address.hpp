@@ -33,8 +33,7 @@ class IpAddress {
   constexpr IpAddress() = default;  // `::`
   static constexpr IpAddress v4(std::uint32_t host_order) {
     IpAddress a;
-    a.bytes_[10] = a.bytes_[11] = 0xff;
-    store_be32(&a.bytes_[12], host_order);
+    store_be64(&a.bytes_[8], 0xffff'0000'0000ULL | host_order);  // one store, which later loads can take over
     return a;
   }
   static constexpr IpAddress v4(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) {
