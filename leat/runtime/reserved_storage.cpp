@@ -34,7 +34,18 @@ StorageView build(Source& source, const Limits& limits) {
   view.ip.path_mtus =
       source.template take<ip::PathMtu>(std::max<std::size_t>(std::bit_ceil(limits.ip.path_mtus), ip::kPathMtuWays));
   view.ip.id_slots = source.template take<ip::IdSlot>(std::bit_ceil(limits.ip.id_slots));
+  view.ip.raw_sockets = source.template take<ip::RawSocket>(limits.ip.raw_sockets);
+  view.ip.raw_entries = source.template take<RawEntry>(limits.ip.raw_sockets);
+  view.ip.ping_sockets = source.template take<ip::PingSocket>(limits.ip.ping_sockets);
+  view.ip.ping_buckets = source.template take<Index>(std::bit_ceil(limits.ip.ping_sockets));
+  view.ip.paths = source.template take<ip::KnownPath>(std::bit_ceil(limits.ip.paths));
   view.ip.loopback_queue = limits.ip.loopback_queue;
+  const std::uint32_t udp = limits.udp.sockets;
+  view.udp.sockets = source.template take<udp::UdpSocket>(udp);
+  view.udp.binds.entries = source.template take<BindEntry>(udp);
+  view.udp.binds.groups = source.template take<IndexBucket>(IndexTable::buckets_for(udp));
+  view.udp.binds.ports = source.template take<IndexBucket>(IndexTable::buckets_for(udp));
+  view.udp.flows = source.template take<FlowTable::Bucket>(FlowTable::buckets_for(udp));
   return view;
 }
 

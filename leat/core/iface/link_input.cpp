@@ -18,6 +18,12 @@ bool takes_group(const Core& core, InterfaceId id, const MacAddress& mac) {
   return false;
 }
 
+// Of a frame that is not addressed to us.
+LinkCast cast_of(const MacAddress& to) {
+  if (!to.is_multicast()) return LinkCast::other_host;
+  return to.is_broadcast() ? LinkCast::broadcast : LinkCast::multicast;
+}
+
 void ethernet_input(Core& core, InterfaceId id, const Interface& ifc, Packet&& p) {
   PacketMeta& m = p.meta();
   // L1: a frame must hold its header. The device delivers at least that much contiguously or has nothing to deliver.
@@ -26,16 +32,11 @@ void ethernet_input(Core& core, InterfaceId id, const Interface& ifc, Packet&& p
     return;
   }
   const std::uint8_t* const h = p.head().data();
-  const MacAddress to = wire::load_mac(h);
-  if (to == ifc.mac) {
-    m.link_cast = LinkCast::unicast;
-  } else if (!to.is_multicast()) {
-    m.link_cast = LinkCast::other_host;
-  } else {
-    m.link_cast = to.is_broadcast() ? LinkCast::broadcast : LinkCast::multicast;
-  }
-  if ((m.link_cast == LinkCast::other_host && !ifc.promiscuous) ||
-      (m.link_cast == LinkCast::multicast && !ifc.promiscuous && !takes_group(core, id, to))) {
+  const bool ours = load_be32(h) == load_be32(&ifc.mac.bytes[0]) && load_be16(h + 4) == load_be16(&ifc.mac.bytes[4]);
+  m.link_cast = ours ? LinkCast::unicast : cast_of(wire::load_mac(h));
+  if (!ours && !ifc.promiscuous &&
+      (m.link_cast == LinkCast::other_host ||
+       (m.link_cast == LinkCast::multicast && !takes_group(core, id, wire::load_mac(h))))) {
     core.drop(std::move(p), DropReason::link_not_for_us);
     return;
   }

@@ -50,6 +50,8 @@ struct RouteKey {
   std::uint64_t high = 0, low = 0;
   constexpr RouteKey() = default;
   explicit constexpr RouteKey(const IpAddress& a) : high(load_be64(&a.bytes()[0])), low(load_be64(&a.bytes()[8])) {}
+  constexpr RouteKey(std::uint64_t h, std::uint64_t l) : high(h), low(l) {}
+  constexpr bool operator==(const RouteKey&) const = default;
   [[nodiscard]] constexpr unsigned bit(unsigned i) const {
     return static_cast<unsigned>((i < 64 ? high >> (63 - i) : low >> (127 - i)) & 1);
   }

@@ -140,18 +140,19 @@ struct State {
   ip::TokenBucket solicitations;  // RFC 6583 6.1: what scans of the link may make us send
   ip::TokenBucket defences;       // answers to probes for our addresses
 
-  [[nodiscard]] static unsigned filter_bit(const IpAddress& a) {
-    const std::uint32_t low = load_be32(&a.bytes()[12]);
-    return (low ^ (low >> 8) ^ (low >> 16)) & 255U;
+  [[nodiscard]] static unsigned filter_bit(std::uint64_t low) {
+    const auto word = static_cast<std::uint32_t>(low);
+    return (word ^ (word >> 8) ^ (word >> 16)) & 255U;
   }
   void filter_add(const IpAddress& a) {
-    const unsigned bit = filter_bit(a);
+    const unsigned bit = filter_bit(RouteKey{a}.low);
     maybe_ours[bit / 64] |= std::uint64_t{1} << (bit % 64);
   }
-  [[nodiscard]] bool filter_has(const IpAddress& a) const {
-    const unsigned bit = filter_bit(a);
+  [[nodiscard]] bool filter_has(const RouteKey& a) const {
+    const unsigned bit = filter_bit(a.low);
     return ((maybe_ours[bit / 64] >> (bit % 64)) & 1) != 0;
   }
+  [[nodiscard]] bool filter_has(const IpAddress& a) const { return filter_has(RouteKey{a}); }
 };
 
 }  // namespace leat::iface

@@ -224,7 +224,7 @@ bool dispatch_error(Core& core, IcmpErrorKind kind, std::uint8_t type, std::uint
       break;
   }
   if (to != nullptr && to->icmp_error != nullptr) to->icmp_error(core, error);
-  if (core.ip.raw_any && core.modules.raw->icmp_error != nullptr) core.modules.raw->icmp_error(core, error);
+  if (!core.ip.raw.empty() && core.modules.raw->icmp_error != nullptr) core.modules.raw->icmp_error(core, error);
   return to != nullptr;
 }
 

@@ -49,10 +49,19 @@ inline void ipv6_input(Core& core, Packet&& p, InterfaceId id, Origin origin) {
 // For links that carry bare IP packets, and the loopback queue.
 void input_by_version(Core&, Packet&&, InterfaceId, Origin);
 
-// What `to` means to us; RFC 1122 3.3.1, 3.2.1.3. `in` is where it came in.
-[[nodiscard]] Verdict verdict_of(Core&, const IpAddress& to, InterfaceId in);
+// What `to` means to us; RFC 1122 3.3.1, 3.2.1.3. `in` is where it came in. `words` are the address once more, taken
+// straight from the wire: an IpAddress that was just put together is slow to read back.
+[[nodiscard]] Verdict look_up_verdict(Core&, const IpAddress& to, InterfaceId in);
+[[nodiscard]] inline Verdict verdict_of(Core& core, const iface::RouteKey& words, const IpAddress& to, InterfaceId in) {
+  const State::CachedVerdict& cached = core.ip.verdicts[State::verdict_slot(words, in)];
+  if (cached.epoch == core.route_epoch && cached.destination == words && cached.interface == in) return cached.verdict;
+  return look_up_verdict(core, to, in);
+}
 // Sources that must not come from the wire, apart from what the version's own rules say: our addresses, and broadcast.
-[[nodiscard]] bool is_own_or_broadcast(const Core&, const IpAddress&);
+[[nodiscard]] bool is_listed_as_own(const Core&, const IpAddress&);
+[[nodiscard]] inline bool is_own_or_broadcast(const Core& core, const iface::RouteKey& words, const IpAddress& a) {
+  return core.iface.filter_has(words) && is_listed_as_own(core, a);
+}
 
 // Hands what is staged to TCP. Called before anything that is not TCP is processed, so that order stays.
 inline void flush_staged(Core& core) {
@@ -61,12 +70,21 @@ inline void flush_staged(Core& core) {
   core.ip.staged_count = 0;
   core.modules.tcp->input(core, std::span{core.ip.staged.data(), n});
 }
-inline void stage(Core& core, TransportInput&& in) {
-  core.ip.staged[core.ip.staged_count++] = std::move(in);
-  if (core.ip.staged_count == core.ip.staged.size()) flush_staged(core);
+// Where the next packet's TransportInput is put together: TCP segments stay there until they are flushed.
+inline TransportInput& next_slot(Core& core) {
+  return core.ip.staged[core.ip.staged_count];
 }
-// To raw sockets that asked for it, then to its transport. `in.packet` has its l4_offset.
-void deliver(Core&, TransportInput&& in);
+// The rest of delivery: raw sockets, and every transport but TCP.
+void deliver_slowly(Core&, TransportInput& slot);
+// The packet in next_slot(), its l4_offset set: to raw sockets that asked for it, then to its transport.
+inline void deliver(Core& core, TransportInput& slot) {
+  core.counters.add(Counter::ip_received);
+  if (slot.protocol != 6 || core.modules.tcp == nullptr || !core.ip.raw.empty()) [[unlikely]] {
+    deliver_slowly(core, slot);
+    return;
+  }
+  if (++core.ip.staged_count == core.ip.staged.size()) flush_staged(core);
+}
 
 void icmpv4_input(Core&, TransportInput&& in);
 

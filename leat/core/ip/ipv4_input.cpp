@@ -15,6 +15,10 @@ bool impossible_source(std::uint32_t a) {
   return top == 0 || top == 127 || top >= 224;
 }
 
+iface::RouteKey mapped(std::uint32_t a) {
+  return {0, 0xffff'0000'0000ULL | a};
+}
+
 // I6: what options call for. Everything but source routes is skipped: we forward nothing and record nothing.
 bool options_allow(Core& core, TransportInput& in, const wire::Ipv4View& ip) {
   const auto options = wire::Ipv4Options::parse(ip.options());
@@ -33,9 +37,11 @@ bool options_allow(Core& core, TransportInput& in, const wire::Ipv4View& ip) {
 
 // Copies for raw sockets. True when one asked for this very protocol.
 bool offer_raw(Core& core, const TransportInput& in) {
-  const std::size_t v = in.destination.is_v4() ? 0 : 1;
-  const bool exact = ((core.ip.raw_protocols[v][in.protocol / 32U] >> (in.protocol % 32U)) & 1U) != 0;
-  if (!exact && !core.ip.raw_all[v]) return false;
+  bool exact = false;
+  const unsigned takers = core.ip.raw.for_each(in.destination.version(), in.protocol, [&](Index s) {
+    exact = exact || core.ip.raw_sockets[s].protocol == in.protocol;
+  });
+  if (takers == 0) return false;
   TransportInput copy;
   copy.packet = in.packet.clone();
   if (!copy.packet) {
@@ -67,9 +73,7 @@ void input_by_version(Core& core, Packet&& p, InterfaceId id, Origin origin) {
   }
 }
 
-Verdict verdict_of(Core& core, const IpAddress& to, InterfaceId in) {
-  State::CachedVerdict& cached = core.ip.verdicts[(load_be32(&to.bytes()[12]) ^ in) & 3U];
-  if (cached.epoch == core.route_epoch && cached.destination == to && cached.interface == in) return cached.verdict;
+Verdict look_up_verdict(Core& core, const IpAddress& to, InterfaceId in) {
   Verdict v = Verdict::foreign;
   if (to.is_multicast()) {
     if (in == kNoInterface || iface::is_member(core, in, to)) v = Verdict::multicast;
@@ -98,12 +102,12 @@ Verdict verdict_of(Core& core, const IpAddress& to, InterfaceId in) {
       }
     }
   }
-  cached = {to, core.route_epoch, in, v};
+  const iface::RouteKey words{to};
+  core.ip.verdicts[State::verdict_slot(words, in)] = {words, core.route_epoch, in, v};
   return v;
 }
 
-bool is_own_or_broadcast(const Core& core, const IpAddress& a) {
-  if (!core.iface.filter_has(a)) return false;
+bool is_listed_as_own(const Core& core, const IpAddress& a) {
   const Index r = core.iface.routes.find(core.scope, a, [](const iface::Route&) { return true; });
   return r != kNoIndex && (core.iface.routes[r].kind == iface::RouteKind::local ||
                            core.iface.routes[r].kind == iface::RouteKind::broadcast);
@@ -128,23 +132,25 @@ void ipv4_input(Core& core, Packet&& packet, InterfaceId id, Origin origin) {
     core.drop(std::move(packet), DropReason::ip_bad_checksum);
     return;
   }
-  TransportInput in;
+  TransportInput& in = next_slot(core);
   in.source = ip->source();
   in.destination = ip->destination();
   const bool wire_origin = origin == Origin::wire;
-  if (wire_origin && (impossible_source(in.source.v4_value()) || is_own_or_broadcast(core, in.source))) {
+  const std::uint32_t source = load_be32(&packet.head()[12]);
+  const std::uint32_t destination = load_be32(&packet.head()[16]);
+  if (wire_origin && (impossible_source(source) || is_own_or_broadcast(core, mapped(source), in.source))) {
     core.drop(std::move(packet), DropReason::ip_bad_source);
     return;
   }
   Verdict verdict = Verdict::local;
-  if (in.destination.is_loopback()) {
+  if (destination >> 24 == 127) {
     // I4: RFC 1122 3.2.1.3 (g): never outside a host.
     if (wire_origin) {
       core.drop(std::move(packet), DropReason::ip_bad_destination);
       return;
     }
   } else {
-    verdict = verdict_of(core, in.destination, id);
+    verdict = verdict_of(core, mapped(destination), in.destination, id);
   }
   switch (verdict) {
     case Verdict::local:
@@ -174,28 +180,37 @@ void ipv4_input(Core& core, Packet&& packet, InterfaceId id, Origin origin) {
   in.protocol = static_cast<std::uint8_t>(ip->protocol());
   in.ttl = ip->ttl();
   in.traffic_class = ip->tos();
-  in.packet = std::move(packet);
-  if (ip->has_options() && !options_allow(core, in, *ip)) return;
   if (ip->is_fragment()) {
     // Reassembly has its place here: it would take the packet and return the whole one.
-    core.drop(std::move(in.packet), DropReason::ip_fragment);
+    core.drop(std::move(packet), DropReason::ip_fragment);
     return;
   }
-  core.counters.add(Counter::ip_received);
-  deliver(core, std::move(in));
+  in.packet = std::move(packet);
+  if (ip->has_options()) {
+    // A refusal may answer: what came earlier is done first.
+    TransportInput asked = std::move(in);
+    flush_staged(core);
+    if (!options_allow(core, asked, *ip)) return;
+    TransportInput& slot = next_slot(core);
+    slot = std::move(asked);
+    deliver(core, slot);
+    return;
+  }
+  deliver(core, in);
 }
 
-void deliver(Core& core, TransportInput&& in) {
+void deliver_slowly(Core& core, TransportInput& slot) {
+  // What came earlier is done first, so that order stays. That takes the slots over: this one moves out of the way.
+  TransportInput in = std::move(slot);
+  flush_staged(core);
   bool taken = false;
-  if (core.ip.raw_any) {
-    flush_staged(core);
-    taken = offer_raw(core, in);
-  }
+  if (!core.ip.raw.empty()) taken = offer_raw(core, in);
   if (in.protocol == static_cast<std::uint8_t>(wire::IpProtocol::tcp) && core.modules.tcp != nullptr) {
-    stage(core, std::move(in));
+    next_slot(core) = std::move(in);
+    ++core.ip.staged_count;
+    flush_staged(core);
     return;
   }
-  flush_staged(core);
   if (in.protocol == static_cast<std::uint8_t>(wire::IpProtocol::udp) && core.modules.udp != nullptr) {
     core.modules.udp->input(core, std::span{&in, 1});
     return;

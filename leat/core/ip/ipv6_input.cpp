@@ -71,31 +71,35 @@ void input(Core& core, Packet&& packet, InterfaceId id, bool from_wire) {
     core.drop(std::move(packet), DropReason::ip_malformed);
     return;
   }
-  TransportInput in;
+  TransportInput& in = next_slot(core);
   in.source = ip->source();
   in.destination = ip->destination();
+  const std::uint8_t* const wire = packet.head().data();
+  const iface::RouteKey source{load_be64(wire + 8), load_be64(wire + 16)};
+  const iface::RouteKey destination{load_be64(wire + 24), load_be64(wire + 32)};
   // I3: RFC 4291 2.7, 2.5.3. The unspecified address is for neighbour discovery, which checks it.
-  if (in.source.is_multicast() ||
-      (from_wire && (in.source.is_loopback() || is_own_or_broadcast(core, in.source) ||
-                     (in.source.is_unspecified() && ip->next_header() != wire::IpProtocol::icmpv6 &&
-                      !wire::is_extension(ip->next_header()))))) {
+  const bool small_source = source.high == 0 && source.low <= 1;  // `::` or ::1
+  if (wire[8] == 0xff ||
+      (from_wire &&
+       ((small_source && source.low == 1) || is_own_or_broadcast(core, source, in.source) ||
+        (small_source && ip->next_header() != wire::IpProtocol::icmpv6 && !wire::is_extension(ip->next_header()))))) {
     core.drop(std::move(packet), DropReason::ip_bad_source);
     return;
   }
   Verdict verdict = Verdict::local;
-  if (in.destination.is_loopback() || in.destination.is_unspecified() ||
-      (in.destination.is_multicast() && (in.destination.bytes()[1] & 0x0f) <= 1)) {
+  if ((destination.high == 0 && destination.low <= 1) || (wire[24] == 0xff && (wire[25] & 0x0f) <= 1)) {
     // I4, and RFC 4291 2.7: interface-local groups don't come from a wire.
     if (from_wire) {
       core.drop(std::move(packet), DropReason::ip_bad_destination);
       return;
     }
   } else {
-    verdict = verdict_of(core, in.destination, id);
+    verdict = verdict_of(core, destination, in.destination, id);
   }
   switch (verdict) {
     case Verdict::local:
     case Verdict::any_ip:
+      in.cast = IpCast::unicast;
       if (m.link_cast == LinkCast::broadcast) {
         core.drop(std::move(packet), DropReason::ip_bad_destination);
         return;
@@ -125,15 +129,20 @@ void input(Core& core, Packet&& packet, InterfaceId id, bool from_wire) {
       return;
     }
     ip = wire::Ipv6View::parse(in.packet.head(), in.packet.size());
+    // The walk may answer: what came earlier is done first.
+    TransportInput walked = std::move(in);
     flush_staged(core);
-    if (!walk(core, in, *ip)) return;
-    if (in.source.is_unspecified() && in.protocol != static_cast<std::uint8_t>(wire::IpProtocol::icmpv6)) {
-      core.drop(std::move(in.packet), DropReason::ip_bad_source);
+    if (!walk(core, walked, *ip)) return;
+    if (walked.source.is_unspecified() && walked.protocol != static_cast<std::uint8_t>(wire::IpProtocol::icmpv6)) {
+      core.drop(std::move(walked.packet), DropReason::ip_bad_source);
       return;
     }
+    TransportInput& slot = next_slot(core);
+    slot = std::move(walked);
+    deliver(core, slot);
+    return;
   }
-  core.counters.add(Counter::ip_received);
-  deliver(core, std::move(in));
+  deliver(core, in);
 }
 
 }  // namespace

@@ -25,11 +25,11 @@ std::span<PathMtu> path_mtu_set(Core& core, Scope scope, const IpAddress& remote
   return core.ip.path_mtus.subspan((static_cast<std::size_t>(h) & (sets - 1)) * kPathMtuWays, kPathMtuWays);
 }
 
-// 0: nothing is known.
-std::uint32_t path_mtu(Core& core, Scope scope, const IpAddress& remote) {
+// nullptr: nothing is known.
+const PathMtu* path_mtu(Core& core, Scope scope, const IpAddress& remote) {
   for (const PathMtu& p : path_mtu_set(core, scope, remote))
-    if (p.mtu != 0 && p.remote == remote && p.scope == scope && core.now < p.expires) return p.mtu;
-  return 0;
+    if (p.mtu != 0 && p.remote == remote && p.scope == scope && core.now < p.expires) return &p;
+  return nullptr;
 }
 
 // --- paths -----------------------------------------------------------------------------------------------------------
@@ -155,9 +155,29 @@ const MacAddress* resolved(Core& core, const Path& path) {
   return nullptr;
 }
 
+Result<Path> look_up_path(Core&, const IpAddress& remote, const IpAddress& local, InterfaceId bound, Scope,
+                          Instant& expires);
+
 }  // namespace
 
 Result<Path> find_path(Core& core, const IpAddress& remote, const IpAddress& local, InterfaceId bound, Scope scope) {
+  // Transports ask for every packet or connection: the answer is remembered. What is unkeyed here costs time at worst.
+  const std::uint32_t mix = (load_be32(&remote.bytes()[12]) ^ load_be32(&local.bytes()[12])) * 0x9e3779b1U;
+  KnownPath& known = core.ip.paths[(mix >> 16) & (core.ip.paths.size() - 1)];
+  if (known.path.route_epoch == core.route_epoch && known.remote == remote && known.local == local &&
+      known.path.bound == bound && known.path.scope == scope && core.now < known.expires) {
+    return known.path;
+  }
+  Instant expires = Instant::never();
+  const auto found = look_up_path(core, remote, local, bound, scope, expires);
+  if (found) known = {*found, remote, local, expires};
+  return found;
+}
+
+namespace {
+
+Result<Path> look_up_path(Core& core, const IpAddress& remote, const IpAddress& local, InterfaceId bound, Scope scope,
+                          Instant& expires) {
   if (remote.is_unspecified()) return fail(Errc::network_unreachable);
   if (!remote.is_v4() && core.modules.ipv6 == nullptr) return fail(Errc::network_unreachable);
   const bool fixed = !local.is_unspecified();
@@ -233,10 +253,15 @@ Result<Path> find_path(Core& core, const IpAddress& remote, const IpAddress& loc
   }
   p.mtu = core.iface.find(p.interface)->mtu;
   if (route_mtu != 0) p.mtu = std::min(p.mtu, route_mtu);
-  if (const std::uint32_t known = path_mtu(core, scope, remote); known != 0) p.mtu = std::min(p.mtu, known);
+  if (const PathMtu* known = path_mtu(core, scope, remote); known != nullptr && known->mtu < p.mtu) {
+    p.mtu = known->mtu;
+    expires = known->expires;
+  }
   if (remote.is_v4()) p.id_hash = id_hash(core, p.source, remote);
   return p;
 }
+
+}  // namespace
 
 SendStatus send(Core& core, Packet&& packet, const SendInfo& info, const Path& path, PacketBatch* out) {
   if (path.route_epoch != core.route_epoch) {
@@ -312,7 +337,8 @@ void confirm_reachable(Core& core, const Path& path) {
 }
 
 std::uint32_t update_path_mtu(Core& core, const IpAddress& remote, std::uint32_t mtu, Scope scope) {
-  const std::uint32_t now_valid = path_mtu(core, scope, remote);
+  const PathMtu* const known = path_mtu(core, scope, remote);
+  const std::uint32_t now_valid = known == nullptr ? 0 : known->mtu;
   if (remote.is_v4()) {
     mtu = std::max(mtu, kMinPathMtu4);
   } else if (mtu < kMinPathMtu6) {

@@ -1,0 +1,80 @@
+#pragma once
+// What sockets of datagrams share (UDP, raw, ping): a receive queue with a budget, a remembered path, and the way to
+// get bytes into and out of packets.
+//
+// The queue keeps whole packets, headers included: who sent them is read from the headers when they are received, so a
+// datagram costs no memory beside its chunks. It counts true size (chunks, not payload) against the receive buffer, and
+// one socket gets at most a quarter of each class of chunk, so that one that nobody reads can't starve the pool.
+//
+// Threading: the owner of the shard.
+
+#include <array>
+#include <leat/base/counters.hpp>
+#include <leat/core/ip/ip.hpp>
+#include <optional>
+
+namespace leat::ip {
+
+class DatagramQueue {
+ public:
+  // Takes the packet, or drops it with `full`. True: taken.
+  bool push(Core&, Packet&&, std::int64_t limit, DropReason full);
+  [[nodiscard]] Packet pop(PacketPool&);
+  [[nodiscard]] bool empty() const { return packets_.empty(); }
+  [[nodiscard]] Index front() const { return packets_.front(); }
+  [[nodiscard]] std::uint32_t bytes() const { return bytes_; }
+  void clear(PacketPool&);
+
+ private:
+  using ChunkCounts = std::array<std::uint32_t, kChunkClasses>;
+  [[nodiscard]] static ChunkCounts chunks_of(const Packet&);
+
+  PacketFifo packets_;
+  std::uint32_t bytes_ = 0;  // true size
+  ChunkCounts chunks_{};
+};
+
+struct DatagramSocket {
+  Index socket = kNoIndex;  // in Core::sockets
+  Endpoint local, remote;
+  bool connected = false;
+  bool read_shut = false;
+  bool write_shut = false;
+  DatagramQueue queue;
+  Path path;  // the last one used
+  IpAddress path_to;
+  IpAddress path_from;  // what was asked for, maybe unspecified
+};
+
+// What the IP header of a queued packet says.
+struct IpFacts {
+  IpAddress source, destination;
+  std::uint8_t ttl = 0, traffic_class = 0;
+};
+[[nodiscard]] IpFacts ip_facts(const Packet&);
+
+// The socket's path to `to`, looked up anew when something changed. Errc::permission_denied for broadcast without the
+// option.
+[[nodiscard]] Result<const Path*> path_of(Core&, DatagramSocket&, const IpAddress& to);
+// A packet with `header` bytes of room and the data behind them. Long data is spread over several chunks; empty when
+// the pool has too few.
+[[nodiscard]] Packet make_datagram(Core&, std::uint32_t header, ByteSpan data);
+// How a datagram is to be sent, from the socket's options.
+[[nodiscard]] SendInfo send_info(Core&, const DatagramSocket&, const IpAddress& to, std::uint8_t protocol);
+// An error that came for the socket: kept for the next call, and told.
+void set_error(Core&, const DatagramSocket&, Errc);
+// The error that waits, taken.
+[[nodiscard]] std::optional<Errc> take_error(Core&, const DatagramSocket&);
+[[nodiscard]] Errc errc_of(IcmpErrorKind);
+// Which part of a queued packet the user gets.
+enum class Shown : std::uint8_t {
+  udp_data,   // and the ports go into the Message
+  transport,  // from the transport header on
+  packet,     // from the IP header on
+};
+// The front of the queue; would_block or end_of_stream when there is none.
+[[nodiscard]] Result<IoCount> receive(Core&, DatagramSocket&, Shown, MutableByteSpan to, RecvFlags, Message*);
+[[nodiscard]] Ready readiness(Core&, const DatagramSocket&);
+[[nodiscard]] Result<void> shutdown(Core&, DatagramSocket&, ShutdownHow);
+
+}  // namespace leat::ip

@@ -1,0 +1,165 @@
+#include <leat/base/checksum.hpp>
+#include <leat/core/core.hpp>
+#include <leat/core/ip/raw.hpp>
+#include <leat/wire/ip_protocol.hpp>
+
+namespace leat::ip {
+namespace {
+
+constexpr auto kIcmpv6 = static_cast<std::uint8_t>(wire::IpProtocol::icmpv6);
+
+RawSocket& socket_of(Core& core, Index socket) {
+  return core.ip.raw_sockets[core.sockets[socket].object];
+}
+
+Result<Handle> open(Core& core, std::uint8_t owner, IpVersion version, std::uint8_t protocol) {
+  if (version == IpVersion::v6 && core.modules.ipv6 == nullptr) return fail(Errc::not_supported);
+  const Index i = core.ip.raw_pool.take([&](Index k) -> Index& { return core.ip.raw_sockets[k].free_next; });
+  if (i == kNoIndex) return fail(Errc::no_memory);
+  RawSocket& s = core.ip.raw_sockets[i];
+  s = RawSocket{};
+  s.version = version;
+  s.protocol = protocol;
+  s.local.address = s.remote.address = IpAddress::any(version);
+  s.entry = core.ip.raw.add(version, protocol, i);
+  s.socket = s.entry == kNoIndex ? kNoIndex : core.sockets.open(SocketKind::raw, i, owner);
+  if (s.socket == kNoIndex) {
+    if (s.entry != kNoIndex) core.ip.raw.remove(s.entry);
+    core.ip.raw_pool.give(i, [&](Index k) -> Index& { return core.ip.raw_sockets[k].free_next; });
+    return fail(Errc::no_memory);
+  }
+  return core.sockets.handle(s.socket);
+}
+
+void close(Core& core, Index socket) {
+  const Index i = core.sockets[socket].object;
+  RawSocket& s = core.ip.raw_sockets[i];
+  s.queue.clear(core.pool);
+  core.ip.raw.remove(s.entry);
+  core.profiles.drop_user(core.sockets[socket].profile);
+  core.sockets.close(socket);
+  core.ip.raw_pool.give(i, [&](Index k) -> Index& { return core.ip.raw_sockets[k].free_next; });
+}
+
+void input(Core& core, std::span<TransportInput> packets) {
+  for (TransportInput& in : packets) {
+    core.ip.raw.for_each(in.destination.version(), in.protocol, [&](Index i) {
+      RawSocket& s = core.ip.raw_sockets[i];
+      const OptionValues& o = core.options_of(core.sockets[s.socket]);
+      const auto bound = o.get(OptionId::bind_interface);
+      if ((!s.local.address.is_unspecified() && s.local.address != in.destination) ||
+          (s.connected && s.remote.address != in.source) || (bound != 0 && bound != in.interface) || s.read_shut) {
+        return;
+      }
+      Packet copy = in.packet.clone();
+      if (!copy) {
+        core.counters.add(DropReason::no_buffers);
+        return;
+      }
+      if (s.queue.push(core, std::move(copy), o.get(OptionId::receive_buffer), DropReason::raw_receive_full)) {
+        core.sockets.notify(s.socket, Ready::readable);
+      }
+    });
+    in.packet.reset();
+  }
+}
+
+void icmp_error(Core& core, const IcmpError& e) {
+  if (e.kind == IcmpErrorKind::packet_too_big) return;
+  core.ip.raw.for_each(e.remote.version(), e.protocol, [&](Index i) {
+    const RawSocket& s = core.ip.raw_sockets[i];
+    if (s.connected && s.remote.address == e.remote) set_error(core, s, errc_of(e.kind));
+  });
+}
+
+Result<void> bind(Core& core, Index socket, const Endpoint& local) {
+  RawSocket& s = socket_of(core, socket);
+  if (local.address.version() != s.version) return fail(Errc::invalid_argument);
+  if (!local.address.is_unspecified() && !local.address.is_multicast() &&
+      !is_local_address(core, local.address, core.scope)) {
+    return fail(Errc::address_not_available);
+  }
+  s.local.address = local.address;
+  return {};
+}
+
+Result<void> connect(Core& core, Index socket, const Endpoint& remote) {
+  RawSocket& s = socket_of(core, socket);
+  if (remote.address.is_unspecified()) {
+    s.connected = false;
+    s.remote.address = IpAddress::any(s.version);
+    return {};
+  }
+  if (remote.address.version() != s.version) return fail(Errc::invalid_argument);
+  if (const auto path = path_of(core, s, remote.address); !path) return fail(path.error());
+  s.connected = true;
+  s.remote.address = remote.address;
+  core.sockets.notify(socket, Ready::connected | Ready::writable);
+  return {};
+}
+
+Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to) {
+  RawSocket& s = socket_of(core, socket);
+  if (const auto error = take_error(core, s)) return fail(*error);
+  if (s.write_shut) return fail(Errc::broken_pipe);
+  if (to == nullptr && !s.connected) return fail(Errc::destination_required);
+  const IpAddress remote = to != nullptr ? to->address : s.remote.address;
+  // Protocol 0 listens to everything: it names nothing to send.
+  if (s.protocol == 0 || remote.version() != s.version) return fail(Errc::invalid_argument);
+  const auto path = path_of(core, s, remote);
+  if (!path) return fail(path.error());
+  const std::uint32_t header = s.version == IpVersion::v4 ? 20 : 40;
+  // I18: what can't leave is an error of the call.
+  if (bytes.size() + header > (*path)->mtu) return fail(Errc::message_too_long);
+  Packet p = make_datagram(core, 0, bytes);
+  if (!p) return fail(Errc::no_buffers);
+  if (s.version == IpVersion::v6 && s.protocol == kIcmpv6 && bytes.size() >= 4) {
+    // RFC 3542 3.1: the checksum of ICMPv6 is the stack's work, because it covers the source address.
+    if (p.head().size() < 4) return fail(Errc::no_buffers);
+    const Sum pseudo = pseudo_header_sum((*path)->source, remote, kIcmpv6, static_cast<std::uint32_t>(bytes.size()));
+    store_be16(&p.writable_head()[2], static_cast<std::uint16_t>(pseudo));
+    p.meta().checksum = ChecksumState::to_fill;
+  }
+  switch (ip::send(core, std::move(p), send_info(core, s, remote, s.protocol), **path)) {
+    case SendStatus::sent:
+    case SendStatus::pending:
+      break;
+    case SendStatus::dropped:
+      return fail(Errc::no_buffers);
+  }
+  return IoCount{bytes.size(), IoStatus::done};
+}
+
+Result<IoCount> receive_packet(Core& core, Index socket, MutableByteSpan to, RecvFlags flags, Message* message) {
+  RawSocket& s = socket_of(core, socket);
+  return receive(core, s, s.version == IpVersion::v4 ? Shown::packet : Shown::transport, to, flags, message);
+}
+
+Result<Endpoint> local(Core& core, Index socket) {
+  return socket_of(core, socket).local;
+}
+
+Result<Endpoint> remote(Core& core, Index socket) {
+  const RawSocket& s = socket_of(core, socket);
+  if (!s.connected) return fail(Errc::not_connected);
+  return s.remote;
+}
+
+}  // namespace
+
+const TransportModule kRawModule{.input = input, .icmp_error = icmp_error, .open = open};
+
+const SocketOps kRawOps{
+    .bind = bind,
+    .connect = connect,
+    .send = send,
+    .receive = receive_packet,
+    .shutdown = [](Core& core, Index i, ShutdownHow how) { return shutdown(core, socket_of(core, i), how); },
+    .close = close,
+    .abort = close,
+    .readiness = [](Core& core, Index i) { return readiness(core, socket_of(core, i)); },
+    .local = local,
+    .remote = remote,
+};
+
+}  // namespace leat::ip
