@@ -32,6 +32,7 @@ struct HostOptions {
   std::uint32_t max_gso = 65535;
   bool addresses = true;  // kUs/24 and kUs6/64
   const Modules* modules = &kAllModules;
+  Entropy entropy{{1, 2, 3, 4}};
 };
 
 template <Limits limits = kSmallLimits>
@@ -41,7 +42,7 @@ class BasicTestHost {
       : region_(PacketPool::bytes_needed(o.pool)),
         pool_(std::make_unique<PacketPool>(region_, o.pool)),
         storage_(std::make_unique<StackStorage<limits>>()),
-        stack_(std::make_unique<Stack>(storage_->view(*pool_), *o.modules, Entropy{{1, 2, 3, 4}}, Instant::from_ns(0))),
+        stack_(std::make_unique<Stack>(storage_->view(*pool_), *o.modules, o.entropy, Instant::from_ns(0))),
         link_(o.link) {
     advance(Duration::s(1000));
     eth = stack_->add_interface({.name = "eth0", .link = o.link, .mac = kOurMac, .mtu = o.mtu, .max_gso = o.max_gso})

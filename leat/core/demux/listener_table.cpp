@@ -14,8 +14,8 @@ ListenerTable::ListenerTable(const Storage& s, SipKey secret, BindRule rule)
 // --- rules -----------------------------------------------------------------------------------------------------------
 
 ListenerTable::Class ListenerTable::class_of(const BindKey& key) {
-  if (key.address.is_unspecified()) return key.interface != 0 ? any_interface : any;
-  return key.interface != 0 ? exact_interface : exact;
+  if (key.address.is_unspecified()) return key.interface != 0 ? any_interface : any_address;
+  return key.interface != 0 ? exact_interface : exact_address;
 }
 
 bool ListenerTable::accepts(const BindEntry& e, const BindKey& to) {
@@ -164,10 +164,10 @@ Index ListenerTable::lookup(const BindKey& key, std::uint32_t flow) const {
     }
     return found != kNoIndex;
   };
-  if (try_address(key.address, false, exact_interface, exact)) return found;
+  if (try_address(key.address, false, exact_interface, exact_address)) return found;
   const bool v4 = key.address.is_v4();
   for (const bool with_interface : {true, false}) {
-    if (with_interface ? key.interface == 0 || active_[any_interface] == 0 : active_[any] == 0) continue;
+    if (with_interface ? key.interface == 0 || active_[any_interface] == 0 : active_[any_address] == 0) continue;
     k.interface = with_interface ? key.interface : std::uint16_t { 0 };
     if (v4) {
       k.address = IpAddress::v4(0);

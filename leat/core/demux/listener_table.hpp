@@ -96,7 +96,7 @@ class ListenerTable {
   void check_invariants() const;
 
  private:
-  enum Class : std::uint8_t { exact_interface, exact, any_interface, any, kClasses };
+  enum Class : std::uint8_t { exact_interface, exact_address, any_interface, any_address, kClasses };
   static Class class_of(const BindKey& key);
   static bool accepts(const BindEntry& e, const BindKey& destination);
   static bool overlap(const BindKey& a, bool a_v6only, const BindKey& b, bool b_v6only);
