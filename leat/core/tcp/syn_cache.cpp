@@ -6,6 +6,9 @@ namespace leat::tcp {
 namespace {
 constexpr std::uint32_t kDueBits = 22;  // milliseconds, modulo 2^22: 70 minutes
 constexpr std::uint32_t kDueMask = (1U << kDueBits) - 1;
+// No wait is longer than 240 s, so what seems further ahead is overdue: by up to 65 minutes, or because the clock went
+// back.
+constexpr std::uint32_t kMaxAhead = 1U << 18;
 
 std::uint32_t due_ms(Instant t) {
   return static_cast<std::uint32_t>(t.count_ms()) & kDueMask;
@@ -77,13 +80,11 @@ Index SynCache::oldest() const {
 }
 
 unsigned SynCache::advance(Instant now, unsigned budget, Callback callback) {
+  clock_ = now;
   unsigned handled = 0;
   while (handled < budget) {
     const std::uint32_t i = first_due();
-    if (i == kEnd || due(i) > now) {
-      if (now > clock_) clock_ = now;  // nothing is overdue: due times may be read relative to now
-      break;
-    }
+    if (i == kEnd || due(i) > now) break;
     ++handled;
     const unsigned retries = records_[i].retries();
     dequeue(i);
@@ -111,7 +112,7 @@ void SynCache::set_prev(std::uint32_t i, std::uint32_t to) {
 }
 
 void SynCache::enqueue(std::uint32_t i, unsigned retries, Instant now) {
-  if (used_ == 1) clock_ = now;
+  clock_ = now;
   SynRecord& r = records_[i];
   // One millisecond more than asked for: never early.
   const std::uint32_t when = due_ms(now + delay(retries) + Duration::ms(1));
@@ -162,7 +163,7 @@ Instant SynCache::due(std::uint32_t i) const {
   const SynRecord& r = records_[i];
   const std::uint32_t when = ((r.b_ >> 26) << 16) | (r.c_ >> 16);
   std::int64_t ahead = (when - due_ms(clock_)) & kDueMask;
-  if (ahead > static_cast<std::int64_t>(kDueMask / 2)) ahead -= std::int64_t{kDueMask} + 1;
+  if (ahead > kMaxAhead) ahead -= std::int64_t{kDueMask} + 1;
   return Instant::from_ns(clock_.count_ms() * 1'000'000) + Duration::ms(ahead);
 }
 

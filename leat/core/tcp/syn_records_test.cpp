@@ -122,19 +122,59 @@ TEST(SynCache, KeepsEveryFieldAndIsBounded) {
   EXPECT_NE(cache.insert({.key = tuple(3)}, at_ms(6)), kNoIndex);
 }
 
-TEST(SynCache, C11_AnHourLaterEverythingExpiresInBoundedSteps) {
+// C11: an hour passes at once. All records are overdue; each is sent again within its turn's budget and then gets the
+// whole of its next wait, though others are still overdue.
+TEST(C11_SynCache, AnHourLaterRecordsAreServedInBoundedStepsAndWaitOn) {
   std::vector<SynRecord> memory(100);
   SynCache cache(memory, {.retries = 1});
   Log log;
   const auto callback = SynCache::Callback::to<&Log::on>(log);
   for (std::uint16_t p = 0; p < 100; ++p) ASSERT_NE(cache.insert({.key = tuple(p)}, at_ms(p)), kNoIndex);
   Instant now = at_ms(3'600'000);
-  for (int step = 0; step < 100 && cache.size() > 0; ++step) {
+  std::vector<Instant> sent(100);
+  for (int step = 0; step < 200 && cache.size() > 0; ++step) {
+    EXPECT_LE(cache.next_deadline(), step < 10 ? now : now + Duration::s(2));
+    const std::size_t before = log.events.size();
     EXPECT_LE(cache.advance(now, 10, callback), 10U);
-    now = now + Duration::s(1);
+    for (std::size_t k = before; k < log.events.size(); ++k) {
+      const auto [i, event] = log.events[k];
+      if (event == SynEvent::retransmit) {
+        EXPECT_EQ(sent[i], Instant{}) << "sent twice";
+        sent[i] = now;
+      } else {
+        EXPECT_GE(now - sent[i], Duration::s(2)) << i;
+      }
+    }
+    now = now + Duration::ms(100);
   }
   EXPECT_EQ(cache.size(), 0U);
   EXPECT_EQ(log.events.size(), 200U);
+}
+
+// C11: the clock goes back an hour: old records don't wait for it to catch up, and new ones wait as long as they
+// should.
+TEST(C11_SynCache, BackwardClockDoesNotStall) {
+  std::vector<SynRecord> memory(4);
+  SynCache cache(memory, {.retries = 2});
+  Log log;
+  const auto callback = SynCache::Callback::to<&Log::on>(log);
+  ASSERT_NE(cache.insert({.key = tuple(1)}, at_ms(10'000'000)), kNoIndex);
+  const Instant back = at_ms(6'400'000);
+  const Index fresh = cache.insert({.key = tuple(2)}, back);
+  std::vector<std::int64_t> fresh_ms;
+  for (std::int64_t ms = 0; ms <= 10'000; ms += 10) {
+    const std::size_t before = log.events.size();
+    cache.advance(back + Duration::ms(ms), 8, callback);
+    for (std::size_t k = before; k < log.events.size(); ++k) {
+      if (log.events[k].first == fresh) fresh_ms.push_back(ms);
+    }
+  }
+  EXPECT_EQ(cache.size(), 0U);
+  ASSERT_EQ(fresh_ms.size(), 3U);
+  EXPECT_NEAR(static_cast<double>(fresh_ms[0]), 1000, 20);
+  EXPECT_NEAR(static_cast<double>(fresh_ms[1]), 3000, 40);
+  EXPECT_NEAR(static_cast<double>(fresh_ms[2]), 7000, 60);
+  EXPECT_LE(log.events.size(), 6U);  // no storm
 }
 
 // --- TIME-WAIT -------------------------------------------------------------------------------------------------------
@@ -169,7 +209,8 @@ TEST_F(TimeWait, EndsAfterItsTimeAndARestartedOneLater) {
   EXPECT_EQ(table.size(), 0U);
 }
 
-TEST_F(TimeWait, C9_TheTableIsBoundedAndTheOldestMakesRoom) {
+using C9_TimeWait = TimeWait;
+TEST_F(C9_TimeWait, TheTableIsBoundedAndTheOldestMakesRoom) {
   const Index first = add(1, 0);
   (void)add(2, 1);
   (void)add(3, 2);
@@ -180,7 +221,8 @@ TEST_F(TimeWait, C9_TheTableIsBoundedAndTheOldestMakesRoom) {
   static_assert(sizeof(TimeWaitRecord) <= 64);
 }
 
-TEST_F(TimeWait, C7_LateFinRestartsRstIsIgnoredAndANewerSynReuses) {
+using C7_TimeWait = TimeWait;
+TEST_F(C7_TimeWait, LateFinRestartsRstIsIgnoredAndANewerSynReuses) {
   TimeWaitRecord& r = table[add(1, 0)];
   const auto verdict = [&](TimeWaitSegment s, bool ignore_rst = true) { return time_wait_verdict(r, s, ignore_rst); };
   EXPECT_EQ(verdict({.seq = SeqNum{499}, .fin = true, .has_ack = true, .has_timestamp = true, .tsval = 71}),
@@ -203,6 +245,27 @@ TEST_F(TimeWait, C7_LateFinRestartsRstIsIgnoredAndANewerSynReuses) {
   EXPECT_EQ(verdict({.seq = SeqNum{500}, .has_ack = true, .has_timestamp = true, .tsval = 71}),
             TimeWaitVerdict::ignore);
   EXPECT_EQ(verdict({.seq = SeqNum{500}, .payload = 10, .has_ack = true}), TimeWaitVerdict::re_ack);
+}
+
+// C9: a million connections end within one TIME-WAIT; 64 bytes each, and the cap holds by ending the oldest.
+TEST_F(C9_TimeWait, AMillionConnectionsStayWithinTheCap) {
+  std::vector<TimeWaitRecord> records(100'000);
+  TimeWaitTable many(records);
+  std::uint32_t recycled = 0;
+  for (std::uint32_t n = 0; n < 1'000'000; ++n) {
+    const TimeWaitInfo info{.key = {IpAddress::v4(10, 0, 0, 1), IpAddress::v4(n), Port{80}, Port{1}, 0}};
+    Index i = many.add(info, at_ms(n / 100), Duration::s(60));
+    if (i == kNoIndex) {
+      ASSERT_EQ(many[many.oldest()].remote, IpAddress::v4(recycled));  // in order
+      many.remove(many.oldest());
+      ++recycled;
+      i = many.add(info, at_ms(n / 100), Duration::s(60));
+    }
+    ASSERT_NE(i, kNoIndex);
+  }
+  EXPECT_EQ(many.size(), 100'000U);
+  EXPECT_EQ(recycled, 900'000U);
+  many.check_invariants();
 }
 
 TEST_F(TimeWait, AReusedPairStartsBeyondWhatTheOldOneUsed) {
