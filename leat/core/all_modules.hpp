@@ -5,16 +5,22 @@
 #include <leat/core/ip/ping.hpp>
 #include <leat/core/ip/raw.hpp>
 #include <leat/core/modules.hpp>
+#include <leat/core/tcp/congestion/congestion.hpp>
+#include <leat/core/tcp/scoreboard.hpp>
+#include <leat/core/tcp/tcp.hpp>
 #include <leat/core/udp/udp.hpp>
 
 namespace leat {
 
 inline constexpr Modules kAllModules{
     .ipv6 = &kIpv6Module,
+    .tcp = &tcp::kTcpModule,
     .udp = &udp::kUdpModule,
     .raw = &ip::kRawModule,
     .icmp = &ip::kPingModule,
-    .sockets = {nullptr, nullptr, nullptr, &udp::kUdpOps, &ip::kRawOps, &ip::kPingOps},
+    .sockets = {nullptr, &tcp::kStreamOps, &tcp::kListenerOps, &udp::kUdpOps, &ip::kRawOps, &ip::kPingOps},
+    .sack = &tcp::kSack,
+    .congestion = {&tcp::kNewReno, &tcp::kCubic},
 };
 
 }  // namespace leat

@@ -13,6 +13,6 @@ Core::Core(const StorageView& s, const Modules& m, const Entropy& entropy, std::
       iface(s.iface, keys),
       ip(s.ip),
       udp(s.udp, keys),
-      tcp(s.tcp) {}
+      tcp(s.tcp, keys, start) {}
 
 }  // namespace leat

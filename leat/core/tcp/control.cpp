@@ -1,0 +1,146 @@
+// Segments that belong to no send queue: RST, SYN-ACK of records and cookies, ACKs of what is over. They are built from
+// nothing but their arguments, from the reserve of the pool, and go to the interface's queue at once.
+
+#include <leat/core/tcp/isn.hpp>
+#include <leat/core/tcp/machine.hpp>
+
+namespace leat::tcp {
+
+using wire::TcpFlag;
+
+std::uint32_t timestamp_now(const Core& core, std::uint32_t offset) {
+  return ms_now(core) + offset;  // RFC 7323 5.4: one millisecond a tick
+}
+
+std::uint32_t timestamp_offset_of(const Core& core, const FlowKey& key) {
+  return timestamp_offset(core.keys.timestamps, key);
+}
+
+bool send_bare(Core& core, const Bare& b, InterfaceId collecting, PacketBatch* out) {
+  const CachedPath* c = find_cached_path(core, b.key.local, b.key.remote, kNoInterface, b.key.scope);
+  if (c == nullptr) {
+    core.counters.add(DropReason::ip_no_route);
+    return false;
+  }
+  Packet p = core.pool.allocate(ChunkClass::small, kHeadroom, Priority::control);
+  if (!p) {
+    core.counters.add(DropReason::no_buffers);
+    return false;
+  }
+  std::array<std::uint8_t, wire::TcpHeader::kMaxOptions> options;
+  const auto order = static_cast<wire::TcpOptionOrder>(core.options.get(OptionId::tcp_syn_option_order));
+  const std::size_t n = b.options.emit(options, order);
+  const MutableByteSpan at = p.append(static_cast<std::uint32_t>(wire::TcpHeader::kLength + n));
+  const wire::TcpHeader h{b.key.local_port, b.key.remote_port, b.seq, b.ack, b.flags, b.window, 0};
+  (void)h.emit(at, n);
+  std::copy_n(options.begin(), n, at.begin() + wire::TcpHeader::kLength);
+  const Sum pseudo = pseudo_header_sum(b.key.local, b.key.remote, 6, p.size());
+  store_be16(&at[wire::TcpHeader::kChecksumOffset], static_cast<std::uint16_t>(pseudo));
+  PacketMeta& m = p.meta();
+  m.l4_offset = 0;
+  m.payload_offset = static_cast<std::uint16_t>(at.size());
+  m.checksum = ChecksumState::to_fill;
+  core.counters.add(Counter::tcp_segments_out);
+  const ip::SendInfo info{.source = b.key.local,
+                          .destination = b.key.remote,
+                          .protocol = 6,
+                          .ttl = b.ttl,
+                          .traffic_class = b.traffic_class};
+  const bool collected = out != nullptr && c->path.interface == collecting && !c->path.loopback;
+  (void)ip::send(core, std::move(p), info, c->path, collected ? out : nullptr);
+  return true;
+}
+
+namespace {
+std::uint8_t default_ttl(const Core& core) {
+  return static_cast<std::uint8_t>(core.options.get(OptionId::ip_default_ttl));
+}
+}  // namespace
+
+void send_reset_for(Core& core, const Segment& s) {
+  // RFC 9293 3.10.7.1: with an ACK the RST takes its sequence number from it, else it acknowledges what came.
+  if (s.flags.rst()) return;
+  Bare b{.key = s.key(core.scope), .flags = TcpFlag::rst, .ttl = default_ttl(core)};
+  if (s.flags.ack()) {
+    b.seq = s.ack;
+  } else {
+    b.ack = s.end();
+    b.flags |= TcpFlag::ack;
+  }
+  if (send_bare(core, b)) core.counters.add(Counter::tcp_resets_sent);
+}
+
+void send_reset(Tcb& t) {
+  const Bare b{.key = t.hot.key,
+               .seq = t.hot.snd_nxt,
+               .ack = t.hot.rcv_nxt,
+               .flags = TcpFlag::rst | TcpFlag::ack,
+               .ttl = static_cast<std::uint8_t>(t.option(OptionId::ip_default_ttl))};
+  if (send_bare(t.core, b)) t.core.counters.add(Counter::tcp_resets_sent);
+}
+
+namespace {
+
+// What a SYN-ACK offers: only what the peer's SYN had (RFC 7323 2.2, 3.2; RFC 2018 2).
+Bare syn_ack(Core& core, const Listener& l, const SynInfo& i) {
+  const OptionValues& values = core.options_of(core.sockets[l.socket]);
+  const CachedPath* path = find_cached_path(core, i.key.local, i.key.remote, kNoInterface, i.key.scope);
+  const auto buffer = static_cast<std::uint32_t>(values.get(OptionId::receive_buffer));
+  Bare b{.key = i.key,
+         .seq = i.iss,
+         .ack = i.irs + 1,
+         .flags = TcpFlag::syn | TcpFlag::ack,
+         .window = static_cast<std::uint16_t>(std::min<std::uint32_t>(buffer, 0xffff)),
+         .ttl = static_cast<std::uint8_t>(values.get(OptionId::ip_default_ttl)),
+         .traffic_class = static_cast<std::uint8_t>(values.get(OptionId::ip_tos))};
+  b.options.mss = mss_to_offer(values, i.key.remote, path != nullptr ? path->path.mtu : 576);
+  if (i.wscale != SynInfo::kNoScale) b.options.window_scale = l.shift;
+  b.options.sack_permitted = i.sack;
+  if (i.timestamps)
+    b.options.timestamps = {timestamp_now(core, timestamp_offset(core.keys.timestamps, i.key)), i.ts_recent};
+  return b;
+}
+
+}  // namespace
+
+void send_syn_ack(Core& core, Index record) {
+  const SynInfo info = core.tcp.syn_cache[record].info();
+  send_bare(core, syn_ack(core, core.tcp.listeners[info.listener], info));
+}
+
+void send_cookie(Core& core, Index listener, const Segment& s, const wire::TcpOptions& o) {
+  const Listener& l = core.tcp.listeners[listener];
+  const OptionValues& values = core.options_of(core.sockets[l.socket]);
+  SynInfo i{.key = s.key(core.scope), .irs = s.seq, .listener = listener};
+  i.mss = o.mss.value_or(536);
+  i.timestamps = o.timestamps.has_value() && values.on(OptionId::tcp_timestamps);
+  i.ts_recent = i.timestamps ? o.timestamps->value : 0;
+  // RFC 4987 3.6: what can't be kept in a timestamp is not agreed on.
+  if (i.timestamps) {
+    if (o.window_scale && values.on(OptionId::tcp_window_scaling)) i.wscale = *o.window_scale;
+    i.sack = o.sack_permitted && core.modules.sack != nullptr && values.on(OptionId::tcp_sack);
+  }
+  i.iss = core.tcp.cookies.make(i.key, i.irs, i.mss, core.now);
+  Bare b = syn_ack(core, l, i);
+  if (i.timestamps)
+    b.options.timestamps->value =
+        cookie_timestamp(b.options.timestamps->value, {.wscale = i.wscale, .sack = i.sack, .ecn = false});
+  if (send_bare(core, b)) core.counters.add(Counter::tcp_cookies_sent);
+}
+
+// RFC 5961 7: so many challenge ACKs in a second, per connection; the number is drawn anew every second, so that it
+// says nothing (CVE-2016-5696).
+bool may_challenge(Tcb& t) {
+  const auto second = static_cast<std::uint8_t>(ms_now(t.core) / 1000);
+  const bool fresh = t.cold.challenge_left != Cold::kUndrawn && t.cold.challenge_second == second;
+  if (!fresh) {
+    const std::uint32_t rate = t.option(OptionId::tcp_challenge_rate);
+    t.cold.challenge_second = second;
+    t.cold.challenge_left = static_cast<std::uint16_t>(rate / 2 + t.core.rng.below(rate - rate / 2) + 1);
+  }
+  if (t.cold.challenge_left == 0) return false;
+  --t.cold.challenge_left;
+  return true;
+}
+
+}  // namespace leat::tcp

@@ -1,0 +1,81 @@
+// ICMP errors that quote a segment of ours (RFC 5927, RFC 1122 4.2.3.9, RFC 8201): believed only when they quote a live
+// connection and a sequence number that is in flight.
+
+#include <leat/core/tcp/machine.hpp>
+#include <leat/core/tcp/tcp.hpp>
+
+namespace leat::tcp {
+namespace {
+
+Errc error_of(IcmpErrorKind kind) {
+  switch (kind) {
+    case IcmpErrorKind::network_unreachable:
+      return Errc::network_unreachable;
+    case IcmpErrorKind::host_unreachable:
+    case IcmpErrorKind::source_route_failed:
+    case IcmpErrorKind::time_exceeded:
+      return Errc::host_unreachable;
+    case IcmpErrorKind::protocol_unreachable:
+      return Errc::protocol_unreachable;
+    case IcmpErrorKind::port_unreachable:
+    case IcmpErrorKind::prohibited:
+      return Errc::connection_refused;
+    case IcmpErrorKind::packet_too_big:
+      return Errc::message_too_long;
+    case IcmpErrorKind::parameter_problem:
+    case IcmpErrorKind::other:
+      return Errc::protocol_error;
+  }
+  return Errc::protocol_error;
+}
+
+bool is_hard(IcmpErrorKind kind) {
+  return kind == IcmpErrorKind::protocol_unreachable || kind == IcmpErrorKind::port_unreachable ||
+         kind == IcmpErrorKind::prohibited;
+}
+
+// The path is narrower than thought: what was sent is lost, and goes again in smaller segments, without any change of
+// the congestion window (RFC 8201 5.4, RFC 1191 6.3).
+void too_big(Tcb& t, std::uint32_t mtu) {
+  const std::uint16_t before = t.hot.mss;
+  (void)ip::update_path_mtu(t.core, t.hot.key.remote, mtu, t.hot.key.scope);
+  if (path_of(t) == nullptr || t.hot.mss >= before) return;
+  Active* a = t.active();
+  if (a == nullptr || a->ranges.count == 0) return;
+  t.tables().ranges.mark_all_lost(a->ranges, false);
+  if (a->recovery == Recovery::none) {
+    a->recovery = Recovery::timeout;  // until what is in flight now is acknowledged, losses say nothing new
+    a->recover = t.hot.snd_nxt;
+    a->dup_acks = 0;
+  }
+  t.hot.flags.set(Flag::resend_head);
+  mark_dirty(t);
+}
+
+}  // namespace
+
+void icmp_error(Core& core, const IcmpError& e) {
+  if (e.quoted.size() < 8) return;
+  State& s = core.tcp;
+  const FlowKey key{e.local, e.remote, Port{load_be16(&e.quoted[0])}, Port{load_be16(&e.quoted[2])}, e.scope};
+  const FlowValue v = s.flows.find(
+      s.flows.hash(key), [&](FlowValue c) { return c.kind() == FlowKind::connection && s.hot[c.index()].key == key; });
+  if (!v) return;
+  Tcb t{core, v.index()};
+  // RFC 5927 4.1: SND.UNA =< SEG.SEQ < SND.NXT.
+  const SeqNum seq{load_be32(&e.quoted[4])};
+  if (!seq.in_window(t.hot.snd_una, t.hot.in_flight())) return;
+  core.counters.add(Counter::icmp_errors_accepted);
+  if (e.kind == IcmpErrorKind::packet_too_big) return too_big(t, e.info);
+  // RFC 5927 5.2: a synchronized connection outlives every error; before that a hard one ends it (RFC 1122 4.2.3.9).
+  const bool opening = t.hot.state == TcpState::syn_sent || t.hot.state == TcpState::syn_received;
+  if (!opening) return;
+  if (is_hard(e.kind) && core.options.on(OptionId::icmp_may_reset)) {
+    finish(t, TcpEvent::give_up, error_of(e.kind));
+    return;
+  }
+  // RFC 1122 4.2.3.9: a soft error is remembered; it says why when the connection gives up.
+  if (const Index socket = t.socket(); socket != kNoIndex) core.sockets[socket].error = error_of(e.kind);
+}
+
+}  // namespace leat::tcp

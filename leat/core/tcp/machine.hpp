@@ -1,0 +1,222 @@
+#pragma once
+// What the files of the TCP machine share: a connection at hand (Tcb), time in the units of its tables, and the
+// functions that more than one file calls, by file. Nothing outside core/tcp includes this.
+//
+// A received segment: on_segment.cpp stages and dispatches, input_*.cpp check (RFC 9293 3.10.7), receiver.cpp takes
+// text, recovery.cpp takes acknowledgements. A visit of the egress: sender.cpp. Time: timeouts.cpp. Threading: the
+// owner of the shard.
+
+#include <leat/core/core.hpp>
+#include <leat/core/tcp/segment.hpp>
+
+namespace leat::tcp {
+
+// --- time --------------------------------------------------------------------------------------------------------
+
+// Deadlines are ticks of the wheel modulo 2^32 (78 hours), compared within half of that.
+[[nodiscard]] inline std::uint32_t tick_now(const Core& core) {
+  return static_cast<std::uint32_t>(static_cast<std::uint64_t>(core.now.count_ns()) >> TimerWheel::kTickShift);
+}
+// The first tick that is at least `us` away.
+[[nodiscard]] inline std::uint32_t tick_in(const Core& core, std::uint64_t us) {
+  constexpr std::uint64_t kRoundUp = (1U << TimerWheel::kTickShift) - 1;
+  return static_cast<std::uint32_t>((static_cast<std::uint64_t>(core.now.count_ns()) + us * 1000 + kRoundUp) >>
+                                    TimerWheel::kTickShift);
+}
+[[nodiscard]] inline bool tick_passed(const Core& core, std::uint32_t due) {
+  return static_cast<std::int32_t>(due - tick_now(core)) <= 0;
+}
+[[nodiscard]] inline Instant tick_instant(const Core& core, std::uint32_t due) {
+  const std::int64_t now = core.now.count_ns() >> TimerWheel::kTickShift;
+  const std::int64_t at = now + static_cast<std::int32_t>(due - static_cast<std::uint32_t>(now));
+  return Instant::from_ns(at * TimerWheel::kTick.count_ns());
+}
+// Microseconds that passed since tick `since`, which is not in the future.
+[[nodiscard]] inline std::uint64_t us_since_tick(const Core& core, std::uint32_t since) {
+  return (std::uint64_t{tick_now(core) - since} << TimerWheel::kTickShift) / 1000;
+}
+[[nodiscard]] inline std::uint32_t ms_now(const Core& core) {
+  return static_cast<std::uint32_t>(static_cast<std::uint64_t>(core.now.count_ns()) / 1'000'000);
+}
+[[nodiscard]] inline std::uint32_t us_now(const Core& core) {
+  return static_cast<std::uint32_t>(static_cast<std::uint64_t>(core.now.count_ns()) / 1'000);
+}
+
+// --- a connection --------------------------------------------------------------------------------------------------
+
+struct Tcb {
+  Tcb(Core& c, Index i) : core(c), id(i), hot(c.tcp.hot[i]), cold(c.tcp.cold[i]) {}
+
+  [[nodiscard]] State& tables() const { return core.tcp; }
+  [[nodiscard]] Active* active() const { return hot.active == kNoIndex ? nullptr : &core.tcp.active[hot.active]; }
+  [[nodiscard]] const OptionValues& options() const {
+    return cold.profile == 0 ? core.options : core.profiles[cold.profile];
+  }
+  [[nodiscard]] std::uint32_t option(OptionId o) const { return static_cast<std::uint32_t>(options().get(o)); }
+  // The socket that listens to events; kNoIndex while nobody has accepted, and after close.
+  [[nodiscard]] Index socket() const { return hot.has(Flag::in_accept_queue) ? kNoIndex : hot.socket; }
+  void notify(Ready edges) const { core.sockets.notify(socket(), edges); }
+
+  // The payload in the send queue: data_una .. data_nxt is in flight, the rest unsent.
+  [[nodiscard]] SeqNum data_una() const { return max(hot.snd_una, cold.iss + 1); }
+  [[nodiscard]] SeqNum data_nxt() const { return max(hot.snd_nxt - (hot.has(Flag::fin_sent) ? 1U : 0U), cold.iss + 1); }
+  [[nodiscard]] std::uint32_t queued() const {
+    const Active* a = active();
+    return a == nullptr ? 0 : a->send.size();
+  }
+  [[nodiscard]] std::uint32_t unsent() const { return queued() - payload_in_flight(); }
+  [[nodiscard]] std::uint32_t payload_in_flight() const {
+    // With the FIN acknowledged SND.UNA stands behind it.
+    const SeqNum nxt = data_nxt();
+    const SeqNum una = data_una();
+    return una < nxt ? nxt - una : 0;
+  }
+  [[nodiscard]] std::uint32_t max_window() const { return std::uint32_t{cold.max_window} << hot.snd_shift(); }
+  [[nodiscard]] const CongestionOps& congestion() const;
+
+  Core& core;
+  Index id;
+  Hot& hot;
+  Cold& cold;
+};
+
+// --- connection.cpp: life, state, lists ----------------------------------------------------------------------------
+
+// A connection with neither socket nor flow; kNoIndex when all are in use.
+[[nodiscard]] Index create(Core& core, TcpState born = TcpState::closed);
+// Gives everything back, the flow-table entry included. The socket, if any, was closed or points elsewhere.
+void destroy(Tcb& t);
+// The only writer of a connection's state.
+void set_state(Tcb& t, TcpState to);
+inline void happened(Tcb& t, TcpEvent e) {
+  set_state(t, next_state(t.hot.state, e));
+}
+[[nodiscard]] bool attach(Tcb& t);  // into the flow table; false: no room
+void detach(Tcb& t);
+// The connection is over: timers stop, what was not sent is dropped, the socket hears of `error` (Errc{}: none).
+// Received data stays for the reader. Without a socket everything goes.
+void finish(Tcb& t, TcpEvent why, Errc error);
+// From CLOSING, FIN-WAIT-1 or FIN-WAIT-2: a record keeps TIME-WAIT, the control block goes as soon as nobody holds it.
+void enter_time_wait(Tcb& t);
+// False: all active blocks are in use (counted).
+[[nodiscard]] bool acquire_active(Tcb& t);
+// Gives the active block back when nothing is in it.
+void release_if_quiet(Tcb& t);
+void mark_dirty(Tcb& t);
+void wait_for_memory(Tcb& t);
+// Puts connections that waited for memory back on the dirty lists.
+void wake_waiting(Core& core);
+// The path of the connection, looked up at most once per change of routes; takes over a changed MTU. nullptr: no route.
+[[nodiscard]] const ip::Path* path_of(Tcb& t);
+[[nodiscard]] CachedPath* find_cached_path(Core& core, const IpAddress& local, const IpAddress& remote,
+                                           InterfaceId bound, Scope scope);
+[[nodiscard]] std::uint32_t ip_header_length(const IpAddress& a);
+// Hot::mss from the peer's MSS, the path's MTU and the options (RFC 9293 3.7.1, RFC 6691).
+void compute_mss(Tcb& t, std::uint32_t mtu);
+// Copies the options that have a flag.
+void load_options(Tcb& t);
+
+// --- open.cpp: what active, passive and simultaneous opens share ----------------------------------------------------
+
+[[nodiscard]] std::uint8_t receive_shift(std::uint32_t buffer);
+[[nodiscard]] std::uint16_t mss_to_offer(const OptionValues& options, const IpAddress& remote, std::uint32_t mtu);
+[[nodiscard]] SeqNum choose_iss(Core& core, const FlowKey& key);
+// The peer's SYN (of a SYN-ACK, or a crossing SYN): RCV.NXT, options, windows.
+void learn_from_syn(Tcb& t, SeqNum irs, std::uint16_t window, const wire::TcpOptions& options);
+// Handshake done: congestion window, notification, keep-alive.
+void established(Tcb& t);
+// A connection for the ACK that completes a SYN record or a cookie; kNoIndex when it could not be made.
+struct Opened {
+  FlowKey key;
+  SeqNum irs, iss;
+  std::uint16_t mss = 536;
+  std::uint8_t wscale = 15;  // 15: none
+  bool sack = false;
+  bool timestamps = false;
+  std::uint32_t ts_recent = 0;
+  bool resent = false;  // the SYN-ACK had to be sent again
+};
+[[nodiscard]] Index make_accepted(Core& core, Index listener, const Opened& o);
+
+// --- on_segment.cpp, input_*.cpp ------------------------------------------------------------------------------------
+
+void on_segment(Tcb& t, Segment& s);
+void input_listen(Core& core, Index listener, Segment& s, SeqNum least_iss, bool has_least_iss);
+void input_syn_record(Core& core, Index record, Segment& s);
+void input_time_wait(Core& core, Index record, Segment& s);
+void input_syn_sent(Tcb& t, Segment& s);
+void input_synchronized(Tcb& t, Segment& s);
+// A segment for nobody: RST, or nothing (RFC 9293 3.10.7.1).
+void input_closed(Core& core, Segment& s);
+void carry_out(Tcb& t, Segment& s, Disposition d);
+[[nodiscard]] wire::TcpOptions parse_options(const Segment& s);
+
+// --- receiver.cpp ---------------------------------------------------------------------------------------------------
+
+[[nodiscard]] Disposition take_text(Tcb& t, Segment& s);
+[[nodiscard]] Disposition take_fin(Tcb& t, Segment& s);
+// What the window field of a segment that acknowledges `ack` says, and moves the advertised edge.
+[[nodiscard]] std::uint16_t advertise(Tcb& t, SeqNum ack);
+// After the reader took data: is a window update due?
+void after_read(Tcb& t);
+void ack_soon(Tcb& t);  // at the next visit
+// In-order payload of `size` octets in `merged` segments came: now or later.
+void owe_ack(Tcb& t, Active& a, std::uint32_t size, std::uint32_t merged);
+void record_timestamp(Tcb& t, const Segment& s);
+
+// --- recovery.cpp ---------------------------------------------------------------------------------------------------
+
+// An acceptable acknowledgement (SND.UNA <= SEG.ACK <= SND.NXT, or a bit older).
+void on_ack(Tcb& t, const Segment& s, const wire::TcpOptions* options);
+void update_window(Tcb& t, const Segment& s);
+void on_retransmission_timeout(Tcb& t, Active* a);
+[[nodiscard]] std::uint32_t pipe(const Tcb& t, const Active& a);
+void prepare_congestion(Tcb& t, Active& a);
+inline constexpr std::uint32_t kRangeCap = 256;  // retransmission units per connection
+
+// --- timeouts.cpp ---------------------------------------------------------------------------------------------------
+
+void schedule(Tcb& t);  // arms the wheel for the earliest deadline
+void start_rtx(Tcb& t);
+void start_rtx_in(Tcb& t, std::uint64_t us);
+void stop_rtx(Tcb& t);
+[[nodiscard]] std::uint32_t rto_us(const Tcb& t);
+
+// --- sender.cpp -----------------------------------------------------------------------------------------------------
+
+void output(Core& core, InterfaceId id, PacketBatch& batch);
+[[nodiscard]] bool has_output(const Core& core, InterfaceId id);
+
+// --- control.cpp: segments that belong to no send queue --------------------------------------------------------------
+
+struct Bare {
+  FlowKey key{};
+  SeqNum seq{};
+  SeqNum ack{};
+  wire::TcpFlags flags{};
+  std::uint16_t window = 0;
+  wire::TcpOptions options{};
+  std::uint8_t ttl = 64;
+  std::uint8_t traffic_class = 0;
+};
+// Into `out` when it is given and has room (it collects for the egress interface), else into the interface's queue.
+bool send_bare(Core& core, const Bare& b, InterfaceId collecting = kNoInterface, PacketBatch* out = nullptr);
+void send_reset_for(Core& core, const Segment& s);  // RFC 9293 3.10.7.1 and 3.5.2
+void send_reset(Tcb& t);                            // SEQ = SND.NXT
+void send_syn_ack(Core& core, Index record);
+void send_cookie(Core& core, Index listener, const Segment& s, const wire::TcpOptions& options);
+[[nodiscard]] bool may_challenge(Tcb& t);
+[[nodiscard]] std::uint32_t timestamp_now(const Core& core, std::uint32_t offset);
+[[nodiscard]] std::uint32_t timestamp_offset_of(const Core& core, const FlowKey& key);
+inline std::uint32_t timestamp_now(const Tcb& t) {
+  return timestamp_now(t.core, t.cold.ts_offset);
+}
+
+// --- listener.cpp ---------------------------------------------------------------------------------------------------
+
+void drop_syn_record(Core& core, Index record);
+// False: the accept queue is full.
+[[nodiscard]] bool enqueue_accepted(Core& core, Index listener, Index connection);
+[[nodiscard]] Index find_listener(const Core& core, const Segment& s);
+
+}  // namespace leat::tcp

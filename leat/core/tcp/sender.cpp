@@ -1,0 +1,485 @@
+// The sending half, pulled: output() visits the connections on an interface's dirty list while the batch has room. A
+// visit sends, in this order: SYN, what is lost, new data as super-segments, FIN, a probe, and an ACK when nothing else
+// carried it. Segments are built from the send queue by reference; small ones are copied behind their header.
+//
+// Fairness: a visit sends at most kVisitBytes and goes to the end of the list (deficit round robin with a quantum of
+// one super-segment). Pacing (departure times in meta().time) has its place in Visit::emit.
+
+#include <leat/core/tcp/machine.hpp>
+#include <leat/core/tcp/tcp.hpp>
+
+namespace leat::tcp {
+namespace {
+
+using wire::TcpFlag;
+using wire::TcpHeader;
+
+constexpr std::uint32_t kVisitBytes = 65536;
+constexpr std::uint32_t kCopyBytes = 128;   // fits behind the headroom of a small chunk
+constexpr std::uint32_t kCopyDepth = 4096;  // so deep in the send queue a copy is found without a cursor
+constexpr unsigned kVisitsPerCall = 256;
+constexpr unsigned kLoopbackVisits = 8;  // what they send goes to a queue of its own, not to the batch
+
+enum class Outcome : std::uint8_t {
+  done,     // nothing more to do now
+  more,     // the batch is full, or the quantum is used up
+  starved,  // a pool was empty
+};
+
+class Visit {
+ public:
+  Visit(Tcb& t, InterfaceId id, PacketBatch& batch) : t_(t), h_(t.hot), id_(id), batch_(batch) {}
+  Outcome run();
+
+ private:
+  struct Piece {
+    SeqNum seq{};
+    std::uint32_t length = 0;
+    wire::TcpFlags flags{};
+    ChunkCursor* cursor = nullptr;
+    bool early_ack = false;  // acknowledge `ack` instead of everything
+    SeqNum ack{};
+  };
+  // Each returns false when the visit must stop; outcome_ says why.
+  bool send_syn();
+  bool resend();
+  bool send_new();
+  bool send_fin();
+  bool send_probe();
+  bool send_acks();
+  bool emit(const Piece& p, std::uint32_t& sent);
+  bool emit_empty(SeqNum seq, wire::TcpFlags flags) {
+    std::uint32_t sent = 0;
+    return emit({.seq = seq, .flags = flags}, sent);
+  }
+  bool stop(Outcome o) {
+    outcome_ = o;
+    return false;
+  }
+  [[nodiscard]] Packet build(const Piece& p, std::uint32_t& taken);
+  void add_header(Packet& packet, const Piece& p, std::uint32_t payload);
+  [[nodiscard]] std::size_t write_options(MutableByteSpan out);
+  [[nodiscard]] std::uint32_t segment_size() const { return h_.mss > option_bytes_ ? h_.mss - option_bytes_ : 1; }
+  [[nodiscard]] std::uint32_t largest() const;
+  [[nodiscard]] bool partial_may_go(std::uint32_t n, std::uint32_t unsent) const;
+  void hold_partial(Active& a);
+  void restart_after_idle(Active& a);
+  void acknowledged(SeqNum ack);
+  [[nodiscard]] bool wants_data() const;
+  void finish_visit();
+
+  Tcb& t_;
+  Hot& h_;
+  InterfaceId id_;
+  PacketBatch& batch_;
+  const ip::Path* path_ = nullptr;
+  std::uint32_t sent_bytes_ = 0;
+  std::uint32_t option_bytes_ = 0;  // SACK blocks that data segments carry now
+  Outcome outcome_ = Outcome::done;
+};
+
+// --- building a segment --------------------------------------------------------------------------------------------
+
+// The largest payload that may leave as one packet.
+std::uint32_t Visit::largest() const {
+  const std::uint32_t size = segment_size();
+  const std::uint32_t headers = ip_header_length(h_.key.remote) + TcpHeader::kMaxLength;
+  const std::uint32_t most = std::min<std::uint32_t>(path_->max_gso, 65535);
+  if (most < headers + 2 * size) return size;
+  return (most - headers) / size * size;
+}
+
+std::size_t Visit::write_options(MutableByteSpan out) {
+  wire::TcpOptions o;
+  if (h_.has(Flag::timestamps)) o.timestamps = {timestamp_now(t_), h_.ts_recent};
+  if (h_.has(Flag::sack)) {
+    if (const Active* a = t_.active()) {
+      if (a->dsack.left < a->dsack.right) o.add_sack(a->dsack);  // RFC 2883 4: the first block
+      std::array<wire::SackBlock, wire::TcpOptions::kMaxSackBlocks> blocks;
+      const std::size_t n = t_.tables().ooo.sack_blocks(a->ooo, blocks);
+      for (std::size_t i = 0; i < n; ++i) (void)o.add_sack(blocks[i]);
+    }
+  }
+  return o.emit(out);
+}
+
+// The payload: copied where it is small, else by reference. `taken` may be less than asked for.
+Packet Visit::build(const Piece& p, std::uint32_t& taken) {
+  PacketPool& pool = t_.core.pool;
+  taken = 0;
+  const Priority priority = p.length == 0 ? Priority::control : Priority::data;
+  Packet packet = pool.allocate(ChunkClass::small, kHeadroom, priority);
+  if (!packet || p.length == 0) return packet;
+  Active& a = *t_.active();
+  const std::uint32_t offset = p.seq - t_.data_una();
+  if (p.length <= kCopyBytes && offset <= kCopyDepth) {
+    taken = static_cast<std::uint32_t>(a.send.peek(pool, offset, packet.append(p.length)));
+    LEAT_ASSERT(taken == p.length);
+    t_.core.counters.add(Counter::copied_bytes, taken);
+    return packet;
+  }
+  taken = a.send.slice(pool, offset, p.length, packet, *p.cursor);
+  if (taken == 0) return {};
+  // Not all fitted into the fragment list: whole segments only.
+  if (taken < p.length && taken > segment_size()) {
+    taken -= taken % segment_size();
+    packet.truncate(taken);
+  }
+  return packet;
+}
+
+void Visit::add_header(Packet& packet, const Piece& p, std::uint32_t payload) {
+  const SeqNum ack = p.early_ack ? p.ack : h_.rcv_nxt;
+  TcpHeader header{h_.key.local_port, h_.key.remote_port, p.seq, ack, p.flags, 0, 0};
+  header.window = advertise(t_, ack);
+  std::uint32_t length = TcpHeader::kLength;
+  if (option_bytes_ == 0) {
+    if (h_.has(Flag::timestamps)) {
+      length += TcpHeader::kTimestampsLength;
+      (void)header.emit_with_timestamps(packet.prepend(length), timestamp_now(t_), h_.ts_recent);
+    } else {
+      (void)header.emit(packet.prepend(length));
+    }
+  } else {
+    std::array<std::uint8_t, TcpHeader::kMaxOptions> options;
+    const std::size_t n = write_options(options);
+    length += static_cast<std::uint32_t>(n);
+    const MutableByteSpan at = packet.prepend(length);
+    (void)header.emit(at, n);
+    std::copy_n(options.begin(), n, at.begin() + TcpHeader::kLength);
+  }
+  const MutableByteSpan at = packet.writable_head();
+  const Sum pseudo = pseudo_header_sum(h_.key.local, h_.key.remote, 6, packet.size());
+  store_be16(&at[TcpHeader::kChecksumOffset], static_cast<std::uint16_t>(pseudo));
+  PacketMeta& m = packet.meta();
+  m.l4_offset = 0;
+  m.payload_offset = static_cast<std::uint16_t>(length);
+  m.checksum = ChecksumState::to_fill;
+  if (payload > segment_size()) {
+    m.gso_size = static_cast<std::uint16_t>(segment_size());
+    m.gso_type = h_.key.remote.is_v4() ? GsoType::tcp_v4 : GsoType::tcp_v6;
+  }
+}
+
+// An acknowledgement of everything up to `ack` is on its way.
+void Visit::acknowledged(SeqNum ack) {
+  h_.last_ack_sent = ack;
+  if (ack != h_.rcv_nxt) return;
+  h_.flags.clear(Flag::ack_now);
+  h_.flags.clear(Flag::ack_later);
+  h_.flags.clear(Flag::window_update);
+  if (Active* a = t_.active()) {
+    a->full_segments = 0;
+    a->dsack = {};
+  }
+  option_bytes_ = 0;
+}
+
+bool Visit::emit(const Piece& p, std::uint32_t& sent) {
+  const bool collected = path_->interface == id_ && !path_->loopback;
+  if (collected && batch_.full()) return stop(Outcome::more);
+  Packet packet = build(p, sent);
+  if (!packet) return stop(Outcome::starved);
+  Piece piece = p;
+  // What stands at the end of a segment goes only with all of it.
+  if (sent < p.length) piece.flags = p.flags.without(TcpFlag::fin | TcpFlag::psh);
+  add_header(packet, piece, sent);
+  const OptionValues& o = t_.options();
+  const ip::SendInfo info{.source = h_.key.local,
+                          .destination = h_.key.remote,
+                          .protocol = 6,
+                          .ttl = static_cast<std::uint8_t>(o.get(OptionId::ip_default_ttl)),
+                          .traffic_class = static_cast<std::uint8_t>(o.get(OptionId::ip_tos)),
+                          .flow_label = t_.cold.flow_label};
+  const std::uint32_t segments = sent > segment_size() ? (sent + segment_size() - 1) / segment_size() : 1;
+  t_.cold.segments_out += segments;
+  t_.core.counters.add(Counter::tcp_segments_out);
+  if (sent != 0) {
+    t_.cold.data_out += segments;
+    t_.cold.last_tx_ms = ms_now(t_.core);
+    sent_bytes_ += sent;
+  }
+  (void)ip::send(t_.core, std::move(packet), info, *path_, collected ? &batch_ : nullptr);
+  if (piece.flags.ack()) acknowledged(p.early_ack ? p.ack : h_.rcv_nxt);
+  return true;
+}
+
+// --- SYN -------------------------------------------------------------------------------------------------------------
+
+bool Visit::send_syn() {
+  if (!h_.has(Flag::send_syn)) return true;
+  const OptionValues& o = t_.options();
+  Bare b{.key = h_.key,
+         .seq = t_.cold.iss,
+         .flags = TcpFlag::syn,
+         .window = static_cast<std::uint16_t>(std::min<std::int64_t>(o.get(OptionId::receive_buffer), 0xffff)),
+         .ttl = static_cast<std::uint8_t>(o.get(OptionId::ip_default_ttl)),
+         .traffic_class = static_cast<std::uint8_t>(o.get(OptionId::ip_tos))};
+  if (h_.state == TcpState::syn_received) {
+    b.flags |= TcpFlag::ack;
+    b.ack = h_.rcv_nxt;
+  }
+  b.options.mss = mss_to_offer(o, h_.key.remote, path_->mtu);
+  if (h_.has(Flag::window_scaling))
+    b.options.window_scale = receive_shift(static_cast<std::uint32_t>(o.get(OptionId::receive_buffer)));
+  b.options.sack_permitted = h_.has(Flag::sack);
+  if (h_.has(Flag::timestamps)) b.options.timestamps = {timestamp_now(t_), h_.ts_recent};
+  if (!send_bare(t_.core, b, id_, &batch_)) return stop(Outcome::starved);
+  h_.flags.clear(Flag::send_syn);
+  if (t_.cold.retries == 0) t_.cold.w_max = us_now(t_.core);
+  if (t_.cold.retries != 0) t_.core.counters.add(Counter::tcp_retransmitted_segments);
+  ++t_.cold.segments_out;
+  if (!h_.has(Flag::rtx_running)) start_rtx(t_);
+  return true;
+}
+
+// --- again -----------------------------------------------------------------------------------------------------------
+
+bool Visit::resend() {
+  Active* a = t_.active();
+  State& tables = t_.tables();
+  while (a != nullptr) {
+    const bool forced = h_.has(Flag::resend_head);
+    const auto lost = tables.ranges.next_lost(a->ranges);
+    if (!lost) break;
+    const std::uint32_t size = segment_size();
+    std::uint32_t n = std::min<std::uint32_t>(lost->end - lost->start, largest());
+    if (forced) {
+      n = std::min(n, size);
+    } else {
+      // RFC 6675 5 (C): while the pipe has room for a segment. Into a closed window only the first one goes.
+      const std::uint32_t in_pipe = pipe(t_, *a);
+      const std::uint32_t room = h_.window.cwnd > in_pipe ? h_.window.cwnd - in_pipe : 0;
+      if (room < std::min(n, size) || h_.snd_wnd == 0) break;
+      n = std::min(n, std::max(room, size));
+    }
+    if (n > size) n -= n % size;
+    if (sent_bytes_ >= kVisitBytes) return stop(Outcome::more);
+    const SeqNum end_of_data = t_.data_nxt();
+    const bool last = lost->start + n == end_of_data;
+    wire::TcpFlags flags = TcpFlag::ack;
+    if (last && t_.unsent() == 0) flags |= TcpFlag::psh;
+    if (last && h_.has(Flag::fin_sent)) flags |= TcpFlag::fin;
+    std::uint32_t sent = 0;
+    if (!emit({.seq = lost->start, .length = n, .flags = flags, .cursor = &a->resend_cursor}, sent)) return false;
+    h_.flags.clear(Flag::resend_head);
+    if (last && sent == n) h_.flags.clear(Flag::fin_lost);
+    tables.ranges.resent(a->ranges, lost->start, lost->start + sent, us_now(t_.core), a->delivered, kRangeCap);
+    const std::uint32_t segments = (sent + size - 1) / size;
+    t_.cold.retransmits += segments;
+    t_.core.counters.add(Counter::tcp_retransmitted_segments, segments);
+    t_.core.counters.add(Counter::tcp_retransmitted_bytes, sent);
+    if (!h_.has(Flag::rtx_running)) start_rtx(t_);
+  }
+  h_.flags.clear(Flag::resend_head);
+  if (h_.has(Flag::fin_lost) && (a == nullptr || a->ranges.lost == a->ranges.resent)) {
+    if (!emit_empty(h_.snd_nxt - 1, TcpFlag::fin | TcpFlag::ack)) return false;
+    h_.flags.clear(Flag::fin_lost);
+    ++t_.cold.retransmits;
+    t_.core.counters.add(Counter::tcp_retransmitted_segments);
+    if (!h_.has(Flag::rtx_running)) start_rtx(t_);
+  }
+  return true;
+}
+
+// --- new data --------------------------------------------------------------------------------------------------------
+
+// RFC 9293 3.8.6.2.1 and 3.7.4 (Nagle): may a segment that is not full leave? `n` octets of `unsent` fit the windows.
+bool Visit::partial_may_go(std::uint32_t n, std::uint32_t unsent) const {
+  if (n < unsent) return n >= t_.max_window() / 2 || h_.has(Flag::uncork);  // the window cut it: (3), or (4)
+  if (h_.has(Flag::fin_queued)) return true;
+  if (h_.has(Flag::uncork)) return true;
+  if (h_.has(Flag::cork)) return false;
+  return h_.has(Flag::nodelay) || t_.payload_in_flight() == 0;
+}
+
+void Visit::hold_partial(Active& a) {
+  if (!h_.has(Flag::cork) || a.corked) return;
+  a.corked = true;
+  a.cork_due = tick_in(t_.core, 200'000);  // Linux: a cork holds for 200 ms at most
+}
+
+// RFC 5681 4.1: after an RTO of silence the window says nothing about the network.
+void Visit::restart_after_idle(Active& a) {
+  if (h_.in_flight() != 0 || !t_.options().on(OptionId::tcp_slow_start_after_idle)) return;
+  const std::uint32_t idle_ms = ms_now(t_.core) - t_.cold.last_tx_ms;
+  if (std::uint64_t{idle_ms} * 1000 <= rto_us(t_)) return;
+  prepare_congestion(t_, a);
+  t_.congestion().on_idle(a.congestion, h_.window, h_.mss, t_.option(OptionId::tcp_initial_window));
+}
+
+bool Visit::send_new() {
+  Active* a = t_.active();
+  if (a == nullptr || !kSending.has(h_.state) || h_.has(Flag::fin_sent)) return true;
+  State& tables = t_.tables();
+  if (t_.unsent() != 0) restart_after_idle(*a);
+  while (true) {
+    const std::uint32_t unsent = t_.unsent();
+    if (unsent == 0) break;
+    const std::uint32_t size = segment_size();
+    const SeqNum edge = h_.snd_una + h_.snd_wnd;
+    const std::uint32_t window = h_.snd_nxt < edge ? edge - h_.snd_nxt : 0;
+    std::uint32_t n = std::min(unsent, window);
+    if (n == 0) break;
+    const std::uint32_t in_pipe = pipe(t_, *a);
+    const std::uint32_t room = h_.window.cwnd > in_pipe ? h_.window.cwnd - in_pipe : 0;
+    if (room < std::min(n, size)) break;  // the congestion window
+    n = std::min({n, room, largest()});
+    if (n >= size) {
+      n -= n % size;
+    } else if (!partial_may_go(n, unsent)) {
+      hold_partial(*a);
+      break;
+    }
+    if (sent_bytes_ >= kVisitBytes) return stop(Outcome::more);
+    if (!tables.ranges.room(a->ranges)) return stop(Outcome::starved);
+    wire::TcpFlags flags = TcpFlag::ack;
+    const bool last = n == unsent;
+    if (last) flags |= TcpFlag::psh;
+    const bool fin = last && h_.has(Flag::fin_queued) && n < window;
+    if (fin) flags |= TcpFlag::fin;
+    std::uint32_t sent = 0;
+    if (h_.in_flight() == 0) a->stalled_since = tick_now(t_.core);
+    if (!emit({.seq = h_.snd_nxt, .length = n, .flags = flags, .cursor = &a->send_cursor}, sent)) return false;
+    tables.ranges.sent(a->ranges, h_.snd_nxt, h_.snd_nxt + sent, us_now(t_.core), a->delivered, kRangeCap);
+    h_.snd_nxt += sent;
+    if (fin && sent == n) {
+      h_.snd_nxt += 1;
+      h_.flags.set(Flag::fin_sent);
+    }
+    t_.core.counters.add(Counter::tcp_bytes_out, sent);
+    if (last && sent == n) a->corked = false;
+    if (!h_.has(Flag::rtx_running) || h_.has(Flag::persist)) {
+      h_.flags.clear(Flag::persist);
+      start_rtx(t_);  // RFC 6298 5.1
+    }
+  }
+  h_.flags.clear(Flag::uncork);
+  // RFC 7661 4.3, RFC 9438 5.8: whether the window was what held us back.
+  h_.flags.put(Flag::app_limited, t_.unsent() == 0 && pipe(t_, *a) + h_.mss <= h_.window.cwnd);
+  return true;
+}
+
+bool Visit::send_fin() {
+  if (!h_.has(Flag::fin_queued) || h_.has(Flag::fin_sent) || t_.unsent() != 0 || !kSending.has(h_.state)) return true;
+  // A FIN needs a sequence number of the peer's window; with nothing in flight it is its own window probe.
+  if (h_.snd_una + h_.snd_wnd <= h_.snd_nxt && h_.in_flight() != 0) return true;
+  if (!emit_empty(h_.snd_nxt, TcpFlag::fin | TcpFlag::ack)) return false;
+  if (Active* a = t_.active(); a != nullptr && h_.in_flight() == 0) a->stalled_since = tick_now(t_.core);
+  h_.snd_nxt += 1;
+  h_.flags.set(Flag::fin_sent);
+  if (!h_.has(Flag::rtx_running) || h_.has(Flag::persist)) {
+    h_.flags.clear(Flag::persist);
+    start_rtx(t_);
+  }
+  return true;
+}
+
+// --- probes and ACKs
+// ---------------------------------------------------------------------------------------------------
+
+// RFC 9293 3.8.4 and 3.8.6.1: exception: a window probe carries no octet of data but the sequence number before
+// SND.UNA, like a keep-alive: every receiver answers it, and none can take a part of it.
+bool Visit::send_probe() {
+  if (!h_.has(Flag::probe_now)) return true;
+  if (!emit_empty(h_.snd_una - 1, TcpFlag::ack)) return false;
+  h_.flags.clear(Flag::probe_now);
+  return true;
+}
+
+bool Visit::send_acks() {
+  if (!h_.flags.any(Flag::ack_now, Flag::window_update)) return true;
+  Active* a = t_.active();
+  // RFC 5681 4.2: an ACK for every second full segment, also when a burst came at once, unless stretched ACKs are
+  // allowed. The ones before the last acknowledge what the burst would have had acknowledged.
+  if (a != nullptr && !h_.has(Flag::stretch_acks) && a->ooo.count == 0 && a->rcv_mss != 0) {
+    const std::uint32_t segments = t_.option(OptionId::tcp_ack_segments);
+    const std::uint32_t step = a->rcv_mss * segments;
+    while (a->full_segments >= 2 * segments && h_.rcv_nxt - h_.last_ack_sent >= 2 * step) {
+      std::uint32_t sent = 0;
+      const SeqNum ack = h_.last_ack_sent + step;
+      if (!emit({.seq = h_.snd_nxt, .flags = TcpFlag::ack, .early_ack = true, .ack = ack}, sent)) return false;
+      a->full_segments = static_cast<std::uint8_t>(a->full_segments - segments);
+    }
+  }
+  return emit_empty(h_.snd_nxt, TcpFlag::ack);
+}
+
+// --- the visit
+// ---------------------------------------------------------------------------------------------------------
+
+bool Visit::wants_data() const {
+  return t_.unsent() != 0 || (h_.has(Flag::fin_queued) && !h_.has(Flag::fin_sent));
+}
+
+Outcome Visit::run() {
+  if (h_.has(Flag::detached) || h_.state == TcpState::closed) return Outcome::done;
+  path_ = path_of(t_);
+  if (path_ == nullptr) {
+    // No way there now: what is owed is dropped, what waits for an acknowledgement is tried again by its timer.
+    t_.core.counters.add(DropReason::ip_no_route);
+    h_.flags.clear(Flag::ack_now);
+    h_.flags.clear(Flag::probe_now);
+    if (!h_.has(Flag::rtx_running) && (h_.in_flight() != 0 || wants_data() || h_.has(Flag::send_syn))) start_rtx(t_);
+    return Outcome::done;
+  }
+  if (const Active* a = t_.active();
+      a != nullptr && h_.has(Flag::sack) && (a->ooo.count != 0 || a->dsack.left < a->dsack.right)) {
+    std::array<std::uint8_t, TcpHeader::kMaxOptions> scratch;
+    const std::size_t all = write_options(scratch);
+    option_bytes_ = static_cast<std::uint32_t>(all - (h_.has(Flag::timestamps) ? TcpHeader::kTimestampsLength : 0));
+  }
+  if (send_syn() && resend() && send_new() && send_fin() && send_probe()) send_acks();
+  finish_visit();
+  return outcome_;
+}
+
+void Visit::finish_visit() {
+  // RFC 9293 3.8.6.1: data waits, nothing is in flight whose acknowledgement could open the window: probe.
+  const Active* a = t_.active();
+  const bool corked = a != nullptr && a->corked;
+  if (outcome_ == Outcome::done && kSending.has(h_.state) && h_.in_flight() == 0 && wants_data() && !corked &&
+      !h_.has(Flag::rtx_running)) {
+    h_.flags.set(Flag::persist);
+    start_rtx(t_);
+  }
+  if (h_.flags.any(Flag::ack_later, Flag::rtx_running) || corked) schedule(t_);
+  release_if_quiet(t_);
+}
+
+}  // namespace
+
+void output(Core& core, InterfaceId id, PacketBatch& batch) {
+  State& s = core.tcp;
+  if (s.waiting_count != 0) wake_waiting(core);
+  IndexFifo& dirty = s.dirty[id < kDirtyLists ? id : 0];
+  const auto link = [&s](Index i) -> Index& { return s.hot[i].link; };
+  const unsigned most = id == kNoInterface ? kLoopbackVisits : kVisitsPerCall;
+  for (unsigned visits = 0; visits < most && !dirty.empty() && (id == kNoInterface || !batch.full()); ++visits) {
+    const Index i = dirty.pop_front(link);
+    s.hot[i].link = kUnlinked;
+    if (s.hot[i].has(Flag::freed)) {
+      s.connection_pool.give(i, link);
+      continue;
+    }
+    Tcb t{core, i};
+    switch (Visit{t, id, batch}.run()) {
+      case Outcome::done:
+        if (t.hot.has(Flag::wants_active) && t.hot.link == kUnlinked) wait_for_memory(t);
+        break;
+      case Outcome::more:
+        if (t.hot.link == kUnlinked) mark_dirty(t);
+        break;
+      case Outcome::starved:
+        if (t.hot.link == kUnlinked) wait_for_memory(t);
+        break;
+    }
+  }
+}
+
+bool has_output(const Core& core, InterfaceId id) {
+  const State& s = core.tcp;
+  return !s.dirty[id < kDirtyLists ? id : 0].empty();
+}
+
+}  // namespace leat::tcp

@@ -1,0 +1,156 @@
+// Two stacks and a link: handshake, data both ways, the ways a connection ends.
+
+#include <gtest/gtest.h>
+
+#include <tests/support/tcp_pair.hpp>
+
+namespace leat::test {
+namespace {
+
+using tcp::TcpState;
+
+TEST(TcpConnection, OpensAndBothSidesAgree) {
+  TcpPair net;
+  const auto [c, s] = net.connect();
+  EXPECT_EQ(net.state(0, c), TcpState::established);
+  EXPECT_EQ(net.state(1, s), TcpState::established);
+  const auto a = net.info(0, c);
+  const auto b = net.info(1, s);
+  EXPECT_TRUE(a.timestamps && a.sack && a.window_scaling);
+  EXPECT_TRUE(b.timestamps && b.sack && b.window_scaling);
+  EXPECT_EQ(a.snd_mss, 1448U);
+  EXPECT_EQ(b.snd_mss, 1448U);
+  EXPECT_EQ(a.snd_nxt, b.rcv_nxt);
+  EXPECT_EQ(net.stack(0).remote_endpoint(c)->port, Port{80});
+  EXPECT_EQ(*net.stack(1).remote_endpoint(s), *net.stack(0).local_endpoint(c));
+  EXPECT_NEAR(a.srtt_us, 20000, 200);
+  EXPECT_NEAR(b.srtt_us, 20000, 2000);
+}
+
+TEST(TcpConnection, CarriesDataBothWaysOverBothIpVersions) {
+  for (const bool v6 : {false, true}) {
+    TcpPair net;
+    const auto [c, s] = net.connect(v6);
+    const auto there = TcpPair::pattern(300'000, 1);
+    const auto back = TcpPair::pattern(200'000, 2);
+    EXPECT_EQ(net.transfer(0, c, s, there), there);
+    EXPECT_EQ(net.transfer(1, s, c, back), back);
+    EXPECT_EQ(net.info(0, c).retransmits, 0U);
+    EXPECT_EQ(net.info(1, s).retransmits, 0U);
+  }
+}
+
+TEST(TcpConnection, SuperSegmentsCarryTheSame) {
+  TcpPair net{{.max_gso = 65535}};
+  EXPECT_TRUE(net.stack(1).set_option(OptionId::tcp_stretch_acks, 1));
+  const auto [c, s] = net.connect();
+  const auto there = TcpPair::pattern(3'000'000, 1);
+  const std::size_t before = net.packets_seen();
+  EXPECT_EQ(net.transfer(0, c, s, there), there);
+  EXPECT_LT(net.packets_seen() - before, 400U);
+  EXPECT_EQ(net.info(0, c).retransmits, 0U);
+}
+
+TEST(TcpConnection, IsQuietWhenIdleAndHoldsNoActiveBlock) {
+  TcpPair net;
+  const auto [c, s] = net.connect();
+  const auto data = TcpPair::pattern(5000);
+  EXPECT_EQ(net.transfer(0, c, s, data), data);
+  net.run();
+  EXPECT_EQ(net.stack(0).core().tcp.active_pool.used(), 0U);
+  EXPECT_EQ(net.stack(1).core().tcp.active_pool.used(), 0U);
+  EXPECT_TRUE(net.stack(0).next_deadline().is_never());
+  EXPECT_TRUE(net.stack(1).next_deadline().is_never());
+}
+
+TEST(TcpConnection, OrderlyCloseEndsInTimeWaitAndThenInNothing) {
+  TcpPair net;
+  const auto [c, s] = net.connect();
+  EXPECT_TRUE(net.stack(0).close(c));
+  net.run_for(Duration::ms(50));
+  EXPECT_EQ(net.state(1, s), TcpState::close_wait);
+  std::array<std::uint8_t, 10> buffer;
+  EXPECT_EQ(net.stack(1).try_receive(s, buffer)->status, IoStatus::end_of_stream);
+  const FlowKey key = net.info(1, s).key;
+  EXPECT_TRUE(net.stack(1).close(s));
+  net.run_for(Duration::ms(100));
+  EXPECT_EQ(tcp::state_of(net.stack(1).core(), key), TcpState::closed);
+  const FlowKey mirror{key.remote, key.local, key.remote_port, key.local_port, key.scope};
+  EXPECT_EQ(tcp::state_of(net.stack(0).core(), mirror), TcpState::time_wait);
+  net.run();
+  EXPECT_EQ(tcp::state_of(net.stack(0).core(), mirror), TcpState::closed);
+  EXPECT_EQ(net.stack(0).core().tcp.connection_pool.used(), 0U);
+  EXPECT_EQ(net.stack(1).core().tcp.connection_pool.used(), 0U);
+}
+
+TEST(TcpConnection, HalfCloseStillReceives) {
+  TcpPair net;
+  const auto [c, s] = net.connect();
+  EXPECT_TRUE(net.stack(0).shutdown(c, ShutdownHow::write));
+  net.run_for(Duration::ms(50));
+  EXPECT_EQ(net.state(0, c), TcpState::fin_wait_2);
+  const auto back = TcpPair::pattern(100'000);
+  EXPECT_EQ(net.transfer(1, s, c, back), back);
+  EXPECT_EQ(net.stack(0).try_send(c, back).error(), Errc::broken_pipe);
+  EXPECT_TRUE(net.stack(1).close(s));
+  net.run_for(Duration::ms(50));
+  EXPECT_EQ(net.state(0, c), TcpState::time_wait);
+  EXPECT_TRUE(net.stack(0).close(c));
+}
+
+TEST(TcpConnection, RefusedAndAborted) {
+  TcpPair net;
+  const Handle c = net.stack(0).open_stream().value();
+  EXPECT_TRUE(net.stack(0).connect(c, {TcpPair::address(1), Port{9}}));
+  EXPECT_TRUE(net.run_until([&] { return any(net.stack(0).readiness(c) & Ready::closed); }));
+  EXPECT_EQ(net.stack(0).take_error(c), Errc::connection_refused);
+  EXPECT_TRUE(net.stack(0).close(c));
+
+  const auto [a, b] = net.connect();
+  EXPECT_TRUE(net.stack(0).abort(a));
+  EXPECT_EQ(net.stack(0).try_send(a, {}).error(), Errc::bad_handle);
+  EXPECT_TRUE(net.run_until([&] { return any(net.stack(1).readiness(b) & Ready::closed); }));
+  std::array<std::uint8_t, 10> buffer;
+  EXPECT_EQ(net.stack(1).try_receive(b, buffer).error(), Errc::connection_reset);
+}
+
+TEST(TcpConnection, SurvivesLoss) {
+  for (const unsigned every : {7U, 23U, 50U}) {
+    TcpPair net;
+    const auto [c, s] = net.connect();
+    unsigned n = 0;
+    net.set_hook([&](unsigned, ByteSpan) { return ++n % every != 0; });
+    const auto there = TcpPair::pattern(500'000, every);
+    EXPECT_EQ(net.transfer(0, c, s, there), there);
+    net.set_hook({});
+    EXPECT_GT(net.info(0, c).retransmits, 0U);
+    EXPECT_TRUE(net.stack(0).close(c));
+    EXPECT_TRUE(net.stack(1).close(s));
+    net.run();
+  }
+}
+
+TEST(TcpConnection, ConnectsToItsOwnStack) {
+  TcpPair net;
+  const Handle l = net.listen(0, 8080);
+  const Handle c = net.stack(0).open_stream().value();
+  EXPECT_TRUE(net.stack(0).connect(c, {TcpPair::address(0), Port{8080}}));
+  Handle s;
+  EXPECT_TRUE(net.run_until([&] {
+    if (!s) s = net.stack(0).try_accept(l).value();
+    return static_cast<bool>(s);
+  }));
+  const auto data = TcpPair::pattern(300'000);
+  std::vector<std::uint8_t> got;
+  std::size_t sent = 0;
+  EXPECT_TRUE(net.run_until([&] {
+    const auto n = net.stack(0).try_send(c, ByteSpan{data}.subspan(sent));
+    if (n) sent += n->count;
+    net.read_some(0, s, got);
+    return got.size() == data.size();
+  }));
+  EXPECT_EQ(got, data);
+}
+
+}  // namespace
+}  // namespace leat::test

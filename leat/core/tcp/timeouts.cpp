@@ -1,0 +1,246 @@
+// Time. One wheel node per connection carries the earliest of its deadlines. The node is lazy: a deadline that moves
+// away leaves it where it is, and when it fires too early it is armed for what is true then.
+
+#include <leat/core/tcp/machine.hpp>
+#include <leat/core/tcp/tcp.hpp>
+
+namespace leat::tcp {
+namespace {
+
+std::uint32_t clamp_ticks(std::uint64_t us) {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>((us * 1000) >> TimerWheel::kTickShift, 0x3fffffffU));
+}
+
+// --- keep-alive (RFC 9293 3.8.4)
+// --------------------------------------------------------------------------------------
+
+bool keep_alive_runs(const Tcb& t) {
+  return t.hot.has(Flag::keep_alive) && kSynchronized.has(t.hot.state) && !t.hot.has(Flag::detached) &&
+         t.hot.in_flight() == 0 && !t.hot.has(Flag::persist);
+}
+
+// Microseconds until the next probe is due; 0: now.
+std::uint64_t keep_alive_in(const Tcb& t) {
+  const OptionValues& o = t.options();
+  const auto wait = static_cast<std::uint64_t>(o.get(OptionId::tcp_keep_idle)) +
+                    std::uint64_t{t.cold.retries} * static_cast<std::uint64_t>(o.get(OptionId::tcp_keep_interval));
+  const std::uint64_t idle = std::uint64_t{ms_now(t.core) - t.cold.last_rx_ms} * 1000;
+  return idle >= wait ? 0 : wait - idle;
+}
+
+void keep_alive_expired(Tcb& t) {
+  // retries counts probes since the peer was last heard; hearing from it starts anew.
+  const std::uint64_t idle = std::uint64_t{ms_now(t.core) - t.cold.last_rx_ms} * 1000;
+  if (idle < static_cast<std::uint64_t>(t.options().get(OptionId::tcp_keep_idle)) +
+                 static_cast<std::uint64_t>(t.options().get(OptionId::tcp_keep_interval)) / 2)
+    t.cold.retries = 0;
+  if (keep_alive_in(t) != 0) return;
+  if (t.cold.retries >= t.option(OptionId::tcp_keep_count)) {
+    send_reset(t);
+    finish(t, TcpEvent::give_up, Errc::timed_out);
+    return;
+  }
+  ++t.cold.retries;
+  t.core.counters.add(Counter::tcp_keepalive_probes);
+  t.hot.flags.set(Flag::probe_now);
+  mark_dirty(t);
+}
+
+// --- retransmission
+// -----------------------------------------------------------------------------------------------------
+
+std::uint32_t retry_limit(const Tcb& t) {
+  switch (t.hot.state) {
+    case TcpState::syn_sent:
+      return t.option(OptionId::tcp_syn_retries);
+    case TcpState::syn_received:
+      return t.option(OptionId::tcp_synack_retries);
+    case TcpState::closed:
+    case TcpState::listen:
+    case TcpState::established:
+    case TcpState::fin_wait_1:
+    case TcpState::fin_wait_2:
+    case TcpState::close_wait:
+    case TcpState::closing:
+    case TcpState::last_ack:
+    case TcpState::time_wait:
+      break;
+  }
+  return t.option(t.hot.has(Flag::orphan) ? OptionId::tcp_orphan_retries : OptionId::tcp_retries);
+}
+
+// RFC 9293 3.8.3 (R2), RFC 5482: has it been tried for long enough?
+bool exhausted(const Tcb& t, const Active* a) {
+  const std::uint64_t limit = static_cast<std::uint64_t>(t.options().get(OptionId::tcp_user_timeout));
+  if (limit != 0 && a != nullptr && kSynchronized.has(t.hot.state))
+    return us_since_tick(t.core, a->stalled_since) >= limit;
+  return t.cold.retries >= retry_limit(t);
+}
+
+void window_probe(Tcb& t, Active* a) {
+  t.core.counters.add(Counter::tcp_zero_window_probes);
+  if (a != nullptr && a->backoff < 16) ++a->backoff;
+  if (a != nullptr && a->ranges.count != 0) {
+    // Row D6: the window closed over what was in flight. Whether that was kept, the peer says when it opens.
+    t.tables().ranges.mark_all_lost(a->ranges, false);
+    a->recovery = Recovery::timeout;
+    a->recover = t.hot.snd_nxt;
+    a->dup_acks = 0;
+  }
+  t.hot.flags.set(Flag::probe_now);
+  start_rtx(t);
+  mark_dirty(t);
+}
+
+void rtx_expired(Tcb& t) {
+  Hot& h = t.hot;
+  Active* a = t.active();
+  h.flags.clear(Flag::rtx_running);
+  if (h.state == TcpState::fin_wait_2) {  // row C5: nobody waits for the peer's FIN any more
+    finish(t, TcpEvent::give_up, Errc{});
+    return;
+  }
+  if (exhausted(t, a)) {
+    finish(t, TcpEvent::give_up, Errc::timed_out);
+    return;
+  }
+  ++t.cold.retries;
+  if (h.state == TcpState::syn_sent || h.state == TcpState::syn_received) {
+    h.flags.set(Flag::send_syn);
+    t.core.counters.add(Counter::tcp_timeouts);
+    mark_dirty(t);
+    start_rtx(t);
+    return;
+  }
+  if (h.has(Flag::persist) && h.snd_wnd != 0) {
+    // RFC 9293 3.8.6.2.1 (4): the override: what silly-window avoidance held back goes now.
+    h.flags.clear(Flag::persist);
+    h.flags.set(Flag::uncork);
+    h.flags.set(Flag::resend_head);
+    mark_dirty(t);
+    return;
+  }
+  if (h.snd_wnd == 0) return window_probe(t, a);
+  on_retransmission_timeout(t, a);
+  start_rtx(t);
+}
+
+void expired(Core& core, Index i) {
+  Tcb t{core, i};
+  Hot& h = t.hot;
+  if (h.has(Flag::freed) || h.state == TcpState::closed) return;
+  if (h.has(Flag::rtx_running) && tick_passed(core, h.rtx_due)) {
+    rtx_expired(t);
+    if (h.has(Flag::detached) || h.state == TcpState::closed) return;
+  }
+  if (Active* a = t.active()) {
+    if (h.has(Flag::ack_later) && tick_passed(core, a->ack_due)) ack_soon(t);
+    if (a->corked && tick_passed(core, a->cork_due)) {
+      a->corked = false;
+      h.flags.set(Flag::uncork);
+      mark_dirty(t);
+    }
+  }
+  if (keep_alive_runs(t)) {
+    keep_alive_expired(t);
+    if (h.has(Flag::detached) || h.state == TcpState::closed) return;
+  }
+  schedule(t);
+}
+
+// A passing context for callbacks that are given an index only.
+void on_wheel(void* core, Index i) {
+  expired(*static_cast<Core*>(core), i);
+}
+void on_time_wait(void* context, Index record) {
+  Core& core = *static_cast<Core*>(context);
+  FlowTable& flows = core.tcp.flows;
+  flows.erase(flows.hash(core.tcp.time_wait[record].key()), {FlowKind::time_wait, record});
+}
+void on_syn(void* context, Index record, SynEvent event) {
+  Core& core = *static_cast<Core*>(context);
+  State& s = core.tcp;
+  switch (event) {
+    case SynEvent::retransmit:
+      core.counters.add(Counter::tcp_retransmitted_segments);
+      send_syn_ack(core, record);
+      return;
+    case SynEvent::expired:
+      --s.listeners[s.syn_cache[record].listener()].half_open;
+      s.flows.erase(s.flows.hash(s.syn_cache[record].key()), {FlowKind::syn_record, record});
+      return;
+  }
+}
+
+}  // namespace
+
+std::uint32_t rto_us(const Tcb& t) {
+  const OptionValues& o = t.options();
+  const auto value = [&](OptionId id) { return static_cast<std::uint32_t>(o.get(id)); };
+  const Active* a = t.active();
+  const unsigned backoff = a != nullptr && kSynchronized.has(t.hot.state) ? a->backoff : t.cold.retries;
+  return t.hot.rtt.rto_us(value(OptionId::tcp_rto_initial), value(OptionId::tcp_rto_min), value(OptionId::tcp_rto_max),
+                          backoff);
+}
+
+void start_rtx_in(Tcb& t, std::uint64_t us) {
+  t.hot.rtx_due = tick_in(t.core, us);
+  t.hot.flags.set(Flag::rtx_running);
+  schedule(t);
+}
+
+void start_rtx(Tcb& t) {
+  std::uint64_t us = rto_us(t);
+  // RFC 5482: the user timeout ends the wait, not the next retransmission after it.
+  const Active* a = t.active();
+  const std::uint64_t limit = static_cast<std::uint64_t>(t.options().get(OptionId::tcp_user_timeout));
+  if (limit != 0 && a != nullptr && kSynchronized.has(t.hot.state)) {
+    const std::uint64_t gone = us_since_tick(t.core, a->stalled_since);
+    us = std::min(us, gone < limit ? limit - gone : 0);
+  }
+  start_rtx_in(t, us);
+}
+
+void stop_rtx(Tcb& t) {
+  t.hot.flags.clear(Flag::rtx_running);
+}
+
+void schedule(Tcb& t) {
+  const Hot& h = t.hot;
+  const std::uint32_t now = tick_now(t.core);
+  constexpr std::uint32_t kNever = 0x7fffffffU;
+  std::uint32_t wait = kNever;  // ticks
+  const auto consider = [&](std::uint32_t due) {
+    const auto left = static_cast<std::int32_t>(due - now);
+    wait = std::min(wait, left < 0 ? 0U : static_cast<std::uint32_t>(left));
+  };
+  if (h.has(Flag::rtx_running)) consider(h.rtx_due);
+  if (const Active* a = t.active()) {
+    if (h.has(Flag::ack_later)) consider(a->ack_due);
+    if (a->corked) consider(a->cork_due);
+  }
+  if (keep_alive_runs(t)) wait = std::min(wait, clamp_ticks(keep_alive_in(t)) + 1);
+  if (wait == kNever) return;
+  const Instant due = tick_instant(t.core, now + wait);
+  TimerWheel& wheel = t.tables().wheel;
+  if (wheel.armed(t.id) && wheel.due(t.id) <= due) return;
+  wheel.arm(t.id, due);
+}
+
+void run_timers(Core& core, unsigned budget) {
+  State& s = core.tcp;
+  if (s.waiting_count != 0) wake_waiting(core);
+  s.wheel.advance(core.now, budget, {&on_wheel, &core});
+  s.syn_cache.advance(core.now, budget, {&on_syn, &core});
+  s.time_wait.advance(core.now, budget, {&on_time_wait, &core});
+}
+
+Instant next_deadline(const Core& core) {
+  const State& s = core.tcp;
+  Instant t = earlier(s.wheel.next_deadline(), earlier(s.syn_cache.next_deadline(), s.time_wait.next_deadline()));
+  // Memory comes back without a sign: who waits for it looks again soon.
+  if (s.waiting_count != 0) t = earlier(t, core.now + Duration::ms(1));
+  return t;
+}
+
+}  // namespace leat::tcp
