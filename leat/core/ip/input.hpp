@@ -7,6 +7,9 @@
 
 namespace leat::ip {
 
+// What must be contiguous for parsers: an IP header and a TCP header with all their options.
+inline constexpr std::uint32_t kLongestHeaders = 128;
+
 enum class Origin : std::uint8_t { wire, loopback };
 
 // Takes a header off the front of a packet. The common case touches only the meta.

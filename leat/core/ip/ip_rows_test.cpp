@@ -38,7 +38,7 @@ Bytes echo6(const IpAddress& to = kUs6) {
   const Bytes p = ping6({.source = kPeer6, .destination = to});
   return {p.begin() + 40, p.end()};
 }
-constexpr unsigned kHopByHop = 0, kRouting = 43, kFragment = 44, kDestination = 60, kIcmp6 = 58;
+constexpr unsigned kHopByHop = 0, kFragment = 44, kDestination = 60, kIcmp6 = 58;
 Bytes options_header(const Bytes& options) {  // padded to a multiple of 8
   Bytes b = Bytes{0, 0} + options;
   if (b.size() % 8 == 7) {

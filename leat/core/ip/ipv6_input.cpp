@@ -61,7 +61,7 @@ bool walk(Core& core, TransportInput& in, const wire::Ipv6View& ip) {
 }
 
 void input(Core& core, Packet&& packet, InterfaceId id, bool from_wire) {
-  if (!need_contiguous(packet, 128)) {
+  if (!need_contiguous(packet, kLongestHeaders)) {
     core.drop(std::move(packet), DropReason::no_buffers);
     return;
   }
