@@ -16,6 +16,7 @@ struct Measure {
   }
 };
 
+// As the StaticStorage of each module, with lengths that are known only now.
 template <class Source>
 StorageView build(Source& source, const Limits& limits) {
   StorageView view;
@@ -50,6 +51,33 @@ StorageView build(Source& source, const Limits& limits) {
 }
 
 }  // namespace
+
+Limits hosted_limits(std::uint32_t connections) {
+  Limits limits;
+  limits.sockets = connections * 2 + 1024;
+  limits.profiles = 256;
+  limits.iface.interfaces = 16;
+  limits.iface.addresses = 128;
+  limits.iface.neighbors = 4096;
+  limits.iface.routes = 1024;
+  limits.iface.groups = 256;
+  limits.iface.transmit_queue = 1024;
+  limits.ip.raw_sockets = 64;
+  limits.ip.ping_sockets = 64;
+  limits.ip.rate_slots = 1024;
+  limits.ip.path_mtus = 1024;
+  limits.ip.id_slots = 1024;
+  limits.ip.loopback_queue = 1024;
+  limits.udp.sockets = 1024;
+  limits.tcp.connections = connections;
+  limits.tcp.active = connections;
+  limits.tcp.listeners = 256;
+  limits.tcp.syn_records = 4096;
+  limits.tcp.time_wait = 16384;
+  limits.tcp.ranges = connections * 16;
+  limits.tcp.ooo_nodes = connections * 8;
+  return limits;
+}
 
 Result<ReservedStorage> ReservedStorage::make(const Limits& limits) {
   Measure measure;

@@ -12,6 +12,9 @@
 
 namespace leat {
 
+// Limits of a server on a hosted machine: everything else in proportion to its connections.
+[[nodiscard]] Limits hosted_limits(std::uint32_t connections);
+
 class ReservedStorage {
  public:
   // Errc::no_memory when there is no address space of this size.
