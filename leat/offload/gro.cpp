@@ -180,8 +180,13 @@ bool Merger::join(Flow& f, Packet& p, const Segment& s) {
   if (s.payload <= kCopyUpTo && head.meta().fragment_count == 0 && s.payload <= head.tailroom()) {
     p.copy_out(s.layers.payload, head.append(s.payload));
     p.reset();
-  } else if (!head.absorb(std::move(p), s.layers.payload)) {
-    return false;  // too many pieces, or no chunk for the list of them
+  } else {
+    p.trim_front(s.layers.payload);
+    if (!head.absorb(std::move(p))) {  // too many pieces, or no chunk for the list of them
+      static_cast<void>(p.prepend(s.layers.payload));
+      set_offsets(p.meta(), s.layers);
+      return false;
+    }
   }
   store_be16(tcp + 12, flags);
   store_be32(tcp + 8, ack);

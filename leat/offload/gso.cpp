@@ -204,23 +204,18 @@ GsoSplitter::Progress GsoSplitter::run(PacketBatch& out) {
     }
     PacketMeta& m = frame.meta();
     Sum sum = 0;
-    if (n <= s.piece_left && !(c.linear && c.checksum_offload)) {  // nearly always: a frame's payload is one piece
-      const ByteSpan payload{pool.data(s.piece_chunk) + s.piece_offset, n};
-      if (c.linear) {
-        sum = checksum_copy(0, frame.append(n).data(), payload);
-      } else {
-        const ChunkRef list = pool.take_chunk(ChunkClass::small);
-        if (list == kNoChunk) {
-          state_ = s;
-          return Progress::no_memory;
-        }
-        *pool.fragment_array(list) = {s.piece_chunk, s.piece_offset, n};
-        pool.add_ref(s.piece_chunk);
-        m.fragments = list;
-        m.fragment_count = 1;
-        m.length += n;
-        if (!c.checksum_offload) sum = checksum_add(0, payload);
+    if (!c.linear && n <= s.piece_left) {  // nearly always: the payload of a frame is one piece
+      const ChunkRef list = pool.take_chunk(ChunkClass::small);
+      if (list == kNoChunk) {
+        state_ = s;
+        return Progress::no_memory;
       }
+      *pool.fragment_array(list) = {s.piece_chunk, s.piece_offset, n};
+      pool.add_ref(s.piece_chunk);
+      m.fragments = list;
+      m.fragment_count = 1;
+      m.length += n;
+      if (!c.checksum_offload) sum = checksum_add(0, ByteSpan{pool.data(s.piece_chunk) + s.piece_offset, n});
       s.piece_offset += n;
       s.piece_left -= n;
     } else {

@@ -15,8 +15,8 @@ constexpr std::uint32_t kSegments = 40;
 constexpr std::uint32_t kHeaders = 66;
 
 struct Memory {
-  Memory() : bytes(PacketPool::bytes_needed(kLayout)), pool(bytes, kLayout) {}
-  static constexpr PoolLayout kLayout{.packets = 256, .chunks = {512, 256, 4}};
+  Memory() : bytes(PacketPool::bytes_needed(layout)), pool(bytes, layout) {}
+  static constexpr PoolLayout layout{.packets = 256, .chunks = {512, 256, 4}};
   std::vector<std::uint8_t> bytes;
   PacketPool pool;
 };
@@ -60,7 +60,7 @@ void gso(benchmark::State& state, GsoSplitter::Format format) {
   Memory memory;
   const Packet super = super_segment(memory.pool);
   PacketBatch batch;
-  for ([[maybe_unused]] auto _ : state) {
+  for (auto _ : state) {
     GsoSplitter splitter;
     if (!splitter.begin(super.clone(), format)) return state.SkipWithError("refused");
     splitter.run(batch);
@@ -77,7 +77,7 @@ void gso_pool_only(benchmark::State& state) {
   const Packet super = super_segment(memory.pool);
   const ChunkRef chunk = super.fragments()[0].chunk;
   PacketBatch batch;
-  for ([[maybe_unused]] auto _ : state) {
+  for (auto _ : state) {
     for (std::uint32_t i = 0; i < kSegments; ++i) {
       Packet p = memory.pool.allocate(ChunkClass::small);
       static_cast<void>(p.add_fragment(chunk, i * kMss, kMss));
@@ -93,7 +93,7 @@ void gso_payload_sum(benchmark::State& state) {
   Memory memory;
   const Packet super = super_segment(memory.pool);
   const std::uint8_t* data = memory.pool.data(super.fragments()[0].chunk);
-  for ([[maybe_unused]] auto _ : state)
+  for (auto _ : state)
     for (std::uint32_t i = 0; i < kSegments; ++i)
       benchmark::DoNotOptimize(checksum_add(0, ByteSpan{data + i * kMss, kMss}));
   state.counters["ns/frame"] = benchmark::Counter(static_cast<double>(state.iterations()) * kSegments * 1e-9,
@@ -121,9 +121,9 @@ void gro_rounds(benchmark::State& state, bool merge, bool trusted, unsigned flow
     const Sum pseudo = pseudo_header_sum(IpAddress::v4(10, 0, 0, 1), IpAddress::v4(10, 0, 0, 2), 6, 32 + kMss);
     wire::TcpHeader::finish_checksum({h + 34, 32}, checksum_append(pseudo, payload_sum, 0));
   }
-  for (std::uint32_t i = 0; i < Memory::kLayout.chunks[1]; ++i)
+  for (std::uint32_t i = 0; i < Memory::layout.chunks[1]; ++i)
     std::memset(memory.pool.data((1U << 30) | i), 0x5a, kChunkBytes[1]);
-  for ([[maybe_unused]] auto _ : state) {
+  for (auto _ : state) {
     for (std::uint32_t i = 0; i < kBurst; ++i) {
       Packet p = memory.pool.allocate(ChunkClass::normal);
       std::memcpy(p.append(kHeaders + kMss).data(), &frames[i * std::size_t{kHeaders}], kHeaders);
@@ -142,9 +142,9 @@ void gro_rounds(benchmark::State& state, bool merge, bool trusted, unsigned flow
 
 void gro_payload_sum(benchmark::State& state) {
   Memory memory;
-  for (std::uint32_t i = 0; i < Memory::kLayout.chunks[1]; ++i)
+  for (std::uint32_t i = 0; i < Memory::layout.chunks[1]; ++i)
     std::memset(memory.pool.data((1U << 30) | i), 0x5a, kChunkBytes[1]);
-  for ([[maybe_unused]] auto _ : state)
+  for (auto _ : state)
     for (std::uint32_t i = 0; i < 57; ++i)
       benchmark::DoNotOptimize(checksum_add(0, ByteSpan{memory.pool.data((1U << 30) | i) + kHeadroom + 34, 32 + kMss}));
   state.counters["ns/frame"] = benchmark::Counter(static_cast<double>(state.iterations()) * 57 * 1e-9,

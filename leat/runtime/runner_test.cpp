@@ -18,12 +18,12 @@ constexpr Duration kPatience = Duration::s(20);  // how long a test waits for wh
 TEST(Runner, TimersFireInOrderAndCancelledOnesDont) {
   Runner runner;
   std::vector<int> fired;
-  runner.after(Duration::ms(3), [&] { fired.push_back(3); });
-  runner.after(Duration::ms(1), [&] {
+  runner.after(Duration::us(300), [&] { fired.push_back(2); });
+  runner.after(Duration::us(100), [&] {
     fired.push_back(1);
-    runner.after(Duration{}, [&] { fired.push_back(2); });
+    runner.after(Duration::ms(1), [&] { fired.push_back(3); });
   });
-  const auto never = runner.after(Duration::ms(2), [&] { fired.push_back(99); });
+  const auto never = runner.after(Duration::us(200), [&] { fired.push_back(99); });
   runner.cancel(never);
   EXPECT_TRUE(runner.run_until([&] { return fired.size() == 3; }, monotonic_now() + kPatience));
   EXPECT_EQ(fired, (std::vector{1, 2, 3}));

@@ -71,7 +71,7 @@ sockaddr_storage socket_address(const IpAddress& a, std::uint16_t port, socklen_
   return s;
 }
 
-struct Device_tap : testing::Test {  // NOLINT(readability-identifier-naming)
+struct Device_tap : testing::Test {
   Memory m{{.packets = 600, .chunks = {1200, 600, 24}}};
   PacketBatch batch;
 
@@ -480,8 +480,7 @@ struct Stream {
     const int big = 1 << 20;
     ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &big, sizeof big);
     ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &big, sizeof big);
-    const int connected = ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), length);
-    EXPECT_TRUE(connected == 0 || errno == EINPROGRESS);
+    ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), length);
   }
 };
 

@@ -80,7 +80,8 @@ bool FaultInjector::pull_in(Instant now) {
       continue;
     }
     if (!cutter_.begin(std::move(p), {.linear = false, .checksum_offload = false})) {
-      ++counters_.rx_dropped;  // no super-segment after all: it goes with the batch
+      ++counters_.rx_dropped;
+      p.reset();
       continue;
     }
     if (!cut(now)) {

@@ -1,0 +1,97 @@
+// bench: the whole-stack benchmarks of bench/, by name.
+
+#include <bench/bench.hpp>
+#include <cstdio>
+
+#include "commands.hpp"
+#include "log.hpp"
+#include "text.hpp"
+
+namespace leat::tools {
+
+namespace {
+
+using bench::Bench;
+
+std::string names_text() {
+  std::string text;
+  for (const Bench& b : bench::benches()) text += cat(text.empty() ? "" : ", ", b.name);
+  return text;
+}
+
+void list(bool json) {
+  if (!json) {
+    std::vector<std::vector<std::string>> rows;
+    for (const Bench& b : bench::benches()) rows.push_back({std::string(b.name), std::string(b.description)});
+    rows.push_back({"all", "every one of them"});
+    std::fputs(table(rows).c_str(), stdout);
+    return;
+  }
+  std::vector<bench::Row> rows;
+  for (const Bench& b : bench::benches())
+    rows.push_back(bench::Row{}.set("name", b.name).set("description", b.description));
+  std::fputs(bench::to_json("list", rows).c_str(), stdout);
+}
+
+bench::Request request_of(const Arguments& a) {
+  if (!a.bench_device.empty() && a.bench_device != "memory" && a.bench_device != "tap")
+    throw Failure(cat("--device: no benchmark over '", a.bench_device, "'"), "take memory or tap");
+  if (!a.bench_direction.empty() && a.bench_direction != "receive" && a.bench_direction != "send")
+    throw Failure(cat("--direction: '", a.bench_direction, "' is no direction"), "take receive or send");
+  if (a.repetitions < 1 || a.repetitions > 1000) throw Failure("--repetitions is out of range", "take 1 to 1000");
+  bench::Request request;
+  request.device = a.bench_device;
+  request.mtus = a.bench_mtus;
+  request.connections = a.bench_connections;
+  request.gso = a.bench_gso;
+  request.direction = a.bench_direction;
+  request.repetitions = a.repetitions;
+  request.peers = a.peers;
+  request.progress = [](std::string_view line) { log_info(line); };
+  return request;
+}
+
+}  // namespace
+
+int run_bench(const Arguments& a) {
+  if (a.bench == "list") {
+    list(a.json);
+    return kExitOk;
+  }
+  std::vector<const Bench*> chosen;
+  if (a.bench == "all") {
+    for (const Bench& b : bench::benches()) chosen.push_back(&b);
+  } else if (const Bench* b = bench::find_bench(a.bench); b != nullptr) {
+    chosen.push_back(b);
+  } else {
+    std::vector<std::string_view> known{"list", "all"};
+    for (const Bench& each : bench::benches()) known.push_back(each.name);
+    const std::string hint = did_you_mean(a.bench, known);
+    throw Failure(cat("no benchmark '", a.bench, "'"), hint.empty() ? cat("there are: ", names_text()) : hint);
+  }
+  const bench::Request request = request_of(a);
+  std::vector<bench::Row> rows;
+  for (const Bench* b : chosen) {
+    std::vector<bench::Row> own;
+    try {
+      own = b->run(request);
+    } catch (const bench::Unable& e) {
+      if (chosen.size() == 1) throw;
+      log_warning(cat(b->name, ": ", e.what()));
+      continue;
+    }
+    if (!a.json) {
+      if (chosen.size() > 1) std::printf("%s\n", std::string(b->name).c_str());
+      std::fputs(bench::to_table(own).c_str(), stdout);
+      continue;
+    }
+    for (bench::Row& row : own) {
+      if (chosen.size() > 1) row.set("bench", b->name);  // one object, so each row says whose it is
+      rows.push_back(std::move(row));
+    }
+  }
+  if (a.json) std::fputs(bench::to_json(a.bench, rows).c_str(), stdout);
+  return kExitOk;
+}
+
+}  // namespace leat::tools

@@ -1,0 +1,185 @@
+#include "cli.hpp"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "text.hpp"
+
+namespace leat::tools {
+
+namespace {
+
+void add_stack_options(CLI::App& command, StackArguments& a) {
+  command.add_option("--device", a.device, "KIND[:NAME]: tap, tun or memory; the default is tap:leat0")
+      ->type_name("KIND[:NAME]");
+  command
+      .add_option("--ip", a.addresses, "address of the stack, repeatable; the default is 10.9.0.2/24 and fd09::2/64")
+      ->type_name("ADDR/LEN")
+      ->allow_extra_args(false);
+  command.add_option("--gateway", a.gateways, "default route, one per IP version")
+      ->type_name("ADDR")
+      ->allow_extra_args(false);
+  command.add_option("--mac", a.mac, "Ethernet address of the stack")->type_name("MAC");
+  command.add_option("--mtu", a.mtu, "largest IP packet")->type_name("BYTES");
+  command.add_option("--config", a.config, "configuration file (TOML)")->type_name("FILE");
+  command.add_option("--pcap", a.pcap, "write a capture (pcapng)")->type_name("FILE");
+  command.add_option("--snaplen", a.snap_length, "bytes of each packet in the capture; 0: all")->type_name("BYTES");
+  command.add_option("--option", a.options, "an option of the stack, repeatable (docs/options.md)")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false);
+  command
+      .add_option("--impair", a.impair,
+                  "make the link bad, each way: "
+                  "delay=20ms,jitter=2ms,loss=2%,reorder=1%,duplicate=1%,corrupt=0.1%,rate=100M,queue=64")
+      ->type_name("LIST");
+  command.add_option("--seed", a.seed, "take keys and impairments from this number instead of the kernel")
+      ->type_name("N");
+  command.add_flag("--setup", a.setup, "run the kernel-side commands that are otherwise printed");
+  command.add_flag("--trace", a.trace, "a line on stderr for every packet");
+  command.add_flag("--json", a.json, "results as JSON");
+  command.add_flag("-v,--verbose", a.verbose, "more on stderr");
+  command.add_flag("-q,--quiet", a.quiet, "only errors on stderr");
+}
+
+void add_up(CLI::App& app, Arguments& a) {
+  CLI::App* c =
+      app.add_subcommand("up", "Bring a stack up: it answers ping until SIGINT, and serves what is asked for");
+  c->add_flag("--demo", a.demo, "show Leat at work in a network namespace of its own: stock curl and ping against it");
+  c->add_option("--demo-bytes", a.demo_bytes, "size of the demo's large file")->type_name("SIZE");
+  c->add_option("--http", a.http_root, "serve this folder over HTTP")->type_name("DIR");
+  c->add_option("--port", a.port, "port of --http (default 80)")->type_name("N");
+  c->add_flag("--echo", a.echo, "serve echo over TCP and UDP");
+  c->add_option("--echo-port", a.echo_port, "port of --echo (default 7)")->type_name("N");
+  add_stack_options(*c, a.stack);
+}
+
+void add_http(CLI::App& app, Arguments& a) {
+  CLI::App* c = app.add_subcommand("http", "Serve a folder over HTTP/1.1");
+  c->add_option("DIR", a.http_root, "the folder")->required();
+  c->add_option("--port", a.port, "port (default 80)")->type_name("N");
+  add_stack_options(*c, a.stack);
+}
+
+void add_echo(CLI::App& app, Arguments& a) {
+  CLI::App* c = app.add_subcommand("echo", "Serve echo over TCP and UDP");
+  c->add_option("--port", a.port, "port (default 7)")->type_name("N");
+  add_stack_options(*c, a.stack);
+}
+
+void add_nc(CLI::App& app, Arguments& a) {
+  CLI::App* c = app.add_subcommand("nc", "Standard input to a connection, and the connection to standard output");
+  c->add_option("TARGET", a.targets, "HOST PORT; with --listen only PORT")->expected(0, 2);
+  c->add_flag("-l,--listen", a.listen, "wait for one connection instead of making one");
+  c->add_flag("-u,--udp", a.udp, "datagrams instead of a connection");
+  c->add_option("--port", a.port, "the port, when it is not given behind the host")->type_name("N");
+  c->add_option("-w,--wait", a.wait, "give up when nothing moves for so long")->type_name("TIME");
+  add_stack_options(*c, a.stack);
+}
+
+void add_ping(CLI::App& app, Arguments& a) {
+  CLI::App* c = app.add_subcommand("ping", "Send echo requests; exit code 1 when no reply came");
+  c->add_option("HOST", a.host, "address")->required();
+  c->add_option("-c,--count", a.count, "how many (default 4); 0: until SIGINT")->type_name("N");
+  c->add_option("-i,--interval", a.interval, "time between two (default 1s)")->type_name("TIME");
+  c->add_option("-s,--size", a.payload, "payload bytes (default 56)")->type_name("BYTES");
+  c->add_option("-W,--wait", a.wait, "how long to wait for the last reply (default 1s)")->type_name("TIME");
+  c->add_option("-t,--ttl", a.ttl, "TTL or hop limit")->type_name("N");
+  add_stack_options(*c, a.stack);
+}
+
+void add_sim(CLI::App& app, Arguments& a) {
+  CLI::App* c = app.add_subcommand("sim", "A transfer between two hosts over a bad link, in virtual time");
+  c->add_option("--seed", a.seed, "the run's only source of chance (default 1)")->type_name("N");
+  c->add_option("--bytes", a.bytes, "how much is sent (default 10M)")->type_name("SIZE");
+  c->add_option("--mtu", a.mtu, "largest IP packet (default 1500)")->type_name("BYTES");
+  c->add_option("--rtt", a.rtt, "both ways together (default 40ms)")->type_name("TIME");
+  c->add_option("--jitter", a.jitter, "random part of the delay, each way")->type_name("TIME");
+  c->add_option("--loss", a.loss, "chance that a packet is lost, as 2%")->type_name("RATE");
+  c->add_option("--reorder", a.reorder, "chance that later packets overtake it")->type_name("RATE");
+  c->add_option("--duplicate", a.duplicate, "chance that a packet comes twice")->type_name("RATE");
+  c->add_option("--corrupt", a.corrupt, "chance that a packet is damaged")->type_name("RATE");
+  c->add_option("--rate", a.rate, "bits per second of the link")->type_name("SIZE");
+  c->add_option("--queue", a.queue, "packets that wait in front of the link")->type_name("N");
+  c->add_option("--cc", a.congestion, "congestion control: newreno or cubic")->type_name("NAME");
+  c->add_option("--pcap", a.pcap, "write a capture (pcapng), the same for the same seed")->type_name("FILE");
+  c->add_flag("--json", a.json, "results as JSON");
+}
+
+void add_bench(CLI::App& app, Arguments& a) {
+  CLI::App* c = app.add_subcommand("bench", "Measure; 'list' names what there is, 'all' runs it");
+  c->add_option("NAME", a.bench, "a benchmark, 'list' or 'all'")->required();
+  c->add_option("--device", a.bench_device, "memory or tap; the default is all that the benchmark has")
+      ->type_name("KIND");
+  c->add_option("--mtu", a.bench_mtus, "only this MTU, repeatable")->type_name("BYTES")->allow_extra_args(false);
+  c->add_option("--connections", a.bench_connections, "only so many connections, repeatable")
+      ->type_name("N")
+      ->allow_extra_args(false);
+  c->add_option("--direction", a.bench_direction, "receive or send, as Leat sees it")->type_name("WAY");
+  c->add_flag("--gso,!--no-gso", a.bench_gso, "only with, or only without, super-segments");
+  c->add_option("--repetitions", a.repetitions, "each figure is the best of so many runs (default 5)")->type_name("N");
+  c->add_flag("!--no-peers", a.peers, "leave other stacks out");
+  c->add_flag("--json", a.json, "results as JSON");
+}
+
+void add_others(CLI::App& app, Arguments& a) {
+  CLI::App* doctor = app.add_subcommand("doctor", "What works on this machine, and how to make the rest work");
+  doctor->add_flag("--json", a.json, "results as JSON");
+  CLI::App* version = app.add_subcommand("version", "The version of this command");
+  version->add_flag("--json", a.json, "results as JSON");
+}
+
+}  // namespace
+
+Parsed parse_command_line(int argc, const char* const* argv) {
+  Parsed parsed;
+  Arguments& a = parsed.arguments;
+  CLI::App app("Leat, a TCP/IP stack in user space.", "leat");
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(32);
+  add_up(app, a);
+  add_http(app, a);
+  add_echo(app, a);
+  add_nc(app, a);
+  add_ping(app, a);
+  add_sim(app, a);
+  add_bench(app, a);
+  add_others(app, a);
+  app.footer(
+      "Exit codes: 0 fine; 1 a negative result; 2 usage or any other error. Results go to stdout, all else to stderr.");
+
+  std::vector<std::string_view> names;
+  for (const CLI::App* c : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(c->get_name());
+  if (argc > 1 && argv[1][0] != '-' && std::find(names.begin(), names.end(), argv[1]) == names.end()) {
+    const std::string hint = did_you_mean(argv[1], names);
+    throw Failure(cat("no command '", argv[1], "'"), hint.empty() ? "'leat --help' lists them" : hint);
+  }
+  try {
+    app.parse(argc, const_cast<char**>(argv));  // NOLINT: CLI11 only reads
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) {
+      app.exit(e, std::cout, std::cerr);
+      parsed.exit = kExitOk;
+      return parsed;
+    }
+    const auto chosen = app.get_subcommands();
+    const std::string which = chosen.empty() ? "leat" : cat("leat ", chosen.front()->get_name());
+    std::string text = e.what();
+    for (char& c : text)
+      if (c == '\n') c = ' ';
+    std::string hint;
+    if (dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr && !chosen.empty()) {
+      std::vector<std::string> known;
+      for (const CLI::Option* o : chosen.front()->get_options())
+        for (const std::string& name : o->get_lnames()) known.push_back("--" + name);
+      const std::vector<std::string_view> views(known.begin(), known.end());
+      for (const std::string& extra : chosen.front()->remaining())
+        if (extra.starts_with("--")) hint = did_you_mean(std::string_view(extra).substr(0, extra.find('=')), views);
+    }
+    throw Failure(text, cat(hint, hint.empty() ? "" : " ", "see '", which, " --help'"));
+  }
+  a.command = app.get_subcommands().front()->get_name();
+  if (a.stack.json) a.json = true;
+  return parsed;
+}
+
+}  // namespace leat::tools

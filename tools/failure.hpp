@@ -1,0 +1,22 @@
+#pragma once
+// Failure: what ends a command with exit code 2. One line for people: the cause, and what to do about it.
+//
+//   throw Failure("no TUN node: /dev/net/tun is missing", "as root: mkdir -p /dev/net && mknod /dev/net/tun c 10 200");
+//   prints   leat: no TUN node: /dev/net/tun is missing; as root: mkdir -p ...
+
+#include <stdexcept>
+#include <string>
+
+namespace leat::tools {
+
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitNegative = 1;  // no reply, refused, mismatch
+inline constexpr int kExitUsage = 2;     // usage, or any other error
+
+class Failure : public std::runtime_error {
+ public:
+  Failure(const std::string& cause, const std::string& fix)
+      : std::runtime_error(fix.empty() ? cause : cause + "; " + fix) {}
+};
+
+}  // namespace leat::tools

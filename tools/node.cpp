@@ -1,0 +1,391 @@
+#include "node.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <leat/base/error_table.hpp>
+#include <leat/device/memory_pipe.hpp>
+#include <leat/device/netlink_unsafe.hpp>
+#include <leat/device/pcapng_writer.hpp>
+#include <leat/device/wrap/fault_injector.hpp>
+#include <leat/device/wrap/pcapng_tap.hpp>
+#include <leat/device/wrap/tracer.hpp>
+#include <leat/runtime/clock.hpp>
+#include <optional>
+
+#include "log.hpp"
+#include "text.hpp"
+
+namespace leat::tools {
+
+namespace {
+
+constexpr std::size_t kPipeFrames = 1024;
+constexpr std::size_t kDelaySlots = 65536;  // frames on an impaired line, each way
+constexpr std::size_t kCaptureBuffer = std::size_t{1} << 20;
+constexpr Duration kCaptureFlush = Duration::s(1);
+constexpr std::uint32_t kMemoryMtu = 1500;
+
+MacAddress derived_mac(SipKey key) {
+  const std::uint64_t random = siphash24(key, 0x6d6163);
+  MacAddress mac;
+  for (std::size_t i = 0; i < 6; ++i) mac.bytes[i] = static_cast<std::uint8_t>(random >> (8 * i));
+  mac.bytes[0] = static_cast<std::uint8_t>((mac.bytes[0] & 0xfc) | 2);  // local, unicast
+  return mac;
+}
+
+class StderrLines final : public LogSink {
+ public:
+  void line(std::string_view text) override {
+    std::fwrite(text.data(), 1, text.size(), stderr);
+    std::fputc('\n', stderr);
+  }
+};
+
+// The commands that use less than one letter less of a name than the kernel would show are no help: as `ip` prints
+// them.
+std::string address_command(const IpPrefix& address, std::string_view device) {
+  return address.address.is_v4() ? cat("ip address add ", address, " dev ", device)
+                                 : cat("ip -6 address add ", address, " dev ", device, " nodad");
+}
+
+}  // namespace
+
+std::string error_text(Errc error) {
+  return std::string(error_info(error).sentence);
+}
+
+std::optional<IpPrefix> other_side(const IpPrefix& own, std::span<const IpAddress> gateways) {
+  for (const IpAddress& gateway : gateways)
+    if (own.contains(gateway) && gateway != own.address) return IpPrefix{gateway, own.length};
+  const unsigned bits = own.address.is_v4() ? 32 : 128;
+  if (own.length >= bits) return std::nullopt;
+  std::array<std::uint8_t, 16> network = own.address.bytes();
+  for (unsigned bit = own.mapped_length(); bit < 128; ++bit)
+    network[bit / 8] = static_cast<std::uint8_t>(network[bit / 8] & ~(0x80U >> (bit % 8)));
+  const unsigned first = bits - own.length == 1 ? 0 : 1;  // RFC 3021: both addresses of a /31 are hosts
+  for (unsigned i = first; i < first + 2; ++i) {
+    std::array<std::uint8_t, 16> bytes = network;
+    bytes[15] = static_cast<std::uint8_t>(bytes[15] + i);
+    const IpAddress candidate = IpAddress::v6_wire(bytes.data());
+    if (candidate != own.address) return IpPrefix{candidate, own.length};
+  }
+  return std::nullopt;
+}
+
+// A capture file, and the writer over it.
+class Node::Capture {
+ public:
+  Capture(const std::string& path, std::uint32_t snap_length)
+      : path_(path),
+        file_(std::fopen(path.c_str(), "wb")),
+        writer_(PcapngWriter::Output(&Capture::write, this), snap_length == 0 ? PcapngWriter::kWhole : snap_length,
+                Duration::ns(wall_clock_ns() - monotonic_now().count_ns())) {
+    if (file_ == nullptr)
+      throw Failure(cat("can't write the capture ", path, ": ", std::strerror(errno)),
+                    "give --pcap a file in a folder that is there");
+    std::setvbuf(file_, nullptr, _IOFBF, kCaptureBuffer);
+  }
+  ~Capture() {
+    if (file_ != nullptr) std::fclose(file_);
+  }
+  Capture(const Capture&) = delete;
+  Capture& operator=(const Capture&) = delete;
+
+  [[nodiscard]] PcapngWriter& writer() { return writer_; }
+  void flush() {
+    if (file_ != nullptr && std::fflush(file_) != 0) error_ = errno;
+  }
+  void finish() {
+    if (file_ == nullptr) return;
+    if (std::fclose(file_) != 0) error_ = errno;
+    file_ = nullptr;
+    if (error_ != 0) throw Failure(cat("the capture ", path_, " is not complete: ", std::strerror(error_)), "");
+  }
+
+ private:
+  static void write(void* context, ByteSpan bytes) {
+    auto* self = static_cast<Capture*>(context);
+    if (self->file_ == nullptr) return;
+    if (std::fwrite(bytes.data(), 1, bytes.size(), self->file_) != bytes.size() && self->error_ == 0)
+      self->error_ = errno;
+  }
+  std::string path_;
+  std::FILE* file_;
+  int error_ = 0;
+  PcapngWriter writer_;
+};
+
+// An interface's device, and what is wrapped around it.
+struct Node::Link {
+  InterfacePlan plan;
+  InterfaceId interface = kNoInterface;
+  bool kernel = false;  // the kernel is on the other side
+
+  std::optional<Tap> tap;
+  std::optional<DeviceRef<Tap>> tap_ref;
+  std::vector<Packet> to_a, to_b;
+  std::optional<MemoryPipe> pipe;
+  std::optional<DeviceRef<MemoryPipe::End>> pipe_a, pipe_b;
+  std::vector<DelaySlot> there, back;
+  std::optional<FaultInjector> faults;
+  std::optional<DeviceRef<FaultInjector>> faults_ref;
+  std::optional<PcapngTap> capture;
+  std::optional<DeviceRef<PcapngTap>> capture_ref;
+  StderrLines lines;
+  std::optional<Tracer> tracer;
+  std::optional<DeviceRef<Tracer>> tracer_ref;
+  std::unique_ptr<EchoServices> echo;  // of the peer
+
+  [[nodiscard]] std::string_view kernel_name() const { return tap->info().name_view(); }
+};
+
+Node::Node(const Plan& plan) : plan_(plan), entropy_(plan.seed ? seeded_entropy(*plan.seed) : system_entropy()) {
+  if (!plan_.pcap.empty()) capture_ = std::make_unique<Capture>(plan_.pcap, plan_.snap_length);
+  auto host = Host::make({.limits = plan_.limits,
+                          .packet_memory = plan_.packet_memory,
+                          .interfaces = std::max<std::size_t>(plan_.interfaces.size(), 1),
+                          .entropy = entropy_});
+  if (!host) throw Failure("there is no address space for this configuration", "take smaller limits");
+  host_ = std::move(*host);
+  for (const auto& [id, value] : plan_.options)
+    if (const auto r = stack().set_option(id, value); !r)
+      throw Failure(cat("option ", option_info(id).name, ": ", error_text(r.error())), "");
+  for (const InterfacePlan& interface : plan_.interfaces) add_interface(interface);
+  add_routes();
+  if (capture_) {
+    // Whoever reads along sees packets a second late at most.
+    struct Flush {
+      Node* node;
+      void operator()() const {
+        node->capture_->flush();
+        node->runner().after(kCaptureFlush, *this);
+      }
+    };
+    runner().after(kCaptureFlush, Flush{this});
+  }
+}
+
+Node::~Node() {
+  // Devices hold packets of the pools, and shards hold devices: first the shards let go, then the devices end, then the
+  // stacks with their pools.
+  const auto let_go = [](Host& host) {
+    for (const DevicePort& port : host.shard().ports())
+      if (port.attached()) (void)host.shard().detach(port.interface());
+  };
+  for (const auto& link : links_) link->echo.reset();
+  if (peer_) {
+    runner().remove(peer_->shard());
+    let_go(*peer_);
+  }
+  if (host_) let_go(*host_);
+  links_.clear();
+}
+
+Host* Node::peer() {
+  return peer_.get();
+}
+
+AnyDevice* Node::open_tap(Link& link, const InterfacePlan& plan) {
+  TapProblem why;
+  auto tap = Tap::open({.name = plan.device.name,
+                        .link = plan.device.kind == "tun" ? LinkType::ip : LinkType::ethernet,
+                        .mtu = plan.mtu,
+                        .mac = plan.mac.value_or(MacAddress{})},
+                       host_->pool(), &why);
+  if (!tap)
+    throw Failure(cat("can't open ", plan.device.kind, " ", plan.device.name, ": ", why.cause), std::string(why.fix));
+  link.kernel = true;
+  link.tap.emplace(std::move(*tap));
+  link.tap_ref.emplace(*link.tap);
+  const TapInfo& info = link.tap->info();
+  if (plan.mtu != 0 && !info.mtu_set && link.tap->caps().mtu != plan.mtu)
+    throw Failure(cat("can't set the MTU of ", plan.device.name, " to ", plan.mtu),
+                  cat("as root: ip link set ", plan.device.name, " mtu ", plan.mtu));
+  log_debug(cat(info.name_view(), ": vnet header ", info.vnet_header ? "on" : "off", ", checksum offload ",
+                info.checksum_offload ? "on" : "off", ", TSO ", info.tso4 ? "on" : "off", ", MTU ",
+                link.tap->caps().mtu));
+  return &*link.tap_ref;
+}
+
+AnyDevice* Node::open_memory(Link& link, const InterfacePlan& plan) {
+  if (!peer_) {
+    Entropy other = entropy_;
+    other.words[0] ^= 1;
+    auto peer = Host::make({.limits = plan_.limits, .packet_memory = plan_.packet_memory, .entropy = other});
+    if (!peer) throw Failure("there is no address space for a second stack", "take smaller limits");
+    peer_ = std::move(*peer);
+    runner().add(peer_->shard());
+  }
+  link.to_a.resize(kPipeFrames);
+  link.to_b.resize(kPipeFrames);
+  const SipKey key = derive_key(entropy_, 0x6d656d);
+  link.pipe.emplace(
+      MemoryPipe::Options{.pool_a = &host_->pool(),
+                          .pool_b = &peer_->pool(),
+                          .to_a = link.to_a,
+                          .to_b = link.to_b,
+                          .caps = {.link = LinkType::ethernet, .mac = {}, .mtu = plan.mtu == 0 ? kMemoryMtu : plan.mtu},
+                          .mac_a = plan.mac.value_or(derived_mac(key)),
+                          .mac_b = derived_mac(SipKey{key.k1, key.k0})});
+  link.pipe_a.emplace(link.pipe->a());
+  link.pipe_b.emplace(link.pipe->b());
+  std::vector<IpPrefix> addresses;
+  for (const IpPrefix& own : plan.addresses)
+    if (const auto other = other_side(own, plan.gateways)) addresses.push_back(*other);
+  const auto id = peer_->attach(*link.pipe_b, {.name = plan.name}, addresses);
+  if (!id) throw Failure(cat("can't set up the other end of ", plan.name, ": ", error_text(id.error())), "");
+  link.echo = std::make_unique<EchoServices>(*peer_, 7);
+  return &*link.pipe_a;
+}
+
+void Node::add_interface(const InterfacePlan& plan) {
+  auto owned = std::make_unique<Link>();
+  Link& link = *owned;
+  link.plan = plan;
+  AnyDevice* device = plan.device.kind == "memory" ? open_memory(link, plan) : open_tap(link, plan);
+  if (plan_.impairment) {
+    link.there.resize(kDelaySlots);
+    link.back.resize(kDelaySlots);
+    link.faults.emplace(*device,
+                        FaultInjector::Config{.tx = *plan_.impairment,
+                                              .rx = *plan_.impairment,
+                                              .seed = derive_key(entropy_, 0x6661756c74 + links_.size())},
+                        link.there, link.back);
+    device = &link.faults_ref.emplace(*link.faults);
+  }
+  if (capture_) {
+    link.capture.emplace(*device, capture_->writer(), plan.name);
+    device = &link.capture_ref.emplace(*link.capture);
+  }
+  if (plan_.trace) {
+    link.tracer.emplace(*device, link.lines, link.plan.name);
+    device = &link.tracer_ref.emplace(*link.tracer);
+  }
+  const auto id = host_->attach(*device, {.name = plan.name}, {});
+  if (!id) throw Failure(cat("can't attach interface ", plan.name, ": ", error_text(id.error())), "");
+  link.interface = *id;
+  links_.push_back(std::move(owned));
+  for (const IpPrefix& address : plan.addresses)
+    if (const auto r = stack().add_address(*id, address); !r)
+      throw Failure(cat("can't give ", plan.name, " the address ", address, ": ", error_text(r.error())),
+                    "take another address");
+  for (const IpAddress& gateway : plan.gateways) {
+    const auto r = stack().add_route(
+        {.destination = {IpAddress::any(gateway.version()), 0}, .gateway = gateway, .interface = *id});
+    if (!r)
+      throw Failure(cat("can't route by gateway ", gateway, ": ", error_text(r.error())),
+                    "give one gateway per IP version");
+  }
+}
+
+void Node::add_routes() {
+  for (RoutePlan route : plan_.routes) {
+    for (const auto& link : links_)
+      if (link->plan.name == route.interface) route.config.interface = link->interface;
+    if (const auto r = stack().add_route(route.config); !r)
+      throw Failure(cat("can't add the route to ", route.config.destination, ": ", error_text(r.error())),
+                    "check its gateway and interface");
+  }
+}
+
+std::vector<std::string> Node::kernel_commands() const {
+  std::vector<std::string> commands;
+  for (const auto& link : links_) {
+    if (!link->kernel) continue;
+    for (const IpPrefix& own : link->plan.addresses)
+      if (const auto other = other_side(own, link->plan.gateways))
+        commands.push_back(address_command(*other, link->kernel_name()));
+    commands.push_back(cat("ip link set ", link->kernel_name(), " up"));
+  }
+  return commands;
+}
+
+std::vector<IpAddress> Node::peer_addresses() const {
+  std::vector<IpAddress> addresses;
+  for (const auto& link : links_)
+    for (const IpPrefix& own : link->plan.addresses)
+      if (const auto other = other_side(own, link->plan.gateways)) addresses.push_back(other->address);
+  return addresses;
+}
+
+void Node::configure_kernel_side() {
+  for (const auto& link : links_) {
+    if (!link->kernel) continue;
+    const auto must = [&](const Result<void>& r, const std::string& command) {
+      if (!r && r.error() != Errc::already_exists)
+        throw Failure(cat("can't run '", command, "': ", error_text(r.error())),
+                      "run as root, or run it by hand and leave --setup out");
+    };
+    must(netlink::link_up(link->kernel_name()), cat("ip link set ", link->kernel_name(), " up"));
+    for (const IpPrefix& own : link->plan.addresses)
+      if (const auto other = other_side(own, link->plan.gateways))
+        must(netlink::add_address(link->kernel_name(), *other), address_command(*other, link->kernel_name()));
+  }
+}
+
+void Node::announce() {
+  const std::vector<std::string> commands = kernel_commands();
+  if (plan_.setup) {
+    configure_kernel_side();
+    for (const std::string& command : commands) log_debug(cat("done: ", command));
+    return;
+  }
+  if (commands.empty()) return;
+  std::string text = "The kernel's side, once, as root (or say --setup):\n";
+  for (const std::string& command : commands) text += cat("  ", command, "\n");
+  std::fputs(text.c_str(), stderr);
+}
+
+Value Node::counters() const {
+  Value all;
+  const Counters& counters = host_->stack().counters();
+  for (std::size_t i = 0; i < kCounters; ++i)
+    if (const auto n = counters.get(static_cast<Counter>(i)); n > 0) all.set(kCounterInfo[i].name, n);
+  Value drops;
+  for (std::size_t i = 0; i < kDropReasons; ++i)
+    if (const auto n = counters.get(static_cast<DropReason>(i)); n > 0) drops.set(kDropInfo[i].name, n);
+  all.set("drops", drops);
+  return all;
+}
+
+void Node::finish_capture() {
+  if (capture_) capture_->finish();
+}
+
+EchoServices::EchoServices(Host& host, std::uint16_t port) : buffer_(65536) {
+  stream_ = std::make_unique<StreamServer>(host.stack(), StreamServer::Options{.port = Port{port}},
+                                           [this](StreamConnection& c) {
+                                             while (c.pending() == 0) {
+                                               const IoCount got = c.read(buffer_);
+                                               if (got.status == IoStatus::end_of_stream) return c.close();
+                                               if (got.count == 0) return;
+                                               counts_.stream_bytes += got.count;
+                                               c.write({buffer_.data(), got.count});
+                                             }
+                                           });
+  auto status = stream_->status();
+  if (status)
+    status = datagrams_.open_udp(host.stack(), CallbackSocket::Handler::to<&EchoServices::on_datagrams>(*this));
+  if (status) status = host.stack().bind(datagrams_.handle(), {IpAddress{}, Port{port}});
+  if (!status && status.error() == Errc::address_in_use)
+    throw Failure(cat("port ", port, " is already in use on this stack"), "choose another");
+  if (!status) throw Failure(cat("can't serve echo on port ", port, ": ", error_text(status.error())), "");
+}
+
+EchoServices::~EchoServices() = default;
+
+void EchoServices::on_datagrams(CallbackSocket& socket, Ready) {
+  for (;;) {
+    Message message;
+    const auto got = socket.stack().try_receive_from(socket.handle(), buffer_, message);
+    if (!got || got->status != IoStatus::done) return;
+    ++counts_.datagrams;
+    // What does not fit the send buffer now is lost, as datagrams may be.
+    (void)socket.stack().try_send_to(socket.handle(), {buffer_.data(), got->count}, message.from);
+  }
+}
+
+}  // namespace leat::tools

@@ -1,0 +1,223 @@
+// From command lines and configuration files to a plan, and what is wrong with them: every message is one line that
+// says where, what, and what to do.
+
+#include "plan.hpp"
+
+#include <gtest/gtest.h>
+
+#include "cli.hpp"
+#include "config_file.hpp"
+#include "text.hpp"
+
+namespace leat::tools {
+namespace {
+
+// The text of the Failure that `action` throws; "" when it throws none.
+template <class Action>
+std::string failure(Action&& action) {
+  try {
+    action();
+  } catch (const Failure& f) {
+    EXPECT_EQ(std::string_view(f.what()).find('\n'), std::string_view::npos) << "more than one line";
+    return f.what();
+  }
+  return "";
+}
+
+Plan config(std::string_view text) {
+  Plan plan;
+  read_config(text, "test.toml", plan);
+  return plan;
+}
+std::string config_failure(std::string_view text) {
+  return failure([&] { config(text); });
+}
+
+Parsed parse(std::vector<const char*> words) {
+  words.insert(words.begin(), "leat");
+  return parse_command_line(static_cast<int>(words.size()), words.data());
+}
+std::string parse_failure(const std::vector<const char*>& words) {
+  return failure([&] { (void)parse(words); });
+}
+
+TEST(Plan, WithoutAnythingThereAreDefaults) {
+  const Plan plan = make_plan({});
+  ASSERT_EQ(plan.interfaces.size(), 1U);
+  EXPECT_EQ(plan.interfaces[0].device, (DeviceSpec{"tap", "leat0"}));
+  ASSERT_EQ(plan.interfaces[0].addresses.size(), 2U);
+  EXPECT_EQ(AddressText(plan.interfaces[0].addresses[0]).view(), kDefaultAddress4);
+}
+
+TEST(Plan, TheCommandLineWinsOverTheFirstInterface) {
+  StackArguments a;
+  a.device = "tun:wire";
+  a.addresses = {"192.0.2.1/24"};
+  a.gateways = {"192.0.2.254"};
+  a.mtu = 9000;
+  a.options = {"tcp_sack=off", "tcp_delayed_ack=20ms", "tcp_congestion=newreno"};
+  a.impair = "delay=20ms,loss=2%,rate=100M,queue=64";
+  const Plan plan = make_plan(a);
+  EXPECT_EQ(plan.interfaces[0].device, (DeviceSpec{"tun", "wire"}));
+  EXPECT_EQ(plan.interfaces[0].name, "wire");
+  EXPECT_EQ(plan.interfaces[0].mtu, 9000U);
+  EXPECT_EQ(plan.options[0], std::pair(OptionId::tcp_sack, std::int64_t{0}));
+  EXPECT_EQ(plan.options[1], std::pair(OptionId::tcp_delayed_ack, std::int64_t{20000}));
+  EXPECT_EQ(plan.options[2], std::pair(OptionId::tcp_congestion, std::int64_t{0}));
+  EXPECT_EQ(plan.impairment->delay, Duration::ms(20));
+  EXPECT_EQ(plan.impairment->loss_ppm, 20000U);
+  EXPECT_EQ(plan.impairment->rate_bps, 100'000'000U);
+  EXPECT_EQ(plan.impairment->queue_packets, 64U);
+}
+
+TEST(Plan, WrongWordsAreExplained) {
+  const auto with = [](auto change) {
+    return failure([&] {
+      StackArguments a;
+      change(a);
+      (void)make_plan(a);
+    });
+  };
+  EXPECT_EQ(with([](auto& a) { a.addresses = {"300.1.1.1/24"}; }),
+            "--ip: '300.1.1.1/24' is not an address with a prefix length; write it as 10.0.0.2/24 or fd00::2/64");
+  EXPECT_EQ(with([](auto& a) { a.addresses = {"10.0.0.2"}; }),
+            "--ip: '10.0.0.2' has no prefix length; write 10.0.0.2/24");
+  EXPECT_EQ(with([](auto& a) { a.addresses = {"10.0.0.255/24"}; }),
+            "--ip: 10.0.0.255 is the broadcast address of its own network; take another one of it");
+  EXPECT_NE(with([](auto& a) { a.addresses = {"224.0.0.1/4"}; }).find("can't be an interface's address"),
+            std::string::npos);
+  EXPECT_EQ(
+      with([](auto& a) { a.gateways = {"172.16.0.1"}; }),
+      "gateway 172.16.0.1 is in no network of interface leat0; give the interface an address of the gateway's network");
+  EXPECT_EQ(with([](auto& a) { a.device = "tpa:x"; }), "--device: unknown device kind 'tpa'; did you mean 'tap'?");
+  EXPECT_EQ(with([](auto& a) { a.device = "af_packet:eth0"; }),
+            "--device: device kind 'af_packet' is not in this version; take tap, tun or memory; 'leat doctor' tells "
+            "what works here");
+  EXPECT_NE(with([](auto& a) { a.device = "tap:a/b"; }).find("can't be an interface's name"), std::string::npos);
+  EXPECT_NE(with([](auto& a) { a.device = "tap:seventeen-letters"; }).find("can't be an interface's name"),
+            std::string::npos);
+  EXPECT_EQ(with([](auto& a) { a.mac = "01:00:5e:00:00:01"; }),
+            "--mac: 01:00:5e:00:00:01 can't be a station's address; take one with an even first byte, such as "
+            "02:00:00:00:00:02");
+  EXPECT_EQ(with([](auto& a) { a.mtu = 20; }), "MTU 20 is not possible; take one from 68 to 65535");
+  EXPECT_NE(with([](auto& a) {
+              a.mtu = 600;
+              a.addresses = {"fd00::2/64"};
+            }).find("too small for the IPv6 address"),
+            std::string::npos);
+  EXPECT_EQ(with([](auto& a) { a.options = {"tcp_sak=1"}; }), "unknown option 'tcp_sak'; did you mean 'tcp_sack'?");
+  EXPECT_EQ(with([](auto& a) { a.options = {"tcp_sack=maybe"}; }),
+            "option tcp_sack: 'maybe' is not a value; write true or false");
+  EXPECT_EQ(with([](auto& a) { a.options = {"ip_default_ttl=256"}; }),
+            "option ip_default_ttl: 256 is out of range; take 1 to 255");
+  EXPECT_EQ(with([](auto& a) { a.impair = "lose=2%"; }), "--impair: unknown impairment 'lose'; did you mean 'loss'?");
+  EXPECT_EQ(with([](auto& a) { a.impair = "loss=2"; }), "--impair: 'loss=2' is not understood; write loss=2%");
+  EXPECT_NE(
+      with([](auto& a) { a.config = "/nonexistent.toml"; }).find("can't read the configuration file /nonexistent.toml"),
+      std::string::npos);
+}
+
+TEST(Config, AWholeFile) {
+  const Plan plan = config(R"(
+[[interface]]
+name = "lan"
+device = "tap:leat7"
+mac = "02:00:00:00:00:07"
+mtu = 9000
+addresses = ["10.0.0.2/24", "fd00::2/64"]
+gateway = ["10.0.0.1", "fd00::1"]
+
+[[interface]]
+name = "leat8"
+addresses = "10.1.0.2/24"
+
+[[route]]
+to = "10.2.0.0/16"
+via = "10.1.0.1"
+interface = "leat8"
+metric = 5
+mtu = 1400
+
+[[route]]
+to = "10.3.0.0/16"
+kind = "reject"
+
+[options]
+tcp_sack = false
+tcp_delayed_ack = "25ms"
+tcp_keep_count = 3
+receive_buffer = "64Ki"
+
+[limits]
+connections = 100
+packet_memory = "16Mi"
+)");
+  ASSERT_EQ(plan.interfaces.size(), 2U);
+  EXPECT_EQ(plan.interfaces[0].device.name, "leat7");
+  EXPECT_EQ(plan.interfaces[0].gateways.size(), 2U);
+  EXPECT_EQ(plan.interfaces[1].device.name, "leat8") << "without a name of its own the device has the interface's";
+  ASSERT_EQ(plan.routes.size(), 2U);
+  EXPECT_EQ(plan.routes[0].interface, "leat8");
+  EXPECT_EQ(plan.routes[0].config.metric, 5U);
+  EXPECT_EQ(plan.routes[1].config.kind, RouteConfig::Kind::reject);
+  ASSERT_EQ(plan.options.size(), 4U);
+  for (const auto& [id, value] : plan.options) {
+    if (id == OptionId::tcp_delayed_ack) {
+      EXPECT_EQ(value, 25000);
+    }
+    if (id == OptionId::receive_buffer) {
+      EXPECT_EQ(value, 65536);
+    }
+  }
+  EXPECT_EQ(plan.limits.tcp.connections, 100U);
+  EXPECT_EQ(plan.packet_memory, 16U << 20);
+}
+
+TEST(Config, MessagesBeginWithFileLineAndColumn) {
+  EXPECT_EQ(config_failure("[[interface]]\nadresses = [\"10.0.0.2/24\"]\n"),
+            "test.toml:2:1: unknown key 'adresses'; did you mean 'addresses'?");
+  EXPECT_EQ(config_failure("[options]\n\n  tcp_sak = true\n"),
+            "test.toml:3:3: unknown option 'tcp_sak'; did you mean 'tcp_sack'?");
+  EXPECT_EQ(config_failure("[options]\ntcp_sack = 7\n"),
+            "test.toml:2:12: option tcp_sack: 7 is out of range; take 0 to 1");
+  EXPECT_EQ(config_failure("[[interface]]\naddresses = [\"10.0.0.2/24\",\n  \"10.0.0\"]\n"),
+            "test.toml:3:3: addresses: '10.0.0' is not an address with a prefix length; write it as 10.0.0.2/24 or "
+            "fd00::2/64");
+  EXPECT_EQ(config_failure("[[interface]]\nmtu = \"big\"\n"),
+            "test.toml:2:7: 'mtu' is not a whole number; take 68 to 65535");
+  EXPECT_EQ(config_failure("[[interface]]\nmtu = 70000\n"),
+            "test.toml:2:7: 'mtu' is out of range: 70000; take 68 to 65535");
+  EXPECT_EQ(config_failure("[[interface]]\nname = 5\n"), "test.toml:2:8: 'name' is not text; put it in quotes");
+  EXPECT_EQ(config_failure("[[interface]]\nname = \"lan\"\n[[route]]\nto = \"10.0.0.0/8\"\ninterface = \"lam\"\n"),
+            "test.toml:5:13: unknown interface 'lam'; did you mean 'lan'?");
+  EXPECT_NE(config_failure("[[route]]\nvia = \"10.0.0.1\"\n").find("test.toml:1:"), std::string::npos);
+  EXPECT_NE(config_failure("[[interface]]\nname = \"a\n").find("test.toml:2:"), std::string::npos);
+  EXPECT_NE(config_failure("[[interface]\n").find("test.toml:1:"), std::string::npos);
+  EXPECT_NE(config_failure("[[interface]]\nname=\"a\"\n[[interface]]\nname=\"a\"\n").find("a second interface 'a'"),
+            std::string::npos);
+  EXPECT_NE(config_failure("interface = 3\n").find("test.toml:1:13: 'interface' is not a table"), std::string::npos);
+}
+
+TEST(CommandLine, IsUnderstood) {
+  const Parsed p = parse({"ping", "--ip", "10.0.0.2/24", "--ip", "fd00::2/64", "-c", "3", "10.0.0.1", "--json"});
+  EXPECT_FALSE(p.exit);
+  EXPECT_EQ(p.arguments.command, "ping");
+  EXPECT_EQ(p.arguments.host, "10.0.0.1");
+  EXPECT_EQ(p.arguments.count, 3U);
+  EXPECT_EQ(p.arguments.stack.addresses.size(), 2U);
+  EXPECT_TRUE(p.arguments.json);
+  EXPECT_EQ(parse({"nc", "-l", "-u", "77"}).arguments.targets, std::vector<std::string>{"77"});
+  EXPECT_FALSE(*parse({"bench", "bulk", "--no-gso", "--no-peers"}).arguments.bench_gso);
+}
+
+TEST(CommandLine, MistakesAreExplainedInOneLine) {
+  EXPECT_EQ(parse_failure({"pign", "10.0.0.1"}), "no command 'pign'; did you mean 'ping'?");
+  EXPECT_NE(parse_failure({"ping", "10.0.0.1", "--cuont=3"}).find("did you mean '--count'? see 'leat ping --help'"),
+            std::string::npos);
+  EXPECT_NE(parse_failure({"ping"}).find("see 'leat ping --help'"), std::string::npos);
+  EXPECT_NE(parse_failure({"ping", "10.0.0.1", "-c", "three"}).find("see 'leat ping --help'"), std::string::npos);
+  EXPECT_NE(parse_failure({}).find("see 'leat --help'"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace leat::tools
