@@ -47,6 +47,20 @@ StorageView build(Source& source, const Limits& limits) {
   view.udp.binds.groups = source.template take<IndexBucket>(IndexTable::buckets_for(udp));
   view.udp.binds.ports = source.template take<IndexBucket>(IndexTable::buckets_for(udp));
   view.udp.flows = source.template take<FlowTable::Bucket>(FlowTable::buckets_for(udp));
+  const tcp::Limits& t = limits.tcp;
+  view.tcp.hot = source.template take<tcp::Hot>(t.connections);
+  view.tcp.cold = source.template take<tcp::Cold>(t.connections);
+  view.tcp.active = source.template take<tcp::Active>(t.active);
+  view.tcp.listeners = source.template take<tcp::Listener>(t.listeners);
+  view.tcp.flows = source.template take<IndexBucket>(FlowTable::buckets_for(tcp::flow_count(t)));
+  view.tcp.binds.entries = source.template take<BindEntry>(t.binds);
+  view.tcp.binds.groups = source.template take<IndexBucket>(IndexTable::buckets_for(t.binds));
+  view.tcp.binds.ports = source.template take<IndexBucket>(IndexTable::buckets_for(t.binds));
+  view.tcp.syn_records = source.template take<tcp::SynRecord>(t.syn_records);
+  view.tcp.time_wait = source.template take<tcp::TimeWaitRecord>(t.time_wait);
+  view.tcp.ranges = source.template take<tcp::Range>(t.ranges);
+  view.tcp.ooo = source.template take<tcp::OooRange>(t.ooo_nodes);
+  view.tcp.paths = source.template take<tcp::CachedPath>(std::bit_ceil(t.paths));
   return view;
 }
 
