@@ -23,10 +23,10 @@ namespace leat {
 struct Limits {
   std::uint32_t sockets = 64;
   std::uint32_t profiles = 16;
-  iface::Limits iface;
-  ip::Limits ip;
-  udp::Limits udp;
-  tcp::Limits tcp;
+  iface::Limits iface{};
+  ip::Limits ip{};
+  udp::Limits udp{};
+  tcp::Limits tcp{};
 };
 
 struct StorageView {

@@ -1,6 +1,9 @@
 #include <leat/drive/shard.hpp>
 
 namespace leat {
+namespace {
+constexpr Duration kRetryFullDevice = Duration::us(50);  // for devices that can't say when they have room again
+}
 
 Result<InterfaceId> Shard::attach(AnyDevice& device, const AttachOptions& o) {
   for (DevicePort& port : ports_) {
@@ -40,6 +43,7 @@ Instant Shard::turn(Instant now) {
   if (check_) stack_->check_invariants();
   if (more) return now;
   Instant next = stack_->next_deadline();
+  if (blocked_) next = earlier(next, now + kRetryFullDevice);
   for (const DevicePort& port : ports_)
     if (port.attached()) next = earlier(next, port.device()->next_event());
   return next;
