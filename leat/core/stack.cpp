@@ -86,6 +86,8 @@ void Stack::output(InterfaceId id, PacketBatch& batch, Instant now) {
   iface::output(core_, id, batch);
   for (const TransportModule* m : {core_.modules.tcp, core_.modules.udp})
     if (m != nullptr && m->output != nullptr) m->output(core_, id, batch);
+  // What transports send on their own account (SYN, RST, ACKs of records) stands in the interface's queue now.
+  iface::output(core_, id, batch);
 }
 
 bool Stack::has_output(InterfaceId id) const {
