@@ -68,7 +68,11 @@ void advance_una(Tcb& t, const Segment& s, AckNews& news) {
   if (a != nullptr) a->stalled_since = tick_now(t.core);
   // RFC 6298 5.2 and 5.3.
   stop_rtx(t);
-  if (h.in_flight() != 0) start_rtx(t);
+  if (h.in_flight() != 0) {
+    start_rtx(t);
+  } else if (h.has(Flag::keep_alive)) {
+    schedule(t);  // with nothing in flight the idle time counts again
+  }
   // RFC 4861 7.3.1: the way there works. Told once a second per path.
   if (CachedPath* c =
           find_cached_path(t.core, h.key.local, h.key.remote,

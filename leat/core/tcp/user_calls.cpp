@@ -360,7 +360,10 @@ void option_changed(Core& core, Index socket, OptionId id) {
   // What may go now goes with the next visit; what waits for time is looked at anew.
   t.hot.pmtu = 0;
   if (t.hot.has(Flag::quick_ack) && t.hot.has(Flag::ack_later)) t.hot.flags.set(Flag::ack_now);
-  if (a != nullptr && !t.hot.has(Flag::cork)) a->corked = false;
+  if (id == OptionId::tcp_cork && !t.hot.has(Flag::cork)) {
+    t.hot.flags.set(Flag::uncork);  // as Linux: taking the cork off means "send now"
+    if (a != nullptr) a->corked = false;
+  }
   if (id == OptionId::tcp_congestion) {
     if (a != nullptr) a->congestion_ready = false;
     t.cold.w_max = 0;
