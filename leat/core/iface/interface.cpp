@@ -3,6 +3,7 @@
 #include <leat/core/core.hpp>
 #include <leat/core/iface/iface.hpp>
 #include <leat/core/iface/link.hpp>
+#include <leat/core/ip/datagram.hpp>
 #include <leat/core/ip/ip.hpp>
 
 namespace leat::iface {
@@ -19,8 +20,10 @@ bool has_ipv6(const Core& core, const Interface& ifc) {
   return false;
 }
 
-void drop_queue(Core& core, Interface& ifc, DropReason reason) {
+void drop_queue(Core& core, InterfaceId id, DropReason reason) {
+  Interface& ifc = core.iface.interfaces[id - 1U];
   while (!ifc.queue.empty()) core.drop(ifc.queue.pop_front(core.pool), reason);
+  ip::room_again(core, id);  // the next attempt tells them what happened
 }
 
 // Takes away every configured route through the interface.
@@ -80,7 +83,7 @@ Result<void> remove_interface(Core& core, InterfaceId id) {
   forget_neighbors(core, id, DropReason::interface_down);
   for (std::uint32_t g = core.iface.group_count; g-- > 0;)
     if (core.iface.groups[g].interface == id) core.iface.groups[g] = core.iface.groups[--core.iface.group_count];
-  drop_queue(core, *ifc, DropReason::interface_down);
+  drop_queue(core, id, DropReason::interface_down);
   ifc->used = false;
   ifc->up = false;
   core.iface.interface_pool.give(id - 1U, [&](Index k) -> Index& { return core.iface.interfaces[k].free_next; });
@@ -96,7 +99,7 @@ Result<void> set_up(Core& core, InterfaceId id, bool up) {
   ++core.route_epoch;
   if (!up) {
     forget_neighbors(core, id, DropReason::interface_down);
-    drop_queue(core, *ifc, DropReason::interface_down);
+    drop_queue(core, id, DropReason::interface_down);
   }
   return {};
 }
@@ -204,6 +207,8 @@ void output(Core& core, InterfaceId id, PacketBatch& batch) {
   Interface* const ifc = core.iface.find(id);
   if (ifc == nullptr) return;
   while (!ifc->queue.empty() && !batch.full()) batch.push(ifc->queue.pop_front(core.pool));
+  // Half empty: not every packet that leaves wakes somebody for one more.
+  if (!ifc->waiters.empty() && ifc->queue.count() <= core.iface.transmit_queue / 2) ip::room_again(core, id);
 }
 
 bool has_output(const Core& core, InterfaceId id) {
@@ -227,7 +232,7 @@ Instant next_deadline(const Core& core) {
 void shut_down(Core& core) {
   forget_neighbors(core, kNoInterface, DropReason::stack_gone);
   for (std::uint32_t i = 0; i < core.iface.interface_pool.watermark(); ++i)
-    if (core.iface.interfaces[i].used) drop_queue(core, core.iface.interfaces[i], DropReason::stack_gone);
+    if (core.iface.interfaces[i].used) drop_queue(core, static_cast<InterfaceId>(i + 1), DropReason::stack_gone);
   while (!core.ip.loopback.empty()) core.drop(core.ip.loopback.pop_front(core.pool), DropReason::stack_gone);
 }
 

@@ -3,6 +3,7 @@
 #include <leat/core/core.hpp>
 #include <leat/core/iface/iface.hpp>
 #include <leat/core/iface/link.hpp>
+#include <leat/core/ip/datagram.hpp>
 #include <leat/core/ip/input.hpp>
 
 namespace leat::iface {
@@ -98,6 +99,9 @@ bool run_loopback(Core& core, unsigned budget) {
   for (std::uint32_t n = std::min<std::uint32_t>(budget, waiting); n > 0; --n)
     ip::input_by_version(core, core.ip.loopback.pop_front(core.pool), kNoInterface, ip::Origin::loopback);
   ip::flush_staged(core);
+  if (!core.ip.loopback_waiters.empty() && core.ip.loopback.count() <= core.ip.loopback_limit / 2) {
+    ip::room_again(core, kNoInterface);
+  }
   if (!core.ip.loopback.empty()) return true;
   for (const TransportModule* t : {core.modules.tcp, core.modules.udp})
     if (t != nullptr && t->has_output != nullptr && t->has_output(core, kNoInterface)) return true;

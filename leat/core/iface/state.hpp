@@ -65,7 +65,8 @@ struct Interface {
   std::uint32_t mtu = 0;
   std::uint32_t max_gso = 0;
   Index addresses = kNoIndex;
-  PacketFifo queue;  // packets ready to leave, data at the link header
+  PacketFifo queue;   // packets ready to leave, data at the link header
+  IndexList waiters;  // datagram sockets that found it full
   Index free_next = kNoIndex;
   [[nodiscard]] std::string_view name_text() const { return {name.data(), name_length}; }
 };

@@ -110,6 +110,53 @@ Packet make_datagram(Core& core, std::uint32_t header, ByteSpan data) {
   return p;
 }
 
+namespace {
+
+DatagramSocket& datagram_of(Core& core, Index socket) {
+  const Socket& s = core.sockets[socket];
+  if (s.kind == SocketKind::udp) return core.udp.sockets[s.object];
+  if (s.kind == SocketKind::raw) return core.ip.raw_sockets[s.object];
+  return core.ip.ping_sockets[s.object];
+}
+
+IndexList& waiters(Core& core, InterfaceId id) {
+  return id == kNoInterface ? core.ip.loopback_waiters : core.iface.interfaces[id - 1U].waiters;
+}
+
+auto wait_links(Core& core) {
+  return [&core](Index k) -> IndexLink& { return datagram_of(core, k).wait_link; };
+}
+
+}  // namespace
+
+bool has_room(Core& core, DatagramSocket& s) {
+  const bool full = s.path.loopback
+                        ? core.ip.loopback.count() >= core.ip.loopback_limit
+                        : core.iface.interfaces[s.path.interface - 1U].queue.count() >= core.iface.transmit_queue;
+  if (!full) return true;
+  if (!s.waiting) {
+    s.waiting = true;
+    s.waits_for = s.path.interface;
+    waiters(core, s.waits_for).push_back(s.socket, wait_links(core));
+  }
+  return false;
+}
+
+void room_again(Core& core, InterfaceId id) {
+  IndexList& list = waiters(core, id);
+  while (!list.empty()) {
+    const Index socket = list.front();
+    stop_waiting(core, datagram_of(core, socket));
+    core.sockets.notify(socket, Ready::writable);
+  }
+}
+
+void stop_waiting(Core& core, DatagramSocket& s) {
+  if (!s.waiting) return;
+  waiters(core, s.waits_for).remove(s.socket, wait_links(core));
+  s.waiting = false;
+}
+
 SendInfo send_info(Core& core, const DatagramSocket& s, const IpAddress& to, std::uint8_t protocol) {
   const OptionValues& o = core.options_of(core.sockets[s.socket]);
   const bool group = to.is_multicast();
@@ -190,7 +237,7 @@ Result<IoCount> receive(Core& core, DatagramSocket& s, Shown shown, MutableByteS
 }
 
 Ready readiness(Core& core, const DatagramSocket& s) {
-  Ready r = s.write_shut ? Ready::none : Ready::writable;
+  Ready r = s.write_shut || s.waiting ? Ready::none : Ready::writable;
   if (!s.queue.empty() || s.read_shut) r |= Ready::readable;
   if (core.sockets[s.socket].error != Errc{}) r |= Ready::error;
   return r;

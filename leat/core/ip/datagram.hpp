@@ -41,6 +41,9 @@ struct DatagramSocket {
   bool read_shut = false;
   bool write_shut = false;
   DatagramQueue queue;
+  bool waiting = false;                  // on the list of those who found `waits_for`'s transmit queue full
+  InterfaceId waits_for = kNoInterface;  // kNoInterface: the loopback queue
+  IndexLink wait_link;
   Path path;  // the last one used
   IpAddress path_to;
   IpAddress path_from;  // what was asked for, maybe unspecified
@@ -59,6 +62,11 @@ struct IpFacts {
 // A packet with `header` bytes of room and the data behind them. Long data is spread over several chunks; empty when
 // the pool has too few.
 [[nodiscard]] Packet make_datagram(Core&, std::uint32_t header, ByteSpan data);
+// Whether the way out along s.path has room for one more packet. Without it, the socket waits: Ready::writable follows.
+[[nodiscard]] bool has_room(Core&, DatagramSocket&);
+// There is room again on an interface (kNoInterface: in the loopback queue), or it is gone: those who waited are told.
+void room_again(Core&, InterfaceId);
+void stop_waiting(Core&, DatagramSocket&);
 // How a datagram is to be sent, from the socket's options.
 [[nodiscard]] SendInfo send_info(Core&, const DatagramSocket&, const IpAddress& to, std::uint8_t protocol);
 // An error that came for the socket: kept for the next call, and told.

@@ -202,8 +202,15 @@ TEST(I5_LoopbackFromHere, TheQueueIsBounded) {
   const Handle s = host.stack().open_udp().value();
   ASSERT_TRUE(host.stack().connect(s, {ip("127.0.0.1"), Port{5000}}));
   int sent = 0;
-  while (host.stack().try_send(s, Bytes{1})) ++sent;
+  while (host.stack().try_send(s, Bytes{1}).value().status == IoStatus::done) ++sent;
   EXPECT_EQ(sent, 64);
+  // Who does not look at it is refused.
+  const auto path = ip::find_path(host.core(), ip("127.0.0.1"), {}).value();
+  Packet p = host.pool().allocate(ChunkClass::small, 64);
+  (void)p.append(8);
+  EXPECT_EQ(ip::send(host.core(), std::move(p), {.source = path.source, .destination = ip("127.0.0.1"), .protocol = 99},
+                     path),
+            ip::SendStatus::dropped);
   EXPECT_EQ(host.drops(DropReason::loopback_queue_full), 1U);
   EXPECT_TRUE(host.stack().run_loopback(host.now(), 10));
 }

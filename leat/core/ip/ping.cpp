@@ -62,6 +62,7 @@ Result<Handle> open(Core& core, std::uint8_t owner, IpVersion, std::uint8_t) {
 
 void close(Core& core, Index socket) {
   const Index i = core.sockets[socket].object;
+  stop_waiting(core, core.ip.ping_sockets[i]);
   core.ip.ping_sockets[i].queue.clear(core.pool);
   forget_id(core, i);
   core.profiles.drop_user(core.sockets[socket].profile);
@@ -151,6 +152,7 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
   if (s.local.port == Port{}) {
     if (const auto id = take_id(core, core.sockets[socket].object, Port{}); !id) return fail(id.error());
   }
+  if (!has_room(core, s)) return IoCount{0, IoStatus::would_block};
   Packet p = make_datagram(core, 0, bytes);
   if (!p) return fail(Errc::no_buffers);
   const MutableByteSpan head = p.writable_head();

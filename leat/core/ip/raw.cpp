@@ -34,6 +34,7 @@ Result<Handle> open(Core& core, std::uint8_t owner, IpVersion version, std::uint
 void close(Core& core, Index socket) {
   const Index i = core.sockets[socket].object;
   RawSocket& s = core.ip.raw_sockets[i];
+  stop_waiting(core, s);
   s.queue.clear(core.pool);
   core.ip.raw.remove(s.entry);
   core.profiles.drop_user(core.sockets[socket].profile);
@@ -111,6 +112,7 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
   const std::uint32_t header = s.version == IpVersion::v4 ? 20 : 40;
   // I18: what can't leave is an error of the call.
   if (bytes.size() + header > (*path)->mtu) return fail(Errc::message_too_long);
+  if (!has_room(core, s)) return IoCount{0, IoStatus::would_block};
   Packet p = make_datagram(core, 0, bytes);
   if (!p) return fail(Errc::no_buffers);
   if (s.version == IpVersion::v6 && s.protocol == kIcmpv6 && bytes.size() >= 4) {

@@ -120,6 +120,7 @@ struct State {
 
   PacketFifo loopback;  // data at the IP header
   std::uint32_t loopback_limit;
+  IndexList loopback_waiters;  // sockets that found it full
 
   struct CachedVerdict {
     iface::RouteKey destination;

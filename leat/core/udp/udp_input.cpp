@@ -112,7 +112,8 @@ void icmp_error(Core& core, const IcmpError& e) {
     // U3: an unconnected socket is told only of the destination that it used last, and only what it can't be blind to:
     // a path MTU, and a next hop that did not answer us.
     if (i == kNoIndex || core.udp.sockets[i].path_to != e.remote) return;
-    if (e.kind != IcmpErrorKind::packet_too_big && e.offender != e.local) return;
+    const bool no_next_hop = e.kind == IcmpErrorKind::host_unreachable && e.offender == e.local;
+    if (e.kind != IcmpErrorKind::packet_too_big && !no_next_hop) return;
   }
   core.counters.add(Counter::icmp_errors_accepted);
   if (e.kind == IcmpErrorKind::packet_too_big) {

@@ -98,6 +98,7 @@ void close(Core& core, Index socket) {
   UdpSocket& s = core.udp.sockets[i];
   leave_flow(core, s);
   if (s.bind != kNoIndex) core.udp.binds.unbind(s.bind);
+  stop_waiting(core, s);
   s.queue.clear(core.pool);
   core.profiles.drop_user(core.sockets[socket].profile);
   core.sockets.close(socket);
@@ -168,6 +169,7 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
     const IpAddress any = any_address(core, s, remote.address);
     if (const auto taken = take_endpoint(core, s, {any, Port{}}, remote); !taken) return fail(taken.error());
   }
+  if (!has_room(core, s)) return IoCount{0, IoStatus::would_block};
   Packet p = ip::make_datagram(core, wire::UdpHeader::kLength, bytes);
   if (!p) return fail(Errc::no_buffers);
   const auto length = static_cast<std::uint16_t>(wire::UdpHeader::kLength + bytes.size());

@@ -270,6 +270,53 @@ TEST_F(Udp, EveryAllocationMayFailAndNothingIsLostButTheDatagram) {
   FAIL() << "it never worked";
 }
 
+TEST_F(Udp, AFullTransmitQueueIsWaitedFor) {
+  for (const IpAddress& to : {kPeer, ip("127.0.0.1")}) {
+    const Handle s = socket();
+    ASSERT_TRUE(host.stack().set_sink(s, nullptr, 0, Ready::writable));
+    int sent = 0;
+    while (host.stack().try_send_to(s, Bytes{1}, {to, Port{9}}).value().status == IoStatus::done) ++sent;
+    EXPECT_EQ(sent, 64);
+    EXPECT_EQ(host.stack().readiness(s), Ready::none);
+    ReadyEvent event;
+    while (host.stack().next_ready(event)) {
+    }
+    (void)host.sent();
+    host.settle();
+    (void)host.sent();
+    ASSERT_TRUE(host.stack().next_ready(event));
+    EXPECT_EQ(event.socket, s);
+    EXPECT_EQ(event.edges, Ready::writable);
+    EXPECT_EQ(host.stack().readiness(s) & Ready::writable, Ready::writable);
+    EXPECT_EQ(host.stack().try_send_to(s, Bytes{1}, {to, Port{9}}).value().status, IoStatus::done);
+    (void)host.sent();
+  }
+  EXPECT_EQ(host.drops(DropReason::interface_queue_full), 0U);
+}
+
+TEST_F(Udp, AnInterfaceThatGoesWakesThoseWhoWaitForIt) {
+  const Handle s = socket();
+  ASSERT_TRUE(host.stack().set_sink(s, nullptr, 0, Ready::writable));
+  while (host.stack().try_send_to(s, Bytes{1}, {kPeer, Port{9}}).value().status == IoStatus::done) {
+  }
+  ASSERT_TRUE(host.stack().remove_interface(host.eth));
+  ReadyEvent event;
+  ASSERT_TRUE(host.stack().next_ready(event));
+  EXPECT_EQ(host.stack().try_send_to(s, Bytes{1}, {kPeer, Port{9}}).error(), Errc::network_unreachable);
+}
+
+TEST_F(Udp, ClosingASocketThatWaitsLeavesNothingBehind) {
+  const Handle a = socket();
+  const Handle b = socket();
+  for (const Handle s : {a, b}) {
+    while (host.stack().try_send_to(s, Bytes{1}, {kPeer, Port{9}}).value().status == IoStatus::done) {
+    }
+  }
+  ASSERT_TRUE(host.stack().close(a));
+  (void)host.sent();
+  EXPECT_EQ(host.stack().readiness(b) & Ready::writable, Ready::writable);
+}
+
 // --- raw and ping ----------------------------------------------------------------------------------------------------
 
 TEST_F(Udp, RawSocketsSeeTheirProtocolAndSilenceTheError) {

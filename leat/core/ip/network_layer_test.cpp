@@ -1,0 +1,125 @@
+// The network layer as a whole: batches of any size give the same output, and no allocation may fail it.
+
+#include <random>
+#include <tests/support/test_host.hpp>
+
+namespace leat::test {
+namespace {
+
+// A mixture of what arrives on a link, much of it damaged.
+std::vector<Bytes> traffic(unsigned seed, std::size_t n) {
+  std::mt19937 rng(seed);
+  std::vector<Bytes> frames;
+  const auto address = [&] { return IpAddress::v4(10, 0, 0, static_cast<std::uint8_t>(rng() % 6)); };
+  const auto address6 = [&] {
+    return IpAddress::v6({0xfd00, 0, 0, 0, 0, 0, 0, static_cast<std::uint16_t>(rng() % 5)});
+  };
+  while (frames.size() < n) {
+    const Ip h4{.source = address(), .destination = rng() % 4 == 0 ? address() : kUs};
+    const Ip h6{.source = address6(), .destination = rng() % 4 == 0 ? address6() : kUs6};
+    Bytes p;
+    switch (rng() % 8) {
+      case 0:
+        p = echo_request(h4, 1, 1, pattern(rng() % 100));
+        break;
+      case 1:
+        p = echo_request(h6, 1, 1, pattern(rng() % 100));
+        break;
+      case 2:
+        p = udp_packet(h4, 1000, 50 + rng() % 8, pattern(rng() % 600));
+        break;
+      case 3:
+        p = udp_packet(h6, 1000, 50 + rng() % 8, pattern(rng() % 600));
+        break;
+      case 4:
+        p = tcp_packet(h4, {.to = static_cast<unsigned>(rng() % 100)});
+        break;
+      case 5:
+        p = icmp_packet(h4, 3, static_cast<unsigned>(rng() % 16), 0, udp_packet(h4, 50, 60, {}));
+        break;
+      case 6: {
+        wire::NeighborSolicitation ns{.target = kUs6, .options = {}};
+        ns.options.source_mac = kPeerMac;
+        p = ndp_packet({.source = address6(), .destination = kUs6.solicited_node()}, ns);
+        break;
+      }
+      default: {
+        const auto op = rng() % 2 == 0 ? wire::ArpOperation::request : wire::ArpOperation::reply;
+        frames.push_back(ethernet(kOurMac, kPeerMac, arp({op, kPeerMac, address(), kOurMac, address()}), 0x0806));
+        continue;
+      }
+    }
+    if (rng() % 4 == 0 && !p.empty()) p[rng() % p.size()] ^= static_cast<std::uint8_t>(1U << (rng() % 8));
+    if (rng() % 8 == 0) p.resize(rng() % (p.size() + 1));
+    if (p.empty()) p.push_back(0x45);
+    frames.push_back(ethernet(kOurMac, kPeerMac, p));
+  }
+  return frames;
+}
+
+TEST(NetworkLayer, BatchesOfOneAndOfManyGiveTheSameOutput) {
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  const auto frames = traffic(seed, 1024);
+  std::vector<Bytes> output[2];
+  for (const std::size_t size : {1U, 64U}) {
+    TestHost host;
+    const Handle s = host.stack().open_udp().value();
+    ASSERT_TRUE(host.stack().bind(s, {IpAddress{}, Port{53}}));
+    auto& all = output[size == 1 ? 0 : 1];
+    for (std::size_t i = 0; i < frames.size(); i += 64) {
+      for (std::size_t k = i; k < i + 64; k += size) {
+        host.receive_batch({frames.begin() + static_cast<long>(k), frames.begin() + static_cast<long>(k + size)});
+      }
+      for (Bytes& f : host.sent()) all.push_back(std::move(f));
+      host.advance(Duration::ms(200));
+      for (Bytes& f : host.sent()) all.push_back(std::move(f));
+    }
+  }
+  EXPECT_GT(output[0].size(), 50U);
+  EXPECT_EQ(output[0], output[1]);
+}
+
+TEST(NetworkLayer, EveryAllocationInTurnMayFail) {
+  // The nth allocation and all after it fail, for every n, until the scenario passes untouched. Nothing leaks (the
+  // host's end looks), nothing asserts, and with memory back the host answers.
+  const auto frames = traffic(7, 60);
+  bool untouched = false;
+  for (std::uint64_t n = 1; !untouched && n < 2000; n += n < 100 ? 1 : 17) {
+    TestHost host;
+    const Handle s = host.stack().open_udp().value();
+    ASSERT_TRUE(host.stack().connect(s, {kPeer, Port{9}}));
+    std::vector<Packet> ready;
+    for (const Bytes& f : frames) ready.push_back(host.packet(f));
+    const std::uint64_t before = host.pool().exhausted();
+    host.pool().fail_allocation(n, true);
+    for (Packet& p : ready) {
+      host.receive(std::move(p));
+      (void)host.stack().try_send(s, Bytes(100));
+    }
+    host.advance(Duration::s(2));
+    untouched = host.pool().exhausted() == before;
+    host.pool().fail_allocation(0);
+    (void)host.sent();
+    host.resolve();
+    (void)host.sent();
+    host.receive_ip(echo_request({.source = kPeer, .destination = kUs}, 1, 1, {}));
+    EXPECT_EQ(host.sent_one().icmp_type, 0U) << "after " << n;
+  }
+  EXPECT_TRUE(untouched);
+}
+
+TEST(NetworkLayer, OneAllocationMayFailWithoutHarmToTheNext) {
+  const auto frames = traffic(8, 60);
+  for (std::uint64_t n = 1; n < 150; ++n) {
+    TestHost host;
+    std::vector<Packet> ready;
+    for (const Bytes& f : frames) ready.push_back(host.packet(f));
+    host.pool().fail_allocation(n);
+    for (Packet& p : ready) host.receive(std::move(p));
+    host.pool().fail_allocation(0);
+  }
+}
+
+}  // namespace
+}  // namespace leat::test
