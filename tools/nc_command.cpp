@@ -207,7 +207,7 @@ class StreamNc {
       const std::size_t room = output_.room();
       if (room == 0) break;
       const IoCount got = c.read(MutableByteSpan{buffer_}.first(room));
-      if (got.status == IoStatus::end_of_stream) {
+      if (got.count == 0 && got.status == IoStatus::end_of_stream) {
         c.shutdown_write();
         done_ = true;
         return;

@@ -327,6 +327,10 @@ void Node::configure_kernel_side() {
 }
 
 void Node::announce() {
+  struct UpToDate {  // what is called before the first turn happens now, not when the stack was made
+    Stack& stack;
+    ~UpToDate() { stack.set_now(monotonic_now()); }
+  } const up_to_date{stack()};
   const std::vector<std::string> commands = kernel_commands();
   if (plan_.setup) {
     configure_kernel_side();
@@ -356,16 +360,16 @@ void Node::finish_capture() {
 }
 
 EchoServices::EchoServices(Host& host, std::uint16_t port) : buffer_(65536) {
-  stream_ = std::make_unique<StreamServer>(host.stack(), StreamServer::Options{.port = Port{port}},
-                                           [this](StreamConnection& c) {
-                                             while (c.pending() == 0) {
-                                               const IoCount got = c.read(buffer_);
-                                               if (got.status == IoStatus::end_of_stream) return c.close();
-                                               if (got.count == 0) return;
-                                               counts_.stream_bytes += got.count;
-                                               c.write({buffer_.data(), got.count});
-                                             }
-                                           });
+  const auto echo = [this](StreamConnection& c) {
+    while (c.pending() == 0) {
+      const IoCount got = c.read(buffer_);
+      if (got.count == 0) break;
+      counts_.stream_bytes += got.count;
+      c.write({buffer_.data(), got.count});
+    }
+    if (c.at_end()) c.close();
+  };
+  stream_ = std::make_unique<StreamServer>(host.stack(), StreamServer::Options{.port = Port{port}}, echo);
   auto status = stream_->status();
   if (status)
     status = datagrams_.open_udp(host.stack(), CallbackSocket::Handler::to<&EchoServices::on_datagrams>(*this));

@@ -86,6 +86,8 @@ Limits hosted_limits(std::uint32_t connections) {
   limits.tcp.connections = connections;
   limits.tcp.active = connections;
   limits.tcp.listeners = 256;
+  limits.tcp.binds = 4096;
+  limits.tcp.paths = 256;
   limits.tcp.syn_records = 4096;
   limits.tcp.time_wait = 16384;
   limits.tcp.ranges = connections * 16;

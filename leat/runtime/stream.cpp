@@ -23,10 +23,11 @@ Result<std::unique_ptr<StreamConnection>> StreamConnection::connect(Stack& stack
 }
 
 IoCount StreamConnection::read(MutableByteSpan to) {
-  if (!socket_.is_open()) return {0, IoStatus::end_of_stream};
-  const auto got = socket_.read(to);
-  if (!got) return {0, IoStatus::end_of_stream};
+  Result<IoCount> got = IoCount{0, IoStatus::end_of_stream};
+  if (socket_.is_open()) got = socket_.read(to);
+  if (!got) got = IoCount{0, IoStatus::end_of_stream};  // an error event tells more
   if (got->count > 0) last_progress_ = stack_->now();
+  at_end_ = got->status == IoStatus::end_of_stream;
   return *got;
 }
 

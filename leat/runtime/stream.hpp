@@ -5,10 +5,10 @@
 //     std::array<std::uint8_t, 16384> data;
 //     while (c.pending() == 0) {                                   // the peer has taken what we wrote
 //       const leat::IoCount got = c.read(data);
-//       if (got.status == leat::IoStatus::end_of_stream) return c.close();
-//       if (got.count == 0) return;
+//       if (got.count == 0) break;                                 // nothing now, or nothing ever
 //       c.write({data.data(), got.count});
 //     }
+//     if (c.at_end()) c.close();
 //   });
 //
 // StreamConnection is a callback socket with an output queue: what write() can't send at once waits here and leaves by
@@ -45,6 +45,8 @@ class StreamConnection {
 
   // Nothing to read now: count 0 and would_block. The peer has finished, or the connection is over: end_of_stream.
   IoCount read(MutableByteSpan to);
+  // read() has seen the end of stream: nothing more will come.
+  [[nodiscard]] bool at_end() const { return at_end_; }
   // Sends what fits, queues the rest. Bytes written after close() or the connection's end are dropped.
   void write(ByteSpan bytes);
   // Sends what fits and no more; nothing while pending() > 0.
@@ -81,6 +83,7 @@ class StreamConnection {
   std::optional<Errc> error_;
   Instant last_progress_;
   bool in_handler_ = false;
+  bool at_end_ = false;
   bool closing_ = false;                          // close() was called; gone when the output is
   bool shutting_down_ = false;                    // FIN follows the output
   bool* alive_ = nullptr;                         // set to false when this object ends during an event
