@@ -182,7 +182,10 @@ Disposition check_ack_of_syn(Arrival& a) {
   if (!h.has(Flag::passive)) t.core.counters.add(Counter::tcp_active_opens);
   stop_rtx(t);
   established(t);
-  if (h.has(Flag::fin_queued)) happened(t, TcpEvent::close);  // the user has closed in the meantime
+  if (h.has(Flag::fin_queued)) {  // the user has closed in the meantime
+    happened(t, TcpEvent::close);
+    mark_dirty(t);
+  }
   return go_on();
 }
 

@@ -134,7 +134,10 @@ void expired(Core& core, Index i) {
     if (h.has(Flag::detached) || h.state == TcpState::closed) return;
   }
   if (Active* a = t.active()) {
-    if (h.has(Flag::ack_later) && tick_passed(core, a->ack_due)) ack_soon(t);
+    if (h.has(Flag::ack_later) && tick_passed(core, a->ack_due)) {
+      h.flags.clear(Flag::ack_later);  // due is due: with an empty pool the deadline must not come again at once
+      ack_soon(t);
+    }
     if (a->corked && tick_passed(core, a->cork_due)) {
       a->corked = false;
       h.flags.set(Flag::uncork);
