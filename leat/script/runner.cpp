@@ -110,7 +110,7 @@ class Runner {
       }
       PacketBatch batch;
       stack_.output(interface_, batch, now_);
-      more = more || !batch.empty();
+      more = more || !batch.empty() || stack_.has_output(interface_);
       for (Packet& p : batch) take(std::move(p));
       batch.clear();
       if (!more && !retry_blocked()) {

@@ -100,8 +100,7 @@ TEST(ScriptRunner, BlockingCallsNeedAnEndAndKeepIt) {
   EXPECT_EQ(established("+0...0.1 read(4, ..., 10) = 10\n+.2 < P. 1:11(10) ack 1 win 1000\n"),
             "t.pkt:8:1: read still blocks, expected its end at 0.200000");
   EXPECT_EQ(established("+0...0.1 read(4, ..., 10) = 10\n"), "t.pkt:8:1: read does not return");
-  EXPECT_EQ(established("+0...0.1 write(4, ..., 10) = 10\n"),
-            "t.pkt:8:1: write returns at once, expected at 0.200000");
+  EXPECT_EQ(established("+0...0.1 write(4, ..., 10) = 10\n"), "t.pkt:8:1: write returns at once, expected at 0.200000");
   EXPECT_EQ(established("+0...0.5 poll([{fd=4, events=POLLIN, revents=0}], 1, 500) = 0\n"), "passed");
 }
 
