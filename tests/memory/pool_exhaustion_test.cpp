@@ -324,7 +324,8 @@ Verdict play_with_failure(bool at_server, std::uint64_t n, bool persistent) {
   const auto blame = [&](bool wrong, const std::string& text) {
     if (wrong) v.text += (v.text.empty() ? "" : "; ") + text;
   };
-  blame(!ended, "it did not end by " + std::to_string(net->now.count_ms()) + " ms (" + std::to_string(net->standing) + " turns at once): IPv4 " + std::to_string(net->client4.received()) + " bytes, IPv6 " +
+  blame(!ended, "it did not end by " + std::to_string(net->now.count_ms()) + " ms (" + std::to_string(net->standing) +
+                    " turns at once): IPv4 " + std::to_string(net->client4.received()) + " bytes, IPv6 " +
                     std::to_string(net->client6.received()) + " bytes, UDP " + (net->udp.done() ? "done" : "not done"));
   blame(ended && (net->client4.wrong() || net->client6.wrong()), "a connection failed or its data was wrong");
   blame(!net->a.pool.all_free() || !net->b.pool.all_free(), "packets leaked");
