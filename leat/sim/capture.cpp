@@ -2,12 +2,10 @@
 
 namespace leat::sim {
 
-Capture::Capture(std::uint32_t snap_length) : writer_(PcapngWriter::Output::to<&Capture::write>(*this), snap_length) {}
-
-bool Capture::open(const std::string& path) {
-  file_.reset(std::fopen(path.c_str(), "wb"));
-  return file_ != nullptr;
-}
+Capture::Capture(const std::string& path, std::uint32_t snap_length)
+    : file_(path.empty() ? nullptr : std::fopen(path.c_str(), "wb")),
+      failed_(!path.empty() && file_ == nullptr),
+      writer_(PcapngWriter::Output::to<&Capture::write>(*this), snap_length) {}
 
 bool Capture::close() {
   if (file_ != nullptr && std::fclose(file_.release()) != 0) failed_ = true;

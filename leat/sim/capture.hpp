@@ -13,13 +13,13 @@ namespace leat::sim {
 
 class Capture {
  public:
-  explicit Capture(std::uint32_t snap_length = PcapngWriter::kWhole);
+  // Also writes to a file when a path is given; good() is false when it can't be created.
+  explicit Capture(const std::string& path = {}, std::uint32_t snap_length = PcapngWriter::kWhole);
   Capture(const Capture&) = delete;
   Capture& operator=(const Capture&) = delete;
 
-  // Also writes to a file, from now on. False when it can't be created.
-  [[nodiscard]] bool open(const std::string& path);
-  // False when a write failed.
+  [[nodiscard]] bool good() const { return !failed_; }
+  // Ends the file. False when something could not be written.
   [[nodiscard]] bool close();
 
   [[nodiscard]] PcapngWriter& writer() { return writer_; }

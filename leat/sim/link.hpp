@@ -17,10 +17,10 @@ namespace leat::sim {
 struct LinkConfig {
   LinkType link = LinkType::ethernet;
   std::uint32_t mtu = 1500;
-  ImpairmentConfig there;           // from the first host to the second
-  ImpairmentConfig back;            // and the other way
-  std::uint32_t in_flight = 16384;  // frames on their way in one direction, at most
-  bool software_gro = true;         // whether hosts merge what they receive
+  ImpairmentConfig there;          // from the first host to the second
+  ImpairmentConfig back;           // and the other way
+  std::uint32_t in_flight = 4096;  // frames on their way in one direction, at most
+  bool software_gro = true;        // whether hosts merge what they receive
 };
 
 class Link {

@@ -161,18 +161,19 @@ class Transfer {
  public:
   explicit Transfer(const TransferOptions& options)
       : options_(options),
+        capture_(options.pcap_path),
         world_({.seed = options.seed,
                 .modules = options.modules,
                 .batch = options.batch,
                 .check_invariants = options.check_invariants,
                 .capture = options.hash || !options.pcap_path.empty() ? &capture_ : nullptr}),
-        client_(world_.add_host({.name = "client", .pool = options.pool, .budgets = {}})),
-        server_(world_.add_host({.name = "server", .pool = options.pool, .budgets = {}})),
+        client_(world_.add_host({.name = "client", .pool = pool_of(options), .budgets = {}})),
+        server_(world_.add_host({.name = "server", .pool = pool_of(options), .budgets = {}})),
         link_(join()) {}
 
   TransferReport run() {
     report_.seed = options_.seed;
-    if (!options_.pcap_path.empty() && !capture_.open(options_.pcap_path)) {
+    if (!capture_.good()) {
       report_.problem = "the capture " + options_.pcap_path + " can't be created";
       return report_;
     }
@@ -195,6 +196,13 @@ class Transfer {
   }
 
  private:
+  // Frames that need more than a normal chunk.
+  static bool is_jumbo(std::uint32_t mtu) { return mtu + 64 + kHeadroom > kChunkBytes[1]; }
+  static PoolLayout pool_of(const TransferOptions& o) {
+    PoolLayout layout = o.pool;
+    if (is_jumbo(o.mtu) && layout.chunks[2] == 0) layout.chunks[2] = 1024;
+    return layout;
+  }
   [[nodiscard]] bool all_clients_done() const {
     for (const auto& s : clients_)
       if (!s->done()) return false;
@@ -221,6 +229,7 @@ class Transfer {
     config.there = line;
     config.back = line;
     config.software_gro = options_.software_gro;
+    if (is_jumbo(options_.mtu)) config.in_flight = 1024;  // each takes a large chunk
     return world_.join(client_, address(1), server_, address(options_.server_absent ? 99 : 2), config);
   }
 
