@@ -12,8 +12,8 @@ void check_active(const Core& core, const Hot& h, const Cold& c, const Active& a
   a.receive.check_invariants(core.pool);
   s.ooo.check_invariants(a.ooo, core.pool);
   s.ranges.check_invariants(a.ranges);
-  const SeqNum una = max(h.snd_una, c.iss + 1);
-  const SeqNum nxt = max(h.snd_nxt - (h.has(Flag::fin_sent) ? 1U : 0U), c.iss + 1);
+  const SeqNum una = h.snd_una + (h.snd_una == c.iss && c.una_wraps == 0 ? 1U : 0U);
+  const SeqNum nxt = h.snd_nxt - (h.has(Flag::fin_sent) ? 1U : 0U);
   const std::uint32_t flying = una < nxt ? nxt - una : 0;
   if (h.has(Flag::detached)) return;
   LEAT_ASSERT(flying <= a.send.size());

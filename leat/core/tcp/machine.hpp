@@ -58,8 +58,12 @@ struct Tcb {
   void notify(Ready edges) const { core.sockets.notify(socket(), edges); }
 
   // The payload in the send queue: data_una .. data_nxt is in flight, the rest unsent.
-  [[nodiscard]] SeqNum data_una() const { return max(hot.snd_una, cold.iss + 1); }
-  [[nodiscard]] SeqNum data_nxt() const { return max(hot.snd_nxt - (hot.has(Flag::fin_sent) ? 1U : 0U), cold.iss + 1); }
+  // The SYN has a number but no place in the queue. `max(snd_una, iss + 1)` would be wrong 2 GB later.
+  [[nodiscard]] SeqNum data_una() const {
+    const bool syn_unacknowledged = hot.snd_una == cold.iss && cold.una_wraps == 0;
+    return hot.snd_una + (syn_unacknowledged ? 1U : 0U);
+  }
+  [[nodiscard]] SeqNum data_nxt() const { return hot.snd_nxt - (hot.has(Flag::fin_sent) ? 1U : 0U); }
   [[nodiscard]] std::uint32_t queued() const {
     const Active* a = active();
     return a == nullptr ? 0 : a->send.size();

@@ -40,6 +40,25 @@ TEST(TcpConnection, CarriesDataBothWaysOverBothIpVersions) {
   }
 }
 
+// Sequence numbers compare within 2^31: what was far behind once is ahead later.
+TEST(TcpConnection, GoesOnWhenTheInitialNumberIsGigabytesAway) {
+  for (const std::uint32_t gigabytes : {1U, 2U, 3U}) {
+    TcpPair net;
+    const auto [c, s] = net.connect();
+    for (const unsigned side : {0U, 1U}) {
+      tcp::Cold& cold = net.stack(side).core().tcp.cold[0];
+      cold.iss = cold.iss - (gigabytes << 30);
+      cold.irs = cold.irs - (gigabytes << 30);
+    }
+    const auto data = TcpPair::pattern(300'000, 1);
+    EXPECT_EQ(net.transfer(0, c, s, data), data) << gigabytes;
+    EXPECT_EQ(net.transfer(1, s, c, data), data) << gigabytes;
+    EXPECT_EQ(net.info(0, c).retransmits, 0U);
+    net.stack(0).check_invariants();
+    net.stack(1).check_invariants();
+  }
+}
+
 TEST(TcpConnection, SuperSegmentsCarryTheSame) {
   TcpPair net{{.max_gso = 65535}};
   EXPECT_TRUE(net.stack(1).set_option(OptionId::tcp_stretch_acks, 1));
