@@ -163,6 +163,20 @@ TEST_F(Pipe, SuperSegmentsPassWholeWhenAsked) {
   }
 }
 
+// 65,535 bytes of IP packet and an Ethernet header leave a large chunk less room than the usual headroom.
+TEST_F(Pipe, TheLargestEthernetFrameIsCopied) {
+  caps.link = LinkType::ethernet;
+  caps.mtu = 65535;
+  MemoryPipe pipe = make(left.pool, right.pool);
+  Packet p = left.pool.allocate(ChunkClass::large, 0);
+  std::ranges::copy(numbers(65549), p.append(65549).begin());
+  out.push(std::move(p));
+  EXPECT_EQ(pipe.a().tx(out, kNow), 1U);
+  ASSERT_EQ(pipe.b().rx(in, kNow), 1U);
+  EXPECT_EQ(contents(in[0]), numbers(65549));
+  in.clear();
+}
+
 TEST_F(Pipe, WhatTheReceiverCanNeverHoldIsDropped) {
   caps.max_gso = 65535;
   Memory tiny({.packets = 4, .chunks = {4, 4, 0}});

@@ -5,6 +5,12 @@ namespace {
 
 constexpr std::uint32_t kSmall = kChunkBytes[static_cast<std::size_t>(ChunkClass::small)];
 constexpr std::uint32_t kPiece = kChunkBytes[static_cast<std::size_t>(ChunkClass::normal)];
+constexpr std::uint32_t kLargest = kChunkBytes[static_cast<std::size_t>(ChunkClass::large)];
+
+// A frame of the largest MTU fits a large chunk only with less headroom; received packets need none.
+constexpr std::uint32_t headroom_for(std::uint32_t size) {
+  return size <= kLargest ? std::min(kHeadroom, kLargest - size) : kHeadroom;
+}
 
 void copy_notes(const PacketMeta& from, PacketMeta& to) {
   to.l3_offset = from.l3_offset;
@@ -28,13 +34,13 @@ void copy_notes(const PacketMeta& from, PacketMeta& to) {
 bool can_ever_copy(std::uint32_t size, const PacketPool& pool) {
   const PoolLayout& l = pool.layout();
   for (std::size_t c = 0; c < kChunkClasses; ++c)
-    if (l.chunks[c] > 0 && kChunkBytes[c] >= size + kHeadroom) return true;
+    if (l.chunks[c] > 0 && kChunkBytes[c] >= size + headroom_for(size)) return true;
   const std::uint32_t pieces = std::min<std::uint32_t>(l.chunks[1], 1U + kMaxFragments);
   return pieces > 0 && l.chunks[0] > 0 && size <= pieces * kPiece - kHeadroom;
 }
 
 Packet copy_into(const Packet& p, PacketPool& pool) {
-  if (Packet whole = p.copy_to(pool)) return whole;
+  if (Packet whole = p.copy_to(pool, headroom_for(p.size()))) return whole;
   const std::uint32_t size = p.size();
   if (size <= kSmall - kHeadroom) {
     Packet small = pool.allocate(ChunkClass::small, kHeadroom, Priority::control);
