@@ -50,6 +50,7 @@ struct Request {
   std::optional<bool> gso;  // TAP: with or without; unset: both
   std::string direction;    // TAP: "receive" or "send"; empty: both
   int repetitions = 5;
+  double scale = 1;                                // of the work in one repetition: tests take a thousandth
   bool peers = true;                               // lwIP in the same run, where it was built
   std::function<void(std::string_view)> progress;  // one line of what runs now; may be unset
 };

@@ -40,7 +40,7 @@ class Bulk {
     Host& client = wire_.client();
     Host& server = wire_.server();
     const double began = thread_cpu_seconds();
-    std::uint64_t idle = 0;
+    Instant progress = monotonic_now();
     while (r.bytes < bytes) {
       while (true) {
         const auto sent = client.stack.try_send(sender_, out_);
@@ -57,8 +57,8 @@ class Bulk {
         r.bytes += got->count;
         if (got->count < in_.size()) break;
       }
-      idle = r.bytes == had ? idle + 1 : 0;
-      if (idle > 100'000'000) throw std::runtime_error("the transfer stands still");
+      if (r.bytes != had) progress = t;
+      if (t - progress > Duration::s(10)) throw std::runtime_error("the transfer stands still");
     }
     r.seconds = thread_cpu_seconds() - began;
     r.data_packets = wire_.pipe().a().counters().tx_packets - before.tx_packets;
@@ -74,6 +74,7 @@ class Bulk {
 };
 
 constexpr std::uint64_t kBytes = 1'000'000'000;
+constexpr std::uint64_t kPeerBytes = 250'000'000;
 
 }  // namespace
 
@@ -89,10 +90,11 @@ std::vector<Row> run_bulk_memory(const Request& request) {
         Transfer best;
         double peer = 0;
         for (int i = 0; i < request.repetitions; ++i) {
-          const Transfer t = bulk.run(kBytes);
+          const Transfer t = bulk.run(scaled(request, kBytes));
           if (t.gbit() > best.gbit()) best = t;
           if (lwip == nullptr) continue;
-          peer = std::max(peer, static_cast<double>(kBytes / 4) * 8e-9 / lwip->bulk(kBytes / 4).seconds);
+          const std::uint64_t bytes = scaled(request, kPeerBytes);
+          peer = std::max(peer, static_cast<double>(bytes) * 8e-9 / lwip->bulk(bytes).seconds);
         }
         const auto packets = static_cast<double>(best.data_packets);
         Row& row = rows.emplace_back()

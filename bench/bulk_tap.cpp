@@ -206,18 +206,19 @@ class TapBulk {
 };
 
 // In the child.
-void measure(const Setting& setting, int repetitions, Outcome& outcome) {
+void measure(const Setting& setting, const Request& request, Outcome& outcome) {
   try {
     isolate();
     TapBulk bulk(setting);
-    for (int i = 0; i < repetitions; ++i) bulk.run(setting.gso ? kBytes : kBytesSlow, outcome);
+    const std::uint64_t bytes = scaled(request, setting.gso ? kBytes : kBytesSlow);
+    for (int i = 0; i < request.repetitions; ++i) bulk.run(bytes, outcome);
     outcome.ok = true;
   } catch (const std::exception& e) {
     outcome.fail(e.what());
   }
 }
 
-Outcome in_child(const Setting& setting, int repetitions) {
+Outcome in_child(const Setting& setting, const Request& request) {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) throw Unable("no pipe: " + std::string(std::strerror(errno)));
   const Descriptor reader(ends[0]);
@@ -228,7 +229,7 @@ Outcome in_child(const Setting& setting, int repetitions) {
     throw Unable("no process: " + std::string(std::strerror(errno)));
   }
   if (child == 0) {
-    measure(setting, repetitions, outcome);
+    measure(setting, request, outcome);
     const bool told = write(ends[1], &outcome, sizeof outcome) == sizeof outcome;
     _exit(told ? 0 : 1);
   }
@@ -251,7 +252,7 @@ std::vector<Row> run_bulk_tap(const Request& request) {
         const char* direction = receive ? "receive" : "send";
         if (!request.direction.empty() && request.direction != direction) continue;
         say(request, std::string("bulk over TAP: ") + direction + (gso ? ", GSO" : ""));
-        const Outcome o = in_child({.mtu = mtu, .gso = gso, .receive = receive}, request.repetitions);
+        const Outcome o = in_child({.mtu = mtu, .gso = gso, .receive = receive}, request);
         if (!o.ok) throw Unable(o.why.data());
         const auto packets = static_cast<double>(receive ? o.rx_packets : o.tx_packets);
         rows.emplace_back()

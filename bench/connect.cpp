@@ -88,8 +88,9 @@ std::vector<Row> run_connect(const Request& request) {
     Connects connects(0);
     double best = 0, peer = 0;
     for (int i = 0; i < request.repetitions; ++i) {
-      best = std::max(best, connects.run(256'000, batch));
-      if (lwip != nullptr && batch == 1) peer = std::max(peer, lwip->connect_rate(100'000));
+      best = std::max(best, connects.run(static_cast<std::uint32_t>(scaled(request, 256'000, batch)), batch));
+      if (lwip != nullptr && batch == 1)
+        peer = std::max(peer, lwip->connect_rate(static_cast<std::uint32_t>(scaled(request, 100'000))));
     }
     Row& row = rows.emplace_back()
                    .set("device", "memory")

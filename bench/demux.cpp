@@ -70,7 +70,7 @@ std::vector<Row> run_demux(const Request& request) {
     }
     for (const std::size_t burst : {std::size_t{64}, std::size_t{1}}) {
       Random random(n + burst);
-      const std::uint64_t segments = burst == 1 ? 500'000 : 2'000'000;
+      const std::uint64_t segments = scaled(request, burst == 1 ? 500'000 : 2'000'000, burst);
       Measurement best{std::numeric_limits<double>::infinity(), 0};
       for (int i = 0; i < request.repetitions; ++i) {
         const Measurement m = measure(stack, peer, connections, burst, segments, random);

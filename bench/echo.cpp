@@ -29,7 +29,7 @@ class EchoServer {
   void on_listener(CallbackSocket& listener, Ready) {
     while (true) {
       CallbackSocket& next = connections_.emplace_back();
-      const auto took = listener.accept(next, CallbackSocket::Handler::to<&EchoServer::on_data>(*this));
+      const auto took = next.accept(listener, CallbackSocket::Handler::to<&EchoServer::on_data>(*this));
       if (took && *took) continue;
       connections_.pop_back();
       return;
@@ -61,7 +61,7 @@ class Echo {
       for (std::uint32_t i = first; i < end; ++i) {
         clients_.push_back(must(client.open_stream(), "socket"));
         must(client.connect(clients_.back(), at), "connect");
-        if (i % 64 == 63 || i + 1 == end) wire_.settle();
+        if (i % 64 == 0 || i + 1 == end) wire_.settle();  // the first alone: it resolves the neighbour
       }
     }
     wire_.settle();
@@ -115,8 +115,10 @@ std::vector<Row> run_echo(const Request& request) {
     LwipPeer* lwip = request.peers && n <= 1'000 ? LwipPeer::open() : nullptr;  // beyond, lwIP's scans take minutes
     double best = std::numeric_limits<double>::infinity(), peer = best;
     for (int i = 0; i < request.repetitions; ++i) {
-      best = std::min(best, echo.run(200'000));
-      if (lwip != nullptr) peer = std::min(peer, lwip->echo(static_cast<std::uint32_t>(n), 20'000));
+      best = std::min(best, echo.run(static_cast<std::uint32_t>(scaled(request, 200'000))));
+      if (lwip != nullptr)
+        peer = std::min(peer,
+                        lwip->echo(static_cast<std::uint32_t>(n), static_cast<std::uint32_t>(scaled(request, 20'000))));
     }
     Row& row = rows.emplace_back()
                    .set("device", "memory")

@@ -1,7 +1,9 @@
 #pragma once
 // The benchmarks, one file each; registry.cpp names them.
 
+#include <algorithm>
 #include <bench/bench.hpp>
+#include <initializer_list>
 
 namespace leat::bench {
 
@@ -16,6 +18,11 @@ std::vector<Row> run_idle(const Request&);
 template <class T>
 std::vector<T> or_default(const std::vector<T>& asked, std::initializer_list<T> own) {
   return asked.empty() ? std::vector<T>(own) : asked;
+}
+// This much work, by the request's scale, in whole units and at least one.
+inline std::uint64_t scaled(const Request& request, std::uint64_t work, std::uint64_t unit = 1) {
+  const auto units = static_cast<std::uint64_t>(static_cast<double>(work) * request.scale) / unit;
+  return std::max<std::uint64_t>(units, 1) * unit;
 }
 inline void say(const Request& request, std::string_view what) {
   if (request.progress) request.progress(what);

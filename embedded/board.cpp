@@ -64,7 +64,7 @@ union Vector {
   void (*function)();
 };
 __attribute__((section(".vectors"), used)) constexpr Vector kVectors[16] = {
-  {.address = &leat_stack_top}, {.function = leat_reset}, {.function = leat_fault}, {.function = leat_fault},
-  {.function = leat_fault},     {.function = leat_fault}, {.function = leat_fault}};
+    {.address = &leat_stack_top}, {.function = leat_reset}, {.function = leat_fault}, {.function = leat_fault},
+    {.function = leat_fault},     {.function = leat_fault}, {.function = leat_fault}};
 
 }  // namespace

@@ -22,18 +22,18 @@ using leat::Ready;
 
 // What this image can hold. Everything in RAM follows from these numbers.
 constexpr leat::Limits kLimits{
-  .sockets = 8,
-  .profiles = 2,
-  .iface = {.interfaces = 1, .addresses = 4, .neighbors = 4, .routes = 8},
-  .ip = {.raw_sockets = 1, .rate_slots = 4},
-  .udp = {.sockets = 1},
-  .tcp = {.connections = 4,
-          .active = 4,
-          .listeners = 2,
-          .syn_records = 4,
-          .time_wait = 4,
-          .ranges = 32,
-          .ooo_nodes = 16},
+    .sockets = 8,
+    .profiles = 2,
+    .iface = {.interfaces = 1, .addresses = 4, .neighbors = 4, .routes = 8},
+    .ip = {.raw_sockets = 1, .rate_slots = 4},
+    .udp = {.sockets = 1},
+    .tcp = {.connections = 4,
+            .active = 4,
+            .listeners = 2,
+            .syn_records = 4,
+            .time_wait = 4,
+            .ranges = 32,
+            .ooo_nodes = 16},
 };
 constexpr leat::PoolLayout kPoolLayout{.packets = 64, .chunks = {48, 24, 0}, .reserve = 8};
 constexpr std::size_t kPoolBytes = std::size_t{64} * 64 + 48 * 256 + 24 * 2048 + 1024;
@@ -94,7 +94,7 @@ class EchoServer {
 
  private:
   void on_listener(CallbackSocket& listener, Ready) {
-    const auto took = listener.accept(connection_, CallbackSocket::Handler::to<&EchoServer::on_event>(*this));
+    const auto took = connection_.accept(listener, CallbackSocket::Handler::to<&EchoServer::on_event>(*this));
     require(took.has_value(), "accept");
   }
   void on_event(CallbackSocket& s, Ready) {

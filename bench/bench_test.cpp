@@ -1,0 +1,91 @@
+// The benchmarks run, give the rows and keys that scripts rely on, and print them as JSON; how fast is not looked at.
+
+#include <gtest/gtest.h>
+
+#include <bench/bench.hpp>
+
+namespace leat::bench {
+namespace {
+
+double number(const Row& row, std::string_view key) {
+  const Value* v = row.find(key);
+  if (v == nullptr) {
+    ADD_FAILURE() << "no key " << key;
+    return 0;
+  }
+  if (const auto* i = std::get_if<std::int64_t>(v)) return static_cast<double>(*i);
+  if (const auto* d = std::get_if<double>(v)) return *d;
+  ADD_FAILURE() << key << " is no number";
+  return 0;
+}
+
+Request small() {
+  Request request;
+  request.repetitions = 1;
+  request.scale = 0.001;
+  return request;
+}
+
+std::vector<Row> run(std::string_view name, const Request& request) {
+  const Bench* bench = find_bench(name);
+  if (bench == nullptr) throw std::runtime_error("no such benchmark");
+  return bench->run(request);
+}
+
+TEST(Bench_Report, PrintsRowsAsJson) {
+  std::vector<Row> rows(2);
+  rows[0].set("device", "mem\"ory").set("mtu", 1500U).set("gso", true).set("ns_per_packet", 270.5);
+  rows[1].set("connections", std::uint64_t{1'000'000});
+  EXPECT_EQ(to_json("bulk", rows),
+            "{\"bench\": \"bulk\", \"version\": 1, \"rows\": [\n"
+            "  {\"device\": \"mem\\\"ory\", \"mtu\": 1500, \"gso\": true, \"ns_per_packet\": 270.5},\n"
+            "  {\"connections\": 1000000}\n]}\n");
+}
+
+TEST(Bench_Report, TableHasEveryColumnOnce) {
+  std::vector<Row> rows(2);
+  rows[0].set("mtu", 1500U);
+  rows[1].set("mtu", 9000U).set("peer", "lwip");
+  EXPECT_EQ(to_table(rows), "mtu   peer\n1500  -\n9000  lwip\n");
+}
+
+TEST(Bench_Runs, DemuxAtEveryBurst) {
+  Request request = small();
+  request.connections = {10, 1'000};
+  const auto rows = run("demux", request);
+  ASSERT_EQ(rows.size(), 4U);
+  for (const Row& row : rows) EXPECT_GT(number(row, "ns_per_segment"), 0);
+  EXPECT_EQ(number(rows[0], "connections"), 10);
+  EXPECT_EQ(number(rows[0], "batch"), 64);
+  EXPECT_EQ(number(rows[1], "batch"), 1);
+}
+
+TEST(Bench_Runs, BulkOverMemory) {
+  Request request = small();
+  request.device = "memory";
+  const auto rows = run("bulk", request);
+  EXPECT_EQ(rows.size(), 12U);
+  for (const Row& row : rows) {
+    EXPECT_GT(number(row, "gbit_per_s_per_core"), 0);
+    EXPECT_GT(number(row, "ns_per_packet"), 0);
+    EXPECT_GE(number(row, "bytes"), 1'000'000);
+  }
+}
+
+TEST(Bench_Runs, EchoAndConnectAndIdle) {
+  Request request = small();
+  request.connections = {1, 100};
+  for (const Row& row : run("echo", request)) EXPECT_GT(number(row, "ns_per_echo"), 0);
+  for (const Row& row : run("connect", small())) EXPECT_GT(number(row, "connections_per_s"), 0);
+  request.connections = {1'000};
+  for (const Row& row : run("idle", request)) EXPECT_GT(number(row, "bytes_per_connection"), 100);
+}
+
+TEST(Bench_Runs, AnUnknownDeviceIsOneLine) {
+  Request request = small();
+  request.device = "pigeon";
+  EXPECT_THROW(run("bulk", request), Unable);
+}
+
+}  // namespace
+}  // namespace leat::bench
