@@ -54,6 +54,8 @@ class OooPool {
   // Up to blocks.size() SACK blocks, changed last first; returns how many.
   std::size_t sack_blocks(const OutOfOrder&, std::span<wire::SackBlock> blocks) const;
   [[nodiscard]] bool covers(const OutOfOrder&, SeqNum seq) const;
+  // Where the first range begins; there is one.
+  [[nodiscard]] SeqNum first_start(const OutOfOrder& o) const { return nodes_[o.tree.first].start; }
   void clear(OutOfOrder&, PacketPool&);
   // Gives back the range farthest from delivery; returns its bytes (0: nothing there). For memory pressure.
   std::uint32_t drop_last(OutOfOrder&, PacketPool&);

@@ -1,6 +1,7 @@
 // The receiving half: text and FIN of acceptable segments, what window is advertised and when an ACK is due.
 
 #include <leat/core/tcp/machine.hpp>
+#include <limits>
 
 namespace leat::tcp {
 namespace {
@@ -39,6 +40,14 @@ void deliver(Tcb& t, Active& a, Segment& s) {
   s.strip();
   if (h.has(Flag::reader_gone)) {
     s.in->packet.reset();
+  } else if (a.ooo.count != 0 && tables.ooo.first_start(a.ooo) < s.seq + n) {
+    // Row D17: part of it is here already, and what came first wins. It goes through the queue, of which it needs no
+    // node: its front joins the first range.
+    wire::SackBlock overlap;
+    (void)tables.ooo.insert(a.ooo, s.seq, std::move(s.in->packet), t.option(OptionId::tcp_max_ooo_nodes),
+                            std::numeric_limits<std::uint32_t>::max(), &overlap);
+    if (h.has(Flag::sack) && t.options().on(OptionId::tcp_dsack) && overlap.left < overlap.right) a.dsack = overlap;
+    n = 0;
   } else {
     a.receive.push(std::move(s.in->packet));
   }

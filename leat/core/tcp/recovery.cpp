@@ -195,7 +195,9 @@ void grow_window(Tcb& t, Active& a, const AckNews& news) {
 std::uint32_t pipe(const Tcb& t, const Active& a) {
   const std::uint32_t flight = RangePool::in_flight(a.ranges, t.payload_in_flight());
   if (t.hot.has(Flag::sack) || a.recovery == Recovery::timeout) return flight;
-  const std::uint32_t gone = std::uint32_t{a.dup_acks} * t.hot.mss;
+  std::uint32_t gone = std::uint32_t{a.dup_acks} * t.hot.mss;
+  // Row D20, RFC 5681 5: no more of them are believed than segments were out when the recovery began.
+  if (a.recovery == Recovery::fast) gone = std::min(gone, a.recover - t.hot.snd_una);
   return flight > gone ? flight - gone : 0;
 }
 
