@@ -152,25 +152,28 @@ class World {
         receive_ip(mutate(syn()));
         break;
       case 5:
-        receive_ip(
-            mutate(udp_packet(ip(), in_.u8() < 200 ? 7000 : in_.u16(), in_.u8() < 200 ? 9000 : in_.u16(), payload())));
+        receive_ip(mutate(udp()));
         break;
       case 6:
         receive_ip(mutate(icmp()));
         break;
       case 7:
-      case 8:
-        call(in_.u8(), in_.u8() % 16);
+      case 8: {
+        const unsigned which = in_.u8();
+        call(which, in_.u8() % 16);
         break;
+      }
       case 9:
         advance(Duration::us(std::int64_t{1} << (in_.u8() % 36)));
         break;
       case 10:
         drain(1 + in_.u8() % 64U);
         break;
-      case 11:
-        pool_.fail_allocation(1 + in_.u8() % 12U, in_.u8() % 4 == 0);
+      case 11: {
+        const unsigned nth = 1 + in_.u8() % 12U;
+        pool_.fail_allocation(nth, in_.u8() % 4 == 0);
         break;
+      }
       case 12:
         pool_.fail_allocation(0);
         break;
@@ -201,6 +204,12 @@ class World {
     if (kind < 64) return {};
     return pattern(kind < 200 ? kind - 63 : (kind - 190) * 50);
   }
+  Bytes udp() {
+    const Ip h = ip();
+    const unsigned from = in_.u8() < 200 ? 7000 : in_.u16();
+    const unsigned to = in_.u8() < 200 ? 9000 : in_.u16();
+    return udp_packet(h, from, to, payload());
+  }
   Bytes segment() {
     if (seen_.empty()) return syn();
     const Seen& s = seen_[in_.u8() % seen_.size()];
@@ -220,15 +229,18 @@ class World {
     if ((o & 16) != 0)
       for (unsigned i = 0; i < 1 + (o & 3U); ++i) {
         const std::uint32_t left = s.end - in_.u8() * 50U;
-        (void)options.add_sack({SeqNum{left}, SeqNum{left + in_.u8() * 20U}});
+        const std::uint32_t length = in_.u8() * 20U;
+        (void)options.add_sack({SeqNum{left}, SeqNum{left + length}});
       }
     Bytes b(40);
     b.resize(options.emit(b));
     t.options = o > 250 ? in_.bytes(40) : b;
-    return tcp_packet({.source = s.them, .destination = s.us, .tos = in_.u8() > 250 ? 3U : 0U}, t, payload());
+    const unsigned tos = in_.u8() > 250 ? 3U : 0U;
+    return tcp_packet({.source = s.them, .destination = s.us, .tos = tos}, t, payload());
   }
   Bytes syn() {
-    Tcp t{.from = 5000 + in_.u8() % 8U, .to = in_.u8() < 220 ? 80U + in_.u8() % 2U : in_.u16()};
+    Tcp t{.from = 5000 + in_.u8() % 8U};
+    t.to = in_.u8() < 220 ? 80U + in_.u8() % 2U : in_.u16();
     t.seq = std::uint32_t{in_.u16()} << 16;
     const unsigned o = in_.u8();
     wire::TcpOptions options;
@@ -239,12 +251,17 @@ class World {
     Bytes b(40);
     b.resize(options.emit(b));
     t.options = o == 255 ? in_.bytes(40) : b;
-    return tcp_packet(ip(), t, in_.u8() > 240 ? payload() : Bytes{});
+    const Ip h = ip();
+    return tcp_packet(h, t, in_.u8() > 240 ? payload() : Bytes{});
   }
   Bytes icmp() {
     const unsigned kind = in_.u8();
     const Ip h = ip();
-    if (kind < 64 || sent_.empty()) return echo_request(h, in_.u8(), in_.u8(), payload());
+    if (kind < 64 || sent_.empty()) {
+      const unsigned id = in_.u8();
+      const unsigned sequence = in_.u8();
+      return echo_request(h, id, sequence, payload());
+    }
     // An error that quotes what the stack sent.
     Bytes quoted = sent_[in_.u8() % sent_.size()];
     quoted.resize(std::min<std::size_t>(quoted.size(), 28U + in_.u8() % 64U));
@@ -254,7 +271,8 @@ class World {
     error.destination = us_[v4 ? 0 : 1];
     const unsigned type = kind < 128 ? (v4 ? 3 : 1) : kind < 192 ? (v4 ? 3 : 2) : in_.u8();
     const unsigned code = kind < 128 ? in_.u8() % 16U : kind < 192 ? (v4 ? 4U : 0U) : in_.u8();
-    return icmp_packet(error, type, code, in_.u16(), quoted);
+    const std::uint32_t rest = in_.u16();
+    return icmp_packet(error, type, code, rest, quoted);
   }
   // Some bytes change; whether the checksums follow is the input's choice.
   Bytes mutate(Bytes p) {
