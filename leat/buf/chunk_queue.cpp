@@ -18,12 +18,12 @@ ChunkClass class_for(std::size_t wanted) {
   return ChunkClass::large;
 }
 
-// The wanted class, else any other that has something.
-Packet allocate_any(PacketPool& pool, ChunkClass wanted) {
+// The wanted class, else any other up to `largest` that has something.
+Packet allocate_any(PacketPool& pool, ChunkClass wanted, ChunkClass largest) {
   if (pool.chunks_free(wanted) > 0)
     if (Packet p = pool.allocate(wanted, 0)) return p;
   for (const ChunkClass c : {ChunkClass::normal, ChunkClass::large, ChunkClass::small}) {
-    if (c == wanted || pool.chunks_free(c) == 0) continue;
+    if (c == wanted || c > largest || pool.chunks_free(c) == 0) continue;
     if (Packet p = pool.allocate(c, 0)) return p;
   }
   return {};
@@ -48,12 +48,13 @@ void ChunkQueue::link_back(PacketPool& pool, Index i) {
   true_size_ += footprint(pool, i);
 }
 
-std::size_t ChunkQueue::append(PacketPool& pool, ByteSpan from) {
+std::size_t ChunkQueue::append(PacketPool& pool, ByteSpan from, ChunkClass largest) {
   std::size_t taken = 0;
   while (taken < from.size()) {
     std::uint32_t room = tail_ != kNoIndex && tail_writable_ != 0 ? room_behind(pool, tail_) : 0;
     if (room == 0) {
-      Packet p = allocate_any(pool, class_for(from.size() - taken + (bytes_ > 16384 ? 16384 : 0)));
+      Packet p =
+          allocate_any(pool, std::min(largest, class_for(from.size() - taken + (bytes_ > 16384 ? 16384 : 0))), largest);
       if (!p) break;
       link_back(pool, p.release());
       tail_writable_ = 1;

@@ -30,8 +30,8 @@ class ChunkQueue {
   // Stream position (modulo 2^32) of the first byte: what was ever consumed.
   [[nodiscard]] std::uint32_t front_position() const { return position_; }
 
-  // Copies as much of `from` as memory allows; returns the bytes taken.
-  std::size_t append(PacketPool& pool, ByteSpan from);
+  // Copies as much of `from` as memory allows; returns the bytes taken. New chunks are of class `largest` at most.
+  std::size_t append(PacketPool& pool, ByteSpan from, ChunkClass largest = ChunkClass::large);
   // Takes all data of `p`. Never fails.
   void push(Packet&& p);
   // Moves everything from `tail` to the end; `tail` is empty then. Small packets at its front are copied together with

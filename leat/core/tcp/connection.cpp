@@ -100,7 +100,7 @@ void stop_machinery(Tcb& t) {
   Flags& f = t.hot.flags;
   for (const Flag flag :
        {Flag::ack_now, Flag::ack_later, Flag::send_syn, Flag::fin_lost, Flag::probe_now, Flag::rtx_running,
-        Flag::persist, Flag::resend_head, Flag::window_update, Flag::fin_ahead, Flag::fin_queued, Flag::wants_active})
+        Flag::persist, Flag::resend_head, Flag::window_update, Flag::fin_ahead, Flag::fin_queued, Flag::wants_memory})
     f.clear(flag);
   Active* a = t.active();
   if (a == nullptr) return;
@@ -223,6 +223,7 @@ void wait_for_memory(Tcb& t) {
 
 void wake_waiting(Core& core) {
   State& s = core.tcp;
+  const bool room = !scarce(core.pool, kQueueShare) && s.active_pool.available() > 0;
   for (std::uint32_t n = std::exchange(s.waiting_count, 0); n > 0; --n) {
     const Index i = s.waiting.pop_front(links(s));
     s.hot[i].link = kUnlinked;
@@ -231,10 +232,7 @@ void wake_waiting(Core& core) {
       s.connection_pool.give(i, links(s));
       continue;
     }
-    if (t.hot.has(Flag::wants_active) && (t.hot.active != kNoIndex || s.active_pool.available() > 0)) {
-      t.hot.flags.clear(Flag::wants_active);
-      t.notify(Ready::writable);
-    }
+    if (room && t.hot.flags.take(Flag::wants_memory)) t.notify(Ready::writable);
     mark_dirty(t);
   }
 }

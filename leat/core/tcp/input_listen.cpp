@@ -175,6 +175,10 @@ void input_syn_record(Core& core, Index record, Segment& s) {
   if (s.flags.syn()) {
     // Row T3: the same SYN again, or another one, which changes nothing (RFC 5961 4).
     if (s.seq != i.irs || s.flags.ack()) return challenge(DropReason::tcp_bad_state);
+    // RFC 7323 4.3: the newest timestamp is echoed, so that the peer measures the last round trip, not the first.
+    if (const wire::TcpOptions options = parse_options(s); i.timestamps && options.timestamps)
+      if (static_cast<std::int32_t>(options.timestamps->value - i.ts_recent) > 0)
+        state.syn_cache[record].set_ts_recent(options.timestamps->value);
     send_syn_ack(core, record);
     return refuse(core, s, DropReason::tcp_duplicate);
   }

@@ -42,6 +42,23 @@ namespace leat::tcp {
   return static_cast<std::uint32_t>(static_cast<std::uint64_t>(core.now.count_ns()) / 1'000);
 }
 
+// --- memory --------------------------------------------------------------------------------------------------------
+
+// Queues must leave memory for packets on their way: who holds the last chunk in a send queue can't receive the ACK
+// that would free it, and who holds it out of order can't receive what fills the gap. True when less than 1 / `share`
+// of a class of chunks is left.
+[[nodiscard]] inline bool scarce(const PacketPool& pool, ChunkClass c, std::uint32_t share) {
+  const std::uint32_t all = pool.layout().chunks[static_cast<std::size_t>(c)];
+  return std::uint64_t{pool.chunks_free(c)} * share < all;
+}
+// True when less than 1 / `share` of the metas or of the chunks that every packet may need is left.
+[[nodiscard]] inline bool scarce(const PacketPool& pool, std::uint32_t share) {
+  return std::uint64_t{pool.packets_free()} * share < pool.layout().packets || scarce(pool, ChunkClass::small, share) ||
+         scarce(pool, ChunkClass::normal, share);
+}
+inline constexpr std::uint32_t kQueueShare = 4;   // new data of writers, and data out of order
+inline constexpr std::uint32_t kReaderShare = 8;  // data in order for a reader that has some already
+
 // --- a connection --------------------------------------------------------------------------------------------------
 
 struct Tcb {

@@ -71,6 +71,11 @@ void keep_for_later(Tcb& t, Active& a, Segment& s) {
   t.core.counters.add(Counter::tcp_out_of_order);
   const std::uint32_t cap = t.option(OptionId::tcp_max_ooo_nodes);
   const std::uint32_t budget = 2 * t.option(OptionId::receive_buffer);
+  if (scarce(t.core.pool, kQueueShare)) {
+    t.core.drop(std::move(s.in->packet), DropReason::no_buffers);
+    ack_soon(t);
+    return;
+  }
   s.strip();
   wire::SackBlock overlap;
   switch (t.tables().ooo.insert(a.ooo, s.seq, std::move(s.in->packet), cap, budget, &overlap)) {
@@ -181,6 +186,7 @@ Disposition take_text(Tcb& t, Segment& s) {
     keep_for_later(t, a, s);
     return go_on();
   }
+  if (!a.receive.empty() && scarce(t.core.pool, kReaderShare)) return drop(DropReason::no_buffers);
   // Row D3: octets that were queued behind the end of the stream are not there either.
   if (s.flags.fin()) t.tables().ooo.clear(a.ooo, t.core.pool);
   deliver(t, a, s);

@@ -280,9 +280,9 @@ void on_retransmission_timeout(Tcb& t, Active* a) {
     a->recovery = Recovery::timeout;
     a->recover = h.snd_nxt;
     a->dup_acks = 0;
-    if (a->backoff < 16) ++a->backoff;
     h.flags.set(Flag::resend_head);
   }
+  if (a != nullptr && a->backoff < 16) ++a->backoff;  // RFC 6298 5.5, of a lone FIN too
   mark_dirty(t);
 }
 

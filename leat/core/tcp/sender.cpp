@@ -107,7 +107,9 @@ std::size_t Visit::write_options(MutableByteSpan out) {
 Packet Visit::build(const Piece& p, std::uint32_t& taken) {
   PacketPool& pool = t_.core.pool;
   taken = 0;
-  const Priority priority = p.length == 0 ? Priority::control : Priority::data;
+  // The one segment that gets things going again may use the reserve: its acknowledgement frees memory.
+  const bool vital = p.length == 0 || h_.has(Flag::resend_head) || h_.in_flight() == 0;
+  const Priority priority = vital ? Priority::control : Priority::data;
   Packet packet = pool.allocate(ChunkClass::small, kHeadroom, priority);
   if (!packet || p.length == 0) return packet;
   Active& a = *t_.active();
@@ -118,7 +120,7 @@ Packet Visit::build(const Piece& p, std::uint32_t& taken) {
     t_.core.counters.add(Counter::copied_bytes, taken);
     return packet;
   }
-  taken = a.send.slice(pool, offset, p.length, packet, *p.cursor);
+  taken = a.send.slice(pool, offset, p.length, packet, *p.cursor, priority);
   if (taken == 0) return {};
   // Not all fitted into the fragment list: whole segments only.
   if (taken < p.length && taken > segment_size()) {
@@ -465,7 +467,7 @@ void output(Core& core, InterfaceId id, PacketBatch& batch) {
     Tcb t{core, i};
     switch (Visit{t, id, batch}.run()) {
       case Outcome::done:
-        if (t.hot.has(Flag::wants_active) && t.hot.link == kUnlinked) wait_for_memory(t);
+        if (t.hot.has(Flag::wants_memory) && t.hot.link == kUnlinked) wait_for_memory(t);
         break;
       case Outcome::more:
         if (t.hot.link == kUnlinked) mark_dirty(t);

@@ -54,7 +54,7 @@ enum class Flag : std::uint32_t {
   stretch_acks = 1U << 20,
   keep_alive = 1U << 21,
   uncork = 1U << 22,         // a corked partial segment has waited long enough
-  wants_active = 1U << 23,   // a writer found no active block
+  wants_memory = 1U << 23,   // a writer found a pool empty
   write_blocked = 1U << 24,  // a writer was told to wait: tell it when there is room
   passive = 1U << 25,        // opened by a listener
   detached = 1U << 26,       // not in the flow table: the connection is over, only the socket or unread data holds it

@@ -242,7 +242,7 @@ Instant next_deadline(const Core& core) {
   const State& s = core.tcp;
   Instant t = earlier(s.wheel.next_deadline(), earlier(s.syn_cache.next_deadline(), s.time_wait.next_deadline()));
   // Memory comes back without a sign: who waits for it looks again soon.
-  if (s.waiting_count != 0) t = earlier(t, core.now + Duration::ms(1));
+  if (s.waiting_count != 0) t = earlier(t, core.now + Duration::ms(10));
   return t;
 }
 

@@ -190,10 +190,28 @@ std::uint32_t send_room(const Tcb& t) {
 Result<IoCount> writer_waits(Tcb& t, bool for_memory) {
   t.hot.flags.set(Flag::write_blocked);
   if (for_memory) {
-    t.hot.flags.set(Flag::wants_active);
+    t.hot.flags.set(Flag::wants_memory);
     if (t.hot.link == kUnlinked) wait_for_memory(t);
   }
   return IoCount{0, IoStatus::would_block};
+}
+
+// As much as memory allows. Looked at anew for each piece, so that one large write leaves something for others.
+std::size_t queue_octets(Tcb& t, ByteSpan bytes) {
+  constexpr std::size_t kPiece = 16384;
+  Active& a = *t.active();
+  std::size_t taken = 0;
+  while (taken < bytes.size() && !scarce(t.core.pool, kQueueShare)) {
+    const ByteSpan piece = bytes.subspan(taken, std::min(kPiece, bytes.size() - taken));
+    // Large chunks are what a device with large frames receives into.
+    const ChunkClass largest =
+        scarce(t.core.pool, ChunkClass::large, kQueueShare) ? ChunkClass::normal : ChunkClass::large;
+    const std::size_t n = a.send.append(t.core.pool, piece, largest);
+    taken += n;
+    if (n < piece.size()) break;
+  }
+  t.core.counters.add(Counter::copied_bytes, taken);
+  return taken;
 }
 
 Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to) {
@@ -209,9 +227,7 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
   const std::uint32_t room = send_room(t);
   if (room == 0) return writer_waits(t, false);
   if (!acquire_active(t)) return writer_waits(t, true);
-  Active& a = *t.active();
-  const std::size_t n = a.send.append(core.pool, bytes.first(std::min<std::size_t>(bytes.size(), room)));
-  core.counters.add(Counter::copied_bytes, n);
+  const std::size_t n = queue_octets(t, bytes.first(std::min<std::size_t>(bytes.size(), room)));
   if (n == 0) {
     release_if_quiet(t);
     return writer_waits(t, true);
