@@ -24,7 +24,7 @@ void add_stack_options(CLI::App& command, StackArguments& a) {
   command.add_option("--config", a.config, "configuration file (TOML)")->type_name("FILE");
   command.add_option("--pcap", a.pcap, "write a capture (pcapng)")->type_name("FILE");
   command.add_option("--snaplen", a.snap_length, "bytes of each packet in the capture; 0: all")->type_name("BYTES");
-  command.add_option("--option", a.options, "an option of the stack, repeatable (docs/options.md)")
+  command.add_option("--option", a.options, "an option of the stack, repeatable")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
   command

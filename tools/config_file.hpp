@@ -1,5 +1,5 @@
 #pragma once
-// The configuration file (TOML): interfaces, routes, options, limits. docs/configuration.md describes it.
+// The configuration file (TOML): interfaces, routes, options, limits. docs/cli.md describes it.
 //
 //   [[interface]]
 //   name = "leat0"                              # also the TAP's, unless `device` names another

@@ -150,7 +150,7 @@ OptionId parse_option_name(std::string_view name) {
   known.reserve(kOptions);
   for (const OptionInfo& info : kOptionInfo) known.push_back(info.name);
   const std::string hint = did_you_mean(name, known);
-  throw Failure(cat("unknown option '", name, "'"), hint.empty() ? "docs/options.md lists them" : hint);
+  throw Failure(cat("unknown option '", name, "'"), hint.empty() ? "leat/op/options.hpp lists them" : hint);
 }
 
 std::int64_t parse_option_value(OptionId id, std::string_view text) {

@@ -5,6 +5,7 @@
 // SYN and FIN stand in `flags` until the check that consumes them takes them out.
 // Threading: lives on the stack of tcp::input.
 
+#include <leat/base/counters.hpp>
 #include <leat/base/seq_num.hpp>
 #include <leat/core/modules.hpp>
 #include <leat/wire/tcp_options.hpp>

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# nc and echo: both ways over TCP, datagrams, and what is refused.
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# A listener on Leat; the kernel's side sends.
+head -c 3000000 /dev/urandom >"$work/data"
+"$LEAT" nc -l 77 --setup -q </dev/null >"$work/got" &
+server=$!
+for _ in $(seq 100); do
+  if { exec 3<>/dev/tcp/10.9.0.2/77; } 2>/dev/null; then break; fi
+  sleep 0.05
+done
+cat "$work/data" >&3
+exec 3>&-
+wait "$server" || fail "nc -l ended with $?"
+cmp -s "$work/data" "$work/got" || fail "nc -l did not get what was sent"
+
+# Echo over TCP and UDP.
+serve echo
+exec 3<>/dev/tcp/10.9.0.2/7
+echo "over tcp" >&3
+read -r -t 5 line <&3 || fail "no echo over TCP"
+[ "$line" = "over tcp" ] || fail "TCP echo said '$line'"
+exec 3>&-
+exec 4<>/dev/udp/10.9.0.2/7
+echo "over udp" >&4
+line=$(timeout 5 head -n 1 <&4) || fail "no echo over UDP"  # one read: a shorter one would cut the datagram
+[ "$line" = "over udp" ] || fail "UDP echo said '$line'"
+exec 4>&-
+stop
+
+# A client on Leat, against a Leat echo; large data must come back whole.
+"$LEAT" nc --device memory -q 10.9.0.1 7 <"$work/data" >"$work/got" || fail "nc ended with $?"
+cmp -s "$work/data" "$work/got" || fail "nc did not get back what it sent"
+[ "$(echo datagram | "$LEAT" nc -u --device memory -q 10.9.0.1 7)" = datagram ] || fail "nc -u"
+code=0
+"$LEAT" nc --setup -q 10.9.0.1 9 </dev/null 2>"$work/error" || code=$?
+[ "$code" -eq 1 ] || fail "a refused connection ended with $code, not 1"
+[ "$(wc -l <"$work/error")" -eq 1 ] || fail "more than one line: $(cat "$work/error")"
