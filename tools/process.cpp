@@ -16,8 +16,6 @@
 #include "failure.hpp"
 #include "text.hpp"
 
-extern char** environ;
-
 namespace leat::tools {
 
 Process::Process(const std::vector<std::string>& arguments, Stdin stdin_kind) {
