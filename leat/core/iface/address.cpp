@@ -12,7 +12,7 @@ constexpr std::uint32_t kMinIpv6Mtu = 1280;             // RFC 8200 5
 constexpr Duration kAnnounceInterval = Duration::s(2);  // RFC 5227 1.1
 constexpr std::uint8_t kAnnouncements = 2;              // RFC 5227 1.1
 constexpr Duration kDefendInterval = Duration::s(10);   // RFC 5227 1.1
-constexpr std::uint8_t kHostLength(const IpAddress& a) {
+constexpr std::uint8_t host_length(const IpAddress& a) {
   return a.is_v4() ? 32 : 128;
 }
 
@@ -29,7 +29,7 @@ void add_route_or_die(Core& core, const Route& r) {
 void install(Core& core, Index i) {
   const Address& a = core.iface.addresses[i];
   const IpAddress own = a.prefix.address;
-  Route r{.destination = {own, kHostLength(own)},
+  Route r{.destination = {own, host_length(own)},
           .kind = RouteKind::local,
           .by_address = true,
           .interface = a.interface,
@@ -38,7 +38,7 @@ void install(Core& core, Index i) {
           .address = i};
   add_route_or_die(core, r);
   core.iface.filter_add(own);
-  if (a.prefix.length < kHostLength(own)) {
+  if (a.prefix.length < host_length(own)) {
     r.destination = a.prefix;
     r.kind = RouteKind::unicast;
     add_route_or_die(core, r);
@@ -63,12 +63,12 @@ void remove_routes_of(Core& core, Index address) {
     const IpPrefix& p = core.iface.addresses[address].prefix;
     // They all lie on the way down to the address or its broadcast forms.
     const std::array<IpPrefix, 4> places{
-        IpPrefix{p.address, kHostLength(p.address)}, p,
-        IpPrefix{p.broadcast().value_or(p.address), kHostLength(p.address)},
+        IpPrefix{p.address, host_length(p.address)}, p,
+        IpPrefix{p.broadcast().value_or(p.address), host_length(p.address)},
         IpPrefix{p.address.is_v4() && p.length < 32
                      ? IpAddress::v4(p.length == 0 ? 0 : p.address.v4_value() & (0xffffffffU << (32 - p.length)))
                      : p.address,
-                 kHostLength(p.address)}};
+                 host_length(p.address)}};
     for (const IpPrefix& place : places) {
       for (Index r = core.iface.routes.exact(core.scope, place); r != kNoIndex; r = core.iface.routes[r].next)
         if (core.iface.routes[r].address == address) found = r;
@@ -145,7 +145,7 @@ Result<void> add_address(Core& core, InterfaceId id, const IpPrefix& prefix, Add
   if (ifc == nullptr) return fail(Errc::not_found);
   const IpAddress& own = prefix.address;
   if (own.is_unspecified() || own.is_multicast() || own.is_loopback() || own.is_limited_broadcast() ||
-      prefix.length > kHostLength(own)) {
+      prefix.length > host_length(own)) {
     return fail(Errc::invalid_argument);
   }
   if (!own.is_v4()) {
@@ -153,7 +153,7 @@ Result<void> add_address(Core& core, InterfaceId id, const IpPrefix& prefix, Add
     if (ifc->mtu < kMinIpv6Mtu) return fail(Errc::invalid_argument);
   }
   if (find_address(core, id, own) != kNoIndex) return fail(Errc::already_exists);
-  for (Index r = core.iface.routes.exact(core.scope, {own, kHostLength(own)}); r != kNoIndex;
+  for (Index r = core.iface.routes.exact(core.scope, {own, host_length(own)}); r != kNoIndex;
        r = core.iface.routes[r].next) {
     if (core.iface.routes[r].kind == RouteKind::local && !own.is_link_local()) return fail(Errc::already_exists);
   }

@@ -7,10 +7,10 @@
 namespace leat::test {
 namespace {
 
-Bytes ping4(Ip h = {.source = kPeer, .destination = kUs}) {
+Bytes ping4(const Ip& h = {.source = kPeer, .destination = kUs}) {
   return echo_request(h, 1, 1, pattern(20));
 }
-Bytes ping6(Ip h = {.source = kPeer6, .destination = kUs6}) {
+Bytes ping6(const Ip& h = {.source = kPeer6, .destination = kUs6}) {
   return echo_request(h, 1, 1, pattern(20));
 }
 TestHost& ready(TestHost& host) {
@@ -511,6 +511,19 @@ TEST_P(I20_ForgedPathMtu, ForeignTuplesAndTinyMtusAreIgnored) {
   }
   EXPECT_EQ(mtu(), 1500U);
   EXPECT_EQ(ip::find_path(host.core(), GetParam() ? ip("fd00::77") : ip("10.0.0.77"), {}).value().mtu, 1500U);
+}
+
+TEST_P(I20_ForgedPathMtu, AnUnconnectedSocketIsBelievedOnlyAboutWhomItSentToLast) {
+  const Handle open = host.stack().open_udp().value();
+  ASSERT_TRUE(host.stack().bind(open, {IpAddress{}, Port{4321}}));
+  const IpAddress never = GetParam() ? ip("fd00::77") : ip("10.0.0.77");
+  too_big(1300, 4321, never);
+  EXPECT_EQ(ip::find_path(host.core(), never, {}).value().mtu, 1500U);
+  ASSERT_TRUE(host.stack().try_send_to(open, Bytes{1}, {peer(), Port{9}}));
+  too_big(1300, 4321, never);
+  EXPECT_EQ(ip::find_path(host.core(), never, {}).value().mtu, 1500U);
+  too_big(1300, 4321, peer());
+  EXPECT_EQ(mtu(), 1300U);
 }
 
 TEST_P(I20_ForgedPathMtu, TenThousandOfThemLeaveTheTableBounded) {

@@ -169,7 +169,7 @@ Result<Path> find_path(Core& core, const IpAddress& remote, const IpAddress& loc
     return known.path;
   }
   Instant expires = Instant::never();
-  const auto found = look_up_path(core, remote, local, bound, scope, expires);
+  auto found = look_up_path(core, remote, local, bound, scope, expires);
   if (found) known = {*found, remote, local, expires};
   return found;
 }
@@ -195,7 +195,6 @@ Result<Path> look_up_path(Core& core, const IpAddress& remote, const IpAddress& 
         // The same link-local address may be ours on one link and a neighbour's on another.
         return !(remote.is_link_local() && !remote.is_v4() && bound != kNoInterface && route.interface != bound);
       case iface::RouteKind::any_ip:
-        return !to_all;
       case iface::RouteKind::reject:
         return !to_all;
       case iface::RouteKind::broadcast:
@@ -279,7 +278,7 @@ SendStatus send(Core& core, Packet&& packet, const SendInfo& info, const Path& p
   const std::uint32_t header = info.destination.is_v4() ? 20 : 40;
   const std::uint32_t size = m.length + header;
   const iface::Interface* const ifc = path.loopback ? nullptr : &core.iface.interfaces[path.interface - 1U];
-  const std::uint32_t limit = m.gso_size == 0 || path.loopback ? path.mtu : ifc->max_gso;
+  const std::uint32_t limit = m.gso_size == 0 || ifc == nullptr ? path.mtu : ifc->max_gso;
   if (size > limit || size - (info.destination.is_v4() ? 0 : 40) > 0xffff) {
     core.drop(std::move(packet), DropReason::ip_too_big);
     return SendStatus::dropped;
@@ -294,7 +293,7 @@ SendStatus send(Core& core, Packet&& packet, const SendInfo& info, const Path& p
     }
   }
   push_header(core, packet, info, path);
-  if (path.loopback) return loop_back(core, std::move(packet));
+  if (ifc == nullptr) return loop_back(core, std::move(packet));
 
   m.interface = path.interface;
   if (ifc->link == LinkType::ethernet) {

@@ -522,7 +522,7 @@ TEST(U7_SocketNeverRead, CannotStarveThePool) {
   ASSERT_TRUE(host.stack().set_option(lazy, OptionId::receive_buffer, 1 << 30));
   const auto before = std::array{host.pool().packets_free(), host.pool().chunks_free(ChunkClass::small),
                                  host.pool().chunks_free(ChunkClass::normal)};
-  for (const std::size_t size : {1U, 1400U}) {
+  for (const std::size_t size : {1400U, 1U}) {
     for (int i = 0; i < 2000; ++i)
       host.receive_ip(udp_packet({.source = kPeer, .destination = kUs}, 1, 53, Bytes(size)));
   }
