@@ -88,6 +88,12 @@ TEST(L3_UnicastInBroadcastFrames, NobodyIsToldOfAnError) {
   host.receive(ethernet(kGroupMac, kPeerMac, datagram));
   EXPECT_EQ(host.drops(DropReason::udp_no_socket), 1U);
   EXPECT_TRUE(host.sent().empty());
+  // Nor is a TCP segment that many got answered by a reset.
+  host.receive(ethernet(kGroupMac, kPeerMac, tcp_packet({.source = kPeer, .destination = kUs}, {.to = 9})));
+  EXPECT_EQ(host.drops(DropReason::ip_bad_destination), 3U);
+  EXPECT_TRUE(host.sent().empty());
+  host.receive_ip(tcp_packet({.source = kPeer, .destination = kUs}, {.to = 9}));
+  EXPECT_EQ(host.sent_one().protocol, 6U);
   // The same datagram, sent to us alone, is answered.
   host.receive_ip(datagram);
   EXPECT_EQ(host.sent_one().icmp_type, 3U);

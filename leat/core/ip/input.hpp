@@ -82,7 +82,8 @@ void deliver_slowly(Core&, TransportInput& slot);
 // The packet in next_slot(), its l4_offset set: to raw sockets that asked for it, then to its transport.
 inline void deliver(Core& core, TransportInput& slot) {
   core.counters.add(Counter::ip_received);
-  if (slot.protocol != 6 || core.modules.tcp == nullptr || !core.ip.raw.empty()) [[unlikely]] {
+  if (slot.protocol != 6 || core.modules.tcp == nullptr || !core.ip.raw.empty() ||
+      slot.packet.meta().link_cast == LinkCast::multicast) [[unlikely]] {
     deliver_slowly(core, slot);
     return;
   }

@@ -255,6 +255,12 @@ void deliver_slowly(Core& core, TransportInput& slot) {
   flush_staged(core);
   bool taken = false;
   if (!core.ip.raw.empty()) taken = offer_raw(core, in);
+  if (in.protocol == static_cast<std::uint8_t>(wire::IpProtocol::tcp) &&
+      in.packet.meta().link_cast == LinkCast::multicast) {
+    // L3: a connection has one peer, and no station may answer with a reset what the link gave to many.
+    core.drop(std::move(in.packet), DropReason::ip_bad_destination);
+    return;
+  }
   if (in.protocol == static_cast<std::uint8_t>(wire::IpProtocol::tcp) && core.modules.tcp != nullptr) {
     next_slot(core) = std::move(in);
     ++core.ip.staged_count;
