@@ -41,11 +41,17 @@ struct Watch {
   std::string problem;
 };
 
-// One side of one connection: writes its stream and closes its direction, reads the other's to its end.
+// One side of one connection: writes its stream and closes its direction, reads the other's to its end. The client
+// closes first; the server only when it has everything, so that the client's end means success on both sides.
 class Side {
  public:
-  Side(World& world, Host& host, Watch& watch, std::uint64_t out_bytes, std::uint64_t in_bytes)
-      : world_(&world), host_(&host), watch_(&watch), out_bytes_(out_bytes), in_bytes_(in_bytes) {}
+  Side(World& world, Host& host, Watch& watch, bool closes_first, std::uint64_t out_bytes, std::uint64_t in_bytes)
+      : world_(&world),
+        host_(&host),
+        watch_(&watch),
+        closes_first_(closes_first),
+        out_bytes_(out_bytes),
+        in_bytes_(in_bytes) {}
 
   void connect(const Endpoint& to, std::uint64_t seed) {
     const auto r = socket_.connect(host_->stack(), to, CallbackSocket::Handler::to<&Side::on_event>(*this));
@@ -114,6 +120,7 @@ class Side {
     while (!sent_all_) {
       const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(kChunk, out_bytes_ - sent_));
       if (want == 0) {
+        if (!closes_first_ && !got_eof_) return;  // its FIN says that everything came
         const auto r = socket_.shutdown(ShutdownHow::write);
         if (!r) return fail(r.error());
         sent_all_ = true;
@@ -145,6 +152,7 @@ class Side {
   Host* host_;
   Watch* watch_;
   CallbackSocket socket_;
+  bool closes_first_;
   std::uint64_t out_bytes_, in_bytes_;
   std::uint64_t out_stream_ = 0;
   std::uint64_t in_stream_ = 0;
@@ -234,6 +242,13 @@ class Transfer {
   }
 
   void prepare() {
+    // Who only waits for data learns of a dead peer by probes alone.
+    for (Host* h : {&client_, &server_}) {
+      for (const auto& [id, value] : {std::pair{OptionId::keep_alive, std::int64_t{1}},
+                                      std::pair{OptionId::tcp_keep_idle, std::int64_t{60'000'000}},
+                                      std::pair{OptionId::tcp_keep_interval, std::int64_t{10'000'000}}})
+        LEAT_ASSERT(h->stack().set_option(id, value));
+    }
     for (const auto& [id, value] : options_.options) {
       if (!client_.stack().set_option(id, value) || !server_.stack().set_option(id, value)) {
         watch_.problem = "option " + std::string{option_info(id).name} + " does not take " + std::to_string(value);
@@ -252,7 +267,7 @@ class Transfer {
 
   std::unique_ptr<Side> make_side(Host& host, bool is_client) {
     const std::uint64_t answer = options_.both_ways ? options_.bytes : 0;
-    return std::make_unique<Side>(world_, host, watch_, is_client ? options_.bytes : answer,
+    return std::make_unique<Side>(world_, host, watch_, is_client, is_client ? options_.bytes : answer,
                                   is_client ? answer : options_.bytes);
   }
 

@@ -65,6 +65,7 @@ class Visit {
   void hold_partial(Active& a);
   void restart_after_idle(Active& a);
   void acknowledged(SeqNum ack);
+  void measure_options();
   [[nodiscard]] bool wants_data() const;
   void finish_visit();
 
@@ -174,7 +175,17 @@ void Visit::acknowledged(SeqNum ack) {
     a->full_segments = 0;
     a->dsack = {};
   }
+  measure_options();
+}
+
+// RFC 2018 3: every segment that acknowledges less than what is held here tells what is held, also with data.
+void Visit::measure_options() {
   option_bytes_ = 0;
+  const Active* a = t_.active();
+  if (a == nullptr || !h_.has(Flag::sack) || (a->ooo.count == 0 && !(a->dsack.left < a->dsack.right))) return;
+  std::array<std::uint8_t, TcpHeader::kMaxOptions> scratch;
+  const std::size_t all = write_options(scratch);
+  option_bytes_ = static_cast<std::uint32_t>(all - (h_.has(Flag::timestamps) ? TcpHeader::kTimestampsLength : 0));
 }
 
 bool Visit::emit(const Piece& p, std::uint32_t& sent) {
@@ -425,12 +436,7 @@ Outcome Visit::run() {
     if (!h_.has(Flag::rtx_running) && (h_.in_flight() != 0 || wants_data() || h_.has(Flag::send_syn))) start_rtx(t_);
     return Outcome::done;
   }
-  if (const Active* a = t_.active();
-      a != nullptr && h_.has(Flag::sack) && (a->ooo.count != 0 || a->dsack.left < a->dsack.right)) {
-    std::array<std::uint8_t, TcpHeader::kMaxOptions> scratch;
-    const std::size_t all = write_options(scratch);
-    option_bytes_ = static_cast<std::uint32_t>(all - (h_.has(Flag::timestamps) ? TcpHeader::kTimestampsLength : 0));
-  }
+  measure_options();
   if (send_syn() && resend() && send_new() && send_fin() && send_probe()) send_acks();
   finish_visit();
   return outcome_;

@@ -198,11 +198,12 @@ Result<IoCount> writer_waits(Tcb& t, bool for_memory) {
 
 // As much as memory allows. Looked at anew for each piece, so that one large write leaves something for others.
 std::size_t queue_octets(Tcb& t, ByteSpan bytes) {
-  constexpr std::size_t kPiece = 16384;
+  // A piece of a large pool is nothing; of a small one it could be all that is left.
+  const std::size_t most = std::clamp<std::size_t>(t.core.pool.layout().packets / 64 * std::size_t{2048}, 2048, 16384);
   Active& a = *t.active();
   std::size_t taken = 0;
   while (taken < bytes.size() && !scarce(t.core.pool, kQueueShare)) {
-    const ByteSpan piece = bytes.subspan(taken, std::min(kPiece, bytes.size() - taken));
+    const ByteSpan piece = bytes.subspan(taken, std::min(most, bytes.size() - taken));
     // Large chunks are what a device with large frames receives into.
     const ChunkClass largest =
         scarce(t.core.pool, ChunkClass::large, kQueueShare) ? ChunkClass::normal : ChunkClass::large;
