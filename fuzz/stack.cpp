@@ -4,6 +4,7 @@
 // closes, and every packet is back in the pool.
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <deque>
 #include <leat/core/all_modules.hpp>
 #include <leat/core/stack.hpp>
@@ -525,6 +526,14 @@ class World {
 };
 
 }  // namespace
+
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  leat::set_assert_handler([](const char* expression, const char* file, int line) {
+    (void)std::fprintf(stderr, "%s:%d: %s\n", file, line, expression);
+    __builtin_trap();
+  });
+  return 0;
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size > 8192) return 0;

@@ -4,10 +4,13 @@
 // bit is always caught by a checksum, so nothing that was bitten may be delivered.
 #include <algorithm>
 #include <array>
+#include <cstdio>
+#include <cstdlib>
 #include <deque>
 #include <leat/core/all_modules.hpp>
 #include <leat/core/stack.hpp>
 #include <leat/offload/checksum_completion.hpp>
+#include <leat/wire/tcp.hpp>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -265,12 +268,22 @@ class World {
           if (!complete_checksum(p, LinkType::ip)) continue;  // no memory for it: lost
           std::vector<std::uint8_t> b(p.size());
           p.copy_out(0, b);
+          if (std::getenv("FUZZ_TRACE") != nullptr) show(side, b);
           if (wire.size() < kQueue) wire.push_back({std::move(b)});
         }
         batch.clear();
         LEAT_ASSERT(rounds < 49);
       }
     }
+  }
+  void show(unsigned side, const std::vector<std::uint8_t>& b) {
+    const std::size_t at = b[0] >> 4 == 4 ? 20 : 40;
+    if (b.size() < at + 20) return;
+    const auto v = wire::TcpView::parse(ByteSpan{b}.subspan(at));
+    if (v)
+      std::fprintf(stderr, "%.6f %u: flags %x seq %u ack %u win %u len %zu\n",
+                   static_cast<double>(now_.count_ns()) / 1e9, side, v->flags().bits(), v->seq().value(),
+                   v->ack().value(), v->window(), v->payload().size());
   }
   void carry(unsigned side, std::size_t n) {
     Host& h = hosts_[side];
@@ -312,11 +325,15 @@ class World {
       for (auto& h : hosts_) {
         h.look();
         if (h.written > 0 || &h == &hosts_[0]) h.shut_down();
-        h.read(4096, other(h));
+        for (std::uint32_t before = ~h.got; before != h.got;) {
+          before = h.got;
+          h.read(4096, other(h));
+        }
       }
       if (hosts_[0].failed || hosts_[1].failed) return;  // reported
       if (hosts_[1].socket && !hosts_[1].shut) hosts_[1].shut_down();
       if (hosts_[0].eof && hosts_[1].eof) return;
+      collect();
       if (wires_[0].empty() && wires_[1].empty()) {
         const Instant next = earlier(hosts_[0].stack->next_deadline(), hosts_[1].stack->next_deadline());
         if (next.is_never()) break;
@@ -326,6 +343,10 @@ class World {
         advance(step);
       }
     }
+    if (std::getenv("FUZZ_TRACE") != nullptr)
+      for (auto& h : hosts_)
+        std::fprintf(stderr, "socket %d written %u got %u shut %d eof %d\n", h.socket ? 1 : 0, h.written, h.got, h.shut,
+                     h.eof);
     // Nothing was reported, and yet the streams did not end.
     LEAT_ASSERT(hosts_[0].eof && hosts_[1].eof);
   }
@@ -339,6 +360,14 @@ class World {
 };
 
 }  // namespace
+
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  leat::set_assert_handler([](const char* expression, const char* file, int line) {
+    (void)std::fprintf(stderr, "%s:%d: %s\n", file, line, expression);
+    __builtin_trap();
+  });
+  return 0;
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size > 8192 || kAllModules.tcp == nullptr) return 0;

@@ -434,6 +434,8 @@ Outcome Visit::run() {
     h_.flags.clear(Flag::ack_now);
     h_.flags.clear(Flag::probe_now);
     if (!h_.has(Flag::rtx_running) && (h_.in_flight() != 0 || wants_data() || h_.has(Flag::send_syn))) start_rtx(t_);
+    h_.flags.clear(Flag::send_syn);
+    finish_visit();
     return Outcome::done;
   }
   measure_options();
