@@ -71,7 +71,7 @@ class Host {
     }
   }
   void read(std::uint32_t n, const Host& from) {
-    if (!socket || eof) return;
+    if (!socket || eof || failed) return;  // an error is told once, then the stream is at its end
     std::array<std::uint8_t, 4096> b;
     const auto r = stack->try_receive(socket, MutableByteSpan{b}.first(std::min<std::size_t>(n, b.size())));
     if (!r) {
