@@ -20,6 +20,7 @@ class Connects {
     listener_ = must(server.open_stream(), "socket");
     must(server.bind(listener_, {wire_.server_address(), Port{kPort}}), "bind");
     must(server.listen(listener_, 1024), "listen");
+    round(1);  // resolves the neighbour
   }
 
   // Connections a second.

@@ -59,12 +59,19 @@ unsigned TimerWheel::advance(Instant now, unsigned budget, Delegate<void(Index)>
     // Time went back. The slots stay as they are: a node is found early there, never late, and moves to its new place.
     current_ = target;
     entering_ = false;
+    earliest_ = deadline_ = INT64_MIN;
   }
   if (armed_ == 0) {
     current_ = target;
     entering_ = false;
     return 0;
   }
+  if (target < earliest_ && !entering_ && lists_[kOverdue].head == 0 && lists_[kLate].head == 0 &&
+      lists_[slot_of(static_cast<std::uint32_t>(current_), 0)].head == 0) {
+    current_ = target;
+    return 0;
+  }
+  deadline_ = INT64_MIN;
   unsigned fired = 0;
   move_overdue();  // what was armed for the past until now, not what callbacks arm so from here on
   const unsigned present = slot_of(static_cast<std::uint32_t>(current_), 0);
@@ -74,7 +81,10 @@ unsigned TimerWheel::advance(Instant now, unsigned budget, Delegate<void(Index)>
   for (;;) {
     if (!entering_) {
       const Event event = next_event();
-      if (event.tick > target) break;
+      if (event.tick > target) {
+        earliest_ = event.tick;
+        break;
+      }
       current_ = event.tick - 1;
       entering_ = true;
     }
@@ -125,6 +135,7 @@ bool TimerWheel::enter_next(unsigned& budget) {
 Instant TimerWheel::next_deadline() const {
   if (lists_[kOverdue].head != 0 || lists_[kLate].head != 0) return instant_of(overdue_from_);
   if (entering_) return instant_of(current_ + 1);
+  if (deadline_ > current_) return instant_of(deadline_);
   if (lists_[slot_of(static_cast<std::uint32_t>(current_), 0)].head != 0) return instant_of(current_);
   const Event first = next_event();
   if (first.list == kLists) return Instant::never();
@@ -136,11 +147,15 @@ Instant TimerWheel::next_deadline() const {
   }
   std::uint32_t link = lists_[first.list].head;
   for (unsigned reads = 0; (link & kListTag) == 0; ++reads) {
-    if (reads == 4) return instant_of(first.tick);
+    if (reads == 4) {
+      deadline_ = first.tick;
+      return instant_of(first.tick);
+    }
     const TimerNode& node = nodes_[link - 1];
     limit = std::min(limit, due_tick(node));
     link = node.next;
   }
+  deadline_ = limit;
   return instant_of(limit);
 }
 
@@ -169,6 +184,9 @@ void TimerWheel::place(Index i, std::int64_t current) {
   const std::uint32_t due = nodes_[i].due;
   const std::uint32_t differ = due ^ static_cast<std::uint32_t>(current);
   const unsigned level = differ == 0 ? 0 : static_cast<unsigned>(31 - std::countl_zero(differ)) / kBits;
+  const std::int64_t tick = current + static_cast<std::int32_t>(due - static_cast<std::uint32_t>(current));
+  earliest_ = std::min(earliest_, tick >> shift(level) << shift(level));
+  deadline_ = std::min(deadline_, tick);
   append(i, level * 32 + slot_of(due, level));
 }
 

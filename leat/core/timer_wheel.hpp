@@ -96,7 +96,7 @@ class TimerWheel {
   // bounds the nodes fired or moved. Returns how many fired.
   unsigned advance(Instant now, unsigned budget, Delegate<void(Index)> fire);
   // Nothing armed: never. Else at most the true next expiry, and exactly it where few nodes share its slot.
-  [[nodiscard]] Instant next_deadline() const;
+  [[nodiscard]] Instant next_deadline() const;  // amortised O(1)
   [[nodiscard]] bool empty() const { return armed_ == 0; }
   [[nodiscard]] std::uint32_t armed_count() const { return armed_; }
   void check_invariants() const;  // O(armed)
@@ -143,6 +143,10 @@ class TimerWheel {
   std::array<std::uint32_t, kLevels> occupied_{};  // bit: slot not empty
   std::int64_t current_;                           // ticks up to here are done, but for what its own slot holds
   std::int64_t overdue_from_ = INT64_MAX;          // at most the least due tick in the lists overdue and late
+  // What most calls of `advance` and `next_deadline` need, so that they read no slot: at most the tick of the next event,
+  // and the last answer. Cancelling leaves both too early at worst; time that goes back makes them worthless.
+  std::int64_t earliest_ = INT64_MIN;
+  mutable std::int64_t deadline_ = INT64_MIN;
   std::uint32_t armed_ = 0;
   bool entering_ = false;  // nodes are moving down for the tick after the current one
 };

@@ -10,8 +10,8 @@ void DevicePort::attach(AnyDevice& device, InterfaceId interface, std::size_t ba
   caps_ = device.caps();
   batch_ = batch;
   gro_ = Gro{caps_.link};
-  source_ = PacketBatch{batch};
-  frames_ = PacketBatch{batch};
+  source_.set_capacity(batch);
+  frames_.set_capacity(batch);
   source_at_ = 0;
 }
 

@@ -108,24 +108,28 @@ void dispatch(Core& core, FlowValue v, Segment& s) {
 
 void input_stage(Core& core, std::span<TransportInput> burst) {
   State& state = core.tcp;
-  std::array<Segment, kStage> segments;
-  std::array<FlowKey, kStage> keys;
+  RawArray<Segment, kStage> segment_memory;  // made one by one: a burst is often a single segment
+  RawArray<FlowKey, kStage> key_memory;
+  RawArray<FlowValue, kStage> value_memory;
+  const std::span<Segment> segments = segment_memory.span();
+  const std::span<FlowKey> keys = key_memory.span();
+  const std::span<FlowValue> values = value_memory.span();
   std::size_t n = 0;
   for (TransportInput& in : burst) {
-    Segment& s = segments[n];
-    s = Segment{};
+    Segment& s = *std::construct_at(&segments[n]);
     if (!parse(core, in, s)) continue;
-    keys[n] = s.key(core.scope);
+    std::construct_at(&keys[n], s.key(core.scope));
     s.hash = state.flows.hash(keys[n]);
     state.flows.prefetch(s.hash);
     ++n;
   }
-  for (std::size_t i = 0; i < n; ++i) prefetch(state, segments[i].hash);
-  std::array<FlowValue, kStage> values;
+  if (n > 1) {
+    for (std::size_t i = 0; i < n; ++i) prefetch(state, segments[i].hash);
+  }
   const std::uint32_t epoch = state.flows.epoch();
   for (std::size_t i = 0; i < n; ++i) {
-    values[i] = find(state, segments[i].hash, keys[i]);
-    if (values[i].kind() != FlowKind::connection) continue;
+    std::construct_at(&values[i], find(state, segments[i].hash, keys[i]));
+    if (n == 1 || values[i].kind() != FlowKind::connection) continue;
     const Hot& h = state.hot[values[i].index()];
     if (!h.has(Flag::in_accept_queue) && h.socket != kNoIndex) __builtin_prefetch(&core.sockets[h.socket], 1);
     if (h.active != kNoIndex) __builtin_prefetch(&state.active[h.active], 1);

@@ -169,6 +169,7 @@ Instant SynCache::due(std::uint32_t i) const {
 
 std::uint32_t SynCache::first_due() const {
   std::uint32_t best = kEnd;
+  if (used_ == 0) return best;
   for (const Fifo& f : fifos_)
     if (f.head != kEnd && (best == kEnd || due(f.head) < due(best))) best = f.head;
   return best;
