@@ -1,0 +1,26 @@
+// Everything that TCP has, over both versions of IP.
+// modules: yes  yes  yes
+#include "echo.hpp"
+
+#include <leat/core/ip/ipv6_module.hpp>
+#include <leat/core/tcp/congestion/congestion.hpp>
+#include <leat/core/tcp/scoreboard.hpp>
+#include <leat/core/tcp/tcp.hpp>
+
+#include "board.hpp"
+
+namespace {
+
+constexpr leat::Modules kModules{
+    .ipv6 = &leat::kIpv6Module,
+    .tcp = &leat::tcp::kTcpModule,
+    .sockets = {nullptr, &leat::tcp::kStreamOps, &leat::tcp::kListenerOps},
+    .sack = &leat::tcp::kSack,
+    .congestion = {&leat::tcp::kNewReno, &leat::tcp::kCubic},
+};
+
+}  // namespace
+
+int run_image() {
+  return run_echo(kModules);
+}
