@@ -66,14 +66,16 @@ struct Edge {
 
 // RFC 9293 3.3.2, figure 5, with the edges that the figure leaves to the text: RST, ABORT and give-up. What is not here
 // leaves the state as it is. A listener answers a SYN with a record of its own (SYN cache) and stays in LISTEN; the
-// record is the SYN-RECEIVED of the figure, and the ACK of its SYN-ACK makes the connection.
+// record is the SYN-RECEIVED of the figure, and the ACK of its SYN-ACK makes the connection. RFC 9293 3.10.1:
+// exception: a listener can't be made active; sockets don't offer it. RFC 9293 3.10.4: CLOSE in SYN-RECEIVED is queued
+// and takes effect in ESTABLISHED. RFC 9293 3.10.5: exception: TIME-WAIT outlives an ABORT, old duplicates don't care
+// for sockets.
 inline constexpr std::array kEdges = [] {
   using enum TcpState;
   using enum TcpEvent;
   return std::to_array<Edge>({
       {closed, passive_open, listen},
       {closed, active_open, syn_sent},
-      {listen, active_open, syn_sent},
       {listen, TcpEvent::close, closed},
       {listen, abort, closed},
       {syn_sent, TcpEvent::close, closed},
@@ -82,10 +84,10 @@ inline constexpr std::array kEdges = [] {
       {syn_sent, syn_ack, established},
       {syn_sent, rst, closed},
       {syn_sent, give_up, closed},
-      {syn_received, TcpEvent::close, fin_wait_1},
       {syn_received, abort, closed},
       {syn_received, ack_of_syn, established},
-      {syn_received, fin, close_wait},  // with the ACK of our SYN in the same segment
+      {syn_received, syn_ack, established},  // both sides opened at once
+      {syn_received, fin, close_wait},       // with the ACK of our SYN in the same segment
       {syn_received, rst, closed},
       {syn_received, give_up, closed},
       {established, TcpEvent::close, fin_wait_1},
@@ -101,6 +103,7 @@ inline constexpr std::array kEdges = [] {
       {fin_wait_1, give_up, closed},
       {fin_wait_2, abort, closed},
       {fin_wait_2, fin, time_wait},
+      {fin_wait_2, fin_and_ack_of_fin, time_wait},
       {fin_wait_2, rst, closed},
       {fin_wait_2, give_up, closed},
       {close_wait, TcpEvent::close, last_ack},
@@ -115,7 +118,6 @@ inline constexpr std::array kEdges = [] {
       {last_ack, ack_of_fin, closed},
       {last_ack, rst, closed},
       {last_ack, give_up, closed},
-      {time_wait, abort, closed},
       {time_wait, give_up, closed},
   });
 }();
