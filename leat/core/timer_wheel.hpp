@@ -143,8 +143,8 @@ class TimerWheel {
   std::array<std::uint32_t, kLevels> occupied_{};  // bit: slot not empty
   std::int64_t current_;                           // ticks up to here are done, but for what its own slot holds
   std::int64_t overdue_from_ = INT64_MAX;          // at most the least due tick in the lists overdue and late
-  // What most calls of `advance` and `next_deadline` need, so that they read no slot: at most the tick of the next event,
-  // and the last answer. Cancelling leaves both too early at worst; time that goes back makes them worthless.
+  // What most calls of `advance` and `next_deadline` need, so that they read no slot: at most the tick of the next
+  // event, and the last answer. Cancelling leaves both too early at worst; time that goes back makes them worthless.
   std::int64_t earliest_ = INT64_MIN;
   mutable std::int64_t deadline_ = INT64_MIN;
   std::uint32_t armed_ = 0;

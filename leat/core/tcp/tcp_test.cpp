@@ -128,7 +128,7 @@ TEST(TcpConnection, RefusedAndAborted) {
   const auto [a, b] = net.connect();
   EXPECT_TRUE(net.stack(0).abort(a));
   EXPECT_EQ(net.stack(0).try_send(a, {}).error(), Errc::bad_handle);
-  EXPECT_TRUE(net.run_until([&] { return any(net.stack(1).readiness(b) & Ready::closed); }));
+  EXPECT_TRUE(net.run_until([&, peer = b] { return any(net.stack(1).readiness(peer) & Ready::closed); }));
   std::array<std::uint8_t, 10> buffer;
   EXPECT_EQ(net.stack(1).try_receive(b, buffer).error(), Errc::connection_reset);
 }
