@@ -154,6 +154,27 @@ function(leat_add_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE leat::options ${ARG_LINK} GTest::gtest_main)
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 120)
+  if(LEAT_SANITIZE STREQUAL "thread")
+    _leat_add_threaded_test(${name} ${ARG_SOURCES})
+  endif()
+endfunction()
+
+# Under ThreadSanitizer a test program that starts threads is one more test, Threads.<name> with label "threads": all of it in
+# one process, so that its interleavings add up. Target `threaded_tests` builds these programs and no other.
+function(_leat_add_threaded_test name)
+  if(NOT TARGET threaded_tests)
+    add_custom_target(threaded_tests)
+  endif()
+  foreach(source IN LISTS ARGN)
+    cmake_path(ABSOLUTE_PATH source)
+    file(STRINGS ${source} starts LIMIT_COUNT 1 REGEX "std::(thread|jthread|async)|pthread_create|thrd_create|(\\.|->)start\\(\\)")
+    if(starts)
+      add_dependencies(threaded_tests ${name})
+      add_test(NAME Threads.${name} COMMAND ${name} --gtest_brief=1)
+      set_tests_properties(Threads.${name} PROPERTIES LABELS threads TIMEOUT 300)
+      return()
+    endif()
+  endforeach()
 endfunction()
 
 # leat_add_executable(NAME SOURCES file... [LINK target...] [INSTALL]): a program in bin/; INSTALL puts it into the package.
