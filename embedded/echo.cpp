@@ -24,6 +24,7 @@ using leat::Ready;
 constexpr leat::Limits kLimits{
     .sockets = 8,
     .profiles = 2,
+    .errors = 0,
     .iface = {.interfaces = 1, .addresses = 4, .neighbors = 4, .routes = 8},
     .ip = {.raw_sockets = 1, .rate_slots = 4},
     .udp = {.sockets = 1},

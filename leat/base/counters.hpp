@@ -80,6 +80,7 @@ namespace leat {
   X(icmp_echo_replied, "packets", "Echo requests answered.")                                         \
   X(icmp_errors_sent, "packets", "ICMP errors sent.")                                                \
   X(icmp_errors_accepted, "packets", "ICMP errors that matched a live flow.")                        \
+  X(error_queue_full, "events", "Errors that a socket's error queue had no room for.")               \
   X(arp_conflicts, "events", "Another station claimed one of our addresses.")                        \
   X(udp_received, "datagrams", "UDP datagrams delivered to a socket.")                               \
   X(udp_sent, "datagrams", "UDP datagrams sent.")                                                    \

@@ -8,7 +8,7 @@ Core::Core(const StorageView& s, const Modules& m, const Entropy& entropy, std::
       now(start),
       keys(entropy),
       rng(keys.rng),
-      sockets(s.sockets, shard),
+      sockets(s.sockets, s.errors, shard),
       profiles(s.profiles),
       iface(s.iface, keys),
       ip(s.ip),

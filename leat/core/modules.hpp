@@ -58,7 +58,7 @@ struct IcmpError {
   IpAddress offender;               // who sent the error
   IpAddress local, remote;          // of the quoted packet: its source and destination
   std::uint8_t protocol = 0;
-  ByteSpan quoted;  // quoted bytes from the transport header on (at least 8, or empty)
+  ByteSpan quoted;  // what was quoted from the transport header on, maybe nothing
   InterfaceId interface = kNoInterface;
   Scope scope = 0;
 };

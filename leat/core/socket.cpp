@@ -24,6 +24,7 @@ Index SocketTable::open(SocketKind kind, Index object, OwnerId owner) {
 void SocketTable::close(Index i) {
   Socket& s = sockets_[i];
   LEAT_ASSERT(s.kind != SocketKind::none);
+  for (ErrorEntry gone; s.errors > 0; --s.errors) (void)errors_.pop(i, gone, {});
   s.kind = SocketKind::none;
   s.generation = (s.generation + 1) & Handle::kGenerationMask;
   if (s.generation == 0) s.generation = 1;
@@ -59,7 +60,37 @@ bool SocketTable::next_ready(ReadyEvent& event) {
   return false;
 }
 
+bool SocketTable::queue_error(Index i, const ErrorEntry& entry, ByteSpan payload) {
+  Socket& s = sockets_[i];
+  if (s.errors >= errors_.share() || !errors_.push(i, entry, payload)) return false;
+  ++s.errors;
+  notify(i, Ready::error);
+  return true;
+}
+
+std::optional<std::size_t> SocketTable::take_queued_error(Index i, ErrorEntry& entry, MutableByteSpan to) {
+  Socket& s = sockets_[i];
+  if (s.errors == 0) return std::nullopt;
+  const auto copied = errors_.pop(i, entry, to);
+  LEAT_ASSERT(copied.has_value());
+  --s.errors;
+  const auto of_icmp = [](const ErrorEntry& e) {
+    return e.origin == ErrorOrigin::icmp || e.origin == ErrorOrigin::icmp6;
+  };
+  const ErrorEntry* const next = errors_.front(i);
+  if (next != nullptr && of_icmp(*next)) {
+    s.error = next->error;
+  } else if (of_icmp(entry)) {
+    s.error = Errc{};
+  }
+  if (next != nullptr) notify(i, Ready::error);
+  return copied;
+}
+
 void SocketTable::check_invariants() const {
+  std::uint32_t queued = 0;
+  for (Index i = 0; i < pool_.watermark(); ++i) queued += sockets_[i].errors;
+  LEAT_ASSERT(queued == errors_.used());
   for (Index i = 0; i < pool_.watermark(); ++i) {
     const Socket& s = sockets_[i];
     if (s.kind != SocketKind::none && any(s.pending & s.interest)) LEAT_ASSERT(s.ready_link != kUnlinked);

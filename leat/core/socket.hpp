@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <leat/base/index_list.hpp>
 #include <leat/base/result.hpp>
+#include <leat/core/error_queue.hpp>
 #include <leat/op/handle.hpp>
 #include <leat/op/sink.hpp>
 #include <optional>
@@ -24,15 +25,15 @@ inline constexpr Index kUnlinked = 0xfffffffeU;  // in a link field: on no list
 struct Socket {
   std::uint32_t generation = 1;
   SocketKind kind = SocketKind::none;
-  bool closing = false;  // the user closed it; the protocol still works (not visible by handle)
-  Errc error{};          // SO_ERROR: taken by take_error
+  Errc soft_error{};  // what may pass: it says why, should the protocol give up
+  Errc error{};       // SO_ERROR: taken by take_error
   OwnerId owner = 0;
   Index object = kNoIndex;  // connection, listener, UDP socket ...
   Ready interest = Ready::none;
   Ready pending = Ready::none;         // edges since last told
   std::uint16_t profile = 0;           // option profile
   SocketKind role = SocketKind::none;  // whose verbs serve it: `kind`, until listen() makes a stream a listener
-  std::uint8_t reserved = 0;
+  std::uint8_t errors = 0;             // entries in its error queue
   Index ready_link = kUnlinked;
   std::uint64_t user = 0;
   const Sink* sink = nullptr;
@@ -48,8 +49,8 @@ struct ReadyEvent {
 
 class SocketTable {
  public:
-  SocketTable(std::span<Socket> sockets, std::uint8_t shard)
-      : sockets_(sockets), pool_(static_cast<std::uint32_t>(sockets.size())), shard_(shard) {}
+  SocketTable(std::span<Socket> sockets, const ErrorStorage& errors, std::uint8_t shard)
+      : sockets_(sockets), errors_(errors), pool_(static_cast<std::uint32_t>(sockets.size())), shard_(shard) {}
 
   // kNoIndex when full.
   [[nodiscard]] Index open(SocketKind kind, Index object, OwnerId owner);
@@ -78,6 +79,11 @@ class SocketTable {
     s.pending |= edges;
     if (s.ready_link == kUnlinked && any(s.pending & s.interest)) link(i);
   }
+  // Puts an entry into the error queue of socket `i` and tells (Ready::error). False: it has no room.
+  bool queue_error(Index i, const ErrorEntry& entry, ByteSpan payload);
+  // Takes the oldest entry; how many bytes of its payload went into `to`, or nothing when the queue is empty. As on
+  // Linux, SO_ERROR then is the ICMP error that is next in the queue, or none.
+  std::optional<std::size_t> take_queued_error(Index i, ErrorEntry& entry, MutableByteSpan to);
   void set_sink(Index i, const Sink* sink, std::uint64_t user, Ready interest);
   // Takes the next socket that has news; its pending edges are cleared. False when there is none.
   [[nodiscard]] bool next_ready(ReadyEvent& event);
@@ -93,6 +99,7 @@ class SocketTable {
   void link(Index i);
 
   std::span<Socket> sockets_;
+  ErrorQueues errors_;
   IndexPool pool_;
   IndexFifo ready_;
   std::uint8_t shard_;

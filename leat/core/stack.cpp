@@ -175,6 +175,12 @@ Result<IoCount> Stack::try_receive(Handle h, MutableByteSpan to, RecvFlags flags
 Result<IoCount> Stack::try_receive_from(Handle h, MutableByteSpan to, Message& message, RecvFlags flags) {
   return call(&SocketOps::receive, h, to, flags, &message);
 }
+Result<IoCount> Stack::try_receive_error(Handle h, MutableByteSpan quoted, ErrorEntry& entry) {
+  const Index socket = core_.sockets.find(h);
+  if (socket == kNoIndex) return fail(Errc::bad_handle);
+  const auto copied = core_.sockets.take_queued_error(socket, entry, quoted);
+  return copied ? IoCount{*copied, IoStatus::done} : IoCount{0, IoStatus::would_block};
+}
 Result<void> Stack::shutdown(Handle h, ShutdownHow how) {
   return call(&SocketOps::shutdown, h, how);
 }
@@ -195,7 +201,8 @@ Ready Stack::readiness(Handle h) {
   const Index socket = core_.sockets.find(h);
   if (socket == kNoIndex) return Ready::error | Ready::closed;
   const SocketOps* const o = ops(socket);
-  return o == nullptr || o->readiness == nullptr ? Ready::none : o->readiness(core_, socket);
+  const Ready queued = core_.sockets[socket].errors > 0 ? Ready::error : Ready::none;
+  return queued | (o == nullptr || o->readiness == nullptr ? Ready::none : o->readiness(core_, socket));
 }
 
 Result<void> Stack::set_sink(Handle h, const Sink* sink, std::uint64_t user, Ready interest) {
@@ -209,8 +216,9 @@ std::optional<Errc> Stack::take_error(Handle h) {
   const Index socket = core_.sockets.find(h);
   if (socket == kNoIndex) return std::nullopt;
   Socket& s = core_.sockets[socket];
-  if (s.error == Errc{}) return std::nullopt;
-  return std::exchange(s.error, Errc{});
+  const Errc error = std::exchange(s.error != Errc{} ? s.error : s.soft_error, Errc{});
+  if (error == Errc{}) return std::nullopt;
+  return error;
 }
 
 void Stack::check_invariants() {

@@ -73,6 +73,9 @@ class Stack {
   Result<IoCount> try_send_to(Handle, ByteSpan, const Endpoint& to);
   Result<IoCount> try_receive(Handle, MutableByteSpan, RecvFlags = RecvFlags::none);
   Result<IoCount> try_receive_from(Handle, MutableByteSpan, Message&, RecvFlags = RecvFlags::none);
+  // The oldest entry of the socket's error queue (option ip_receive_errors); would_block when it is empty. `quoted`
+  // gets as much as fits of what the entry keeps of the datagram.
+  Result<IoCount> try_receive_error(Handle, MutableByteSpan quoted, ErrorEntry&);
   Result<void> shutdown(Handle, ShutdownHow);
   Result<void> close(Handle);
   Result<void> abort(Handle);
@@ -84,7 +87,8 @@ class Stack {
   Result<void> set_sink(Handle, const Sink*, std::uint64_t user, Ready interest);
   [[nodiscard]] bool next_ready(ReadyEvent& event) { return core_.sockets.next_ready(event); }
   [[nodiscard]] bool has_ready() const { return core_.sockets.has_ready(); }
-  // SO_ERROR: the error that waits on the socket, taken. No value: none (or a bad handle).
+  // SO_ERROR: the error that waits on the socket, taken; without one a soft error of a connection that goes on, as
+  // Linux has it. No value: none (or a bad handle).
   std::optional<Errc> take_error(Handle);
 
   [[nodiscard]] const Counters& counters() const { return core_.counters; }

@@ -7,6 +7,7 @@
 //   leat::Stack stack(storage.view(pool), config, leat::kAllModules, entropy, now);
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <leat/buf/packet_pool.hpp>
 #include <leat/core/iface/state.hpp>
@@ -23,6 +24,7 @@ namespace leat {
 struct Limits {
   std::uint32_t sockets = 64;
   std::uint32_t profiles = 16;
+  std::uint32_t errors = 16;  // entries in the error queues of all sockets
   iface::Limits iface{};
   ip::Limits ip{};
   udp::Limits udp{};
@@ -33,6 +35,7 @@ struct StorageView {
   PacketPool* pool = nullptr;
   std::span<Socket> sockets;
   std::span<OptionProfile> profiles;
+  ErrorStorage errors;
   iface::Storage iface;
   ip::Storage ip;
   udp::Storage udp;
@@ -43,12 +46,14 @@ template <Limits limits>
 class StackStorage {
  public:
   [[nodiscard]] StorageView view(PacketPool& pool) {
-    return {&pool, sockets_, profiles_, iface_.view(), ip_.view(), udp_.view(), tcp_.view()};
+    return {&pool, sockets_, profiles_, {errors_, error_buckets_}, iface_.view(), ip_.view(), udp_.view(), tcp_.view()};
   }
 
  private:
   std::array<Socket, limits.sockets> sockets_;
   std::array<OptionProfile, limits.profiles> profiles_;
+  std::array<ErrorRecord, limits.errors> errors_;
+  std::array<Index, std::bit_ceil(limits.errors)> error_buckets_{};
   iface::StaticStorage<limits.iface> iface_;
   ip::StaticStorage<limits.ip> ip_;
   udp::StaticStorage<limits.udp> udp_;

@@ -22,6 +22,8 @@ StorageView build(Source& source, const Limits& limits) {
   StorageView view;
   view.sockets = source.template take<Socket>(limits.sockets);
   view.profiles = source.template take<OptionProfile>(limits.profiles);
+  view.errors.records = source.template take<ErrorRecord>(limits.errors);
+  view.errors.buckets = source.template take<Index>(std::bit_ceil(limits.errors));
   const iface::Limits& i = limits.iface;
   view.iface.interfaces = source.template take<iface::Interface>(i.interfaces);
   view.iface.addresses = source.template take<iface::Address>(i.addresses);
@@ -70,6 +72,7 @@ Limits hosted_limits(std::uint32_t connections) {
   Limits limits;
   limits.sockets = connections * 2 + 1024;
   limits.profiles = 256;
+  limits.errors = 1024;
   limits.iface.interfaces = 16;
   limits.iface.addresses = 128;
   limits.iface.neighbors = 4096;

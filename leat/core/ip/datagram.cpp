@@ -1,5 +1,6 @@
 #include <leat/core/core.hpp>
 #include <leat/core/ip/datagram.hpp>
+#include <leat/core/ip/error_report.hpp>
 #include <leat/wire/ipv4.hpp>
 #include <leat/wire/ipv6.hpp>
 
@@ -179,26 +180,14 @@ std::optional<Errc> take_error(Core& core, const DatagramSocket& s) {
   return std::exchange(error, Errc{});
 }
 
-Errc errc_of(IcmpErrorKind kind) {
-  switch (kind) {
-    case IcmpErrorKind::network_unreachable:
-      return Errc::network_unreachable;
-    case IcmpErrorKind::host_unreachable:
-    case IcmpErrorKind::time_exceeded:
-    case IcmpErrorKind::prohibited:
-    case IcmpErrorKind::source_route_failed:
-      return Errc::host_unreachable;
-    case IcmpErrorKind::protocol_unreachable:
-      return Errc::protocol_unreachable;
-    case IcmpErrorKind::port_unreachable:
-      return Errc::connection_refused;
-    case IcmpErrorKind::packet_too_big:
-      return Errc::message_too_long;
-    case IcmpErrorKind::parameter_problem:
-    case IcmpErrorKind::other:
-      return Errc::protocol_error;
-  }
-  return Errc::protocol_error;
+void report_error(Core& core, const DatagramSocket& s, const IcmpError& e, Port destination, ByteSpan payload) {
+  queue_icmp_error(core, s.socket, e, destination, payload);
+  set_error(core, s, errc_of(e));
+}
+
+Errc too_long(Core& core, const DatagramSocket& s, const Endpoint& to) {
+  queue_local_error(core, s.socket, Errc::message_too_long, to, s.path.mtu);
+  return Errc::message_too_long;
 }
 
 Result<IoCount> receive(Core& core, DatagramSocket& s, Shown shown, MutableByteSpan to, RecvFlags flags,

@@ -73,7 +73,11 @@ void stop_waiting(Core&, DatagramSocket&);
 void set_error(Core&, const DatagramSocket&, Errc);
 // The error that waits, taken.
 [[nodiscard]] std::optional<Errc> take_error(Core&, const DatagramSocket&);
-[[nodiscard]] Errc errc_of(IcmpErrorKind);
+// An ICMP error about a datagram of the socket's: queued if it asked for that, kept for the next call, and told.
+// `payload`: of the datagram, as much as was quoted.
+void report_error(Core&, const DatagramSocket&, const IcmpError&, Port destination, ByteSpan payload);
+// The datagram does not fit the path that was just looked up: queued as above, and the error to answer.
+[[nodiscard]] Errc too_long(Core&, const DatagramSocket&, const Endpoint& to);
 // Which part of a queued packet the user gets.
 enum class Shown : std::uint8_t {
   udp_data,   // and the ports go into the Message

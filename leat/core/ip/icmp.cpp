@@ -205,7 +205,7 @@ bool dispatch_error(Core& core, IcmpErrorKind kind, std::uint8_t type, std::uint
                         .local = quoted->source,
                         .remote = quoted->destination,
                         .protocol = static_cast<std::uint8_t>(quoted->protocol),
-                        .quoted = quoted->has_ports() ? quoted->transport : ByteSpan{},
+                        .quoted = quoted->transport,
                         .interface = id,
                         .scope = core.scope};
   const TransportModule* to = nullptr;

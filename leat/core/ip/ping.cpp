@@ -1,4 +1,5 @@
 #include <leat/core/core.hpp>
+#include <leat/core/ip/error_report.hpp>
 #include <leat/core/ip/ping.hpp>
 #include <leat/offload/checksum_completion.hpp>
 #include <leat/wire/icmpv4.hpp>
@@ -101,14 +102,15 @@ void icmp_error(Core& core, const IcmpError& e) {
   const Index i = find(core, Port{load_be16(&e.quoted[4])});
   if (i == kNoIndex) return;
   PingSocket& s = core.ip.ping_sockets[i];
-  // A socket that sends to many is told only of the one that it sent to last.
-  if ((s.connected ? s.remote.address : s.path_to) != e.remote) return;
+  // A socket that sends to many is told only of the one that it sent to last, unless it queues errors.
+  const bool any_peer = !s.connected && queues_errors(core, s.socket);
+  if (!any_peer && (s.connected ? s.remote.address : s.path_to) != e.remote) return;
   core.counters.add(Counter::icmp_errors_accepted);
   if (e.kind == IcmpErrorKind::packet_too_big) {
     update_path_mtu(core, e.remote, e.info, e.scope);
-    return;
+    if (!queues_errors(core, s.socket)) return;
   }
-  set_error(core, s, errc_of(e.kind));
+  report_error(core, s, e, Port{}, e.quoted);
 }
 
 Result<void> bind(Core& core, Index socket, const Endpoint& local) {
@@ -148,7 +150,7 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
   if (bytes.size() < 8 || bytes[0] != request || bytes[1] != 0) return fail(Errc::invalid_argument);
   const auto path = path_of(core, s, remote);
   if (!path) return fail(path.error());
-  if (bytes.size() + (v4 ? 20 : 40) > (*path)->mtu) return fail(Errc::message_too_long);
+  if (bytes.size() + (v4 ? 20 : 40) > (*path)->mtu) return fail(too_long(core, s, {remote, Port{}}));
   if (s.local.port == Port{}) {
     if (const auto id = take_id(core, core.sockets[socket].object, Port{}); !id) return fail(id.error());
   }

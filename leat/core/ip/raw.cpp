@@ -1,5 +1,6 @@
 #include <leat/base/checksum.hpp>
 #include <leat/core/core.hpp>
+#include <leat/core/ip/error_report.hpp>
 #include <leat/core/ip/raw.hpp>
 #include <leat/wire/ip_protocol.hpp>
 
@@ -66,10 +67,17 @@ void input(Core& core, std::span<TransportInput> packets) {
 }
 
 void icmp_error(Core& core, const IcmpError& e) {
-  if (e.kind == IcmpErrorKind::packet_too_big) return;
   core.ip.raw.for_each(e.remote.version(), e.protocol, [&](Index i) {
     const RawSocket& s = core.ip.raw_sockets[i];
-    if (s.connected && s.remote.address == e.remote) set_error(core, s, errc_of(e.kind));
+    if (!s.local.address.is_unspecified() && s.local.address != e.local) return;
+    const bool queues = queues_errors(core, s.socket);
+    // U3: one that is not connected is told only when it asked for errors.
+    if (s.connected ? s.remote.address != e.remote : !queues) return;
+    if (e.kind == IcmpErrorKind::packet_too_big) {
+      if (s.connected || s.path_to == e.remote) update_path_mtu(core, e.remote, e.info, e.scope);
+      if (!queues) return;
+    }
+    report_error(core, s, e, Port{}, e.quoted);
   });
 }
 
@@ -111,7 +119,7 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
   if (!path) return fail(path.error());
   const std::uint32_t header = s.version == IpVersion::v4 ? 20 : 40;
   // I18: what can't leave is an error of the call.
-  if (bytes.size() + header > (*path)->mtu) return fail(Errc::message_too_long);
+  if (bytes.size() + header > (*path)->mtu) return fail(too_long(core, s, {remote, Port{}}));
   if (!has_room(core, s)) return IoCount{0, IoStatus::would_block};
   Packet p = make_datagram(core, 0, bytes);
   if (!p) return fail(Errc::no_buffers);

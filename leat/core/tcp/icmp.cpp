@@ -1,38 +1,12 @@
 // ICMP errors that quote a segment of ours (RFC 5927, RFC 1122 4.2.3.9, RFC 8201): believed only when they quote a live
 // connection and a sequence number that is in flight.
 
+#include <leat/core/ip/error_report.hpp>
 #include <leat/core/tcp/machine.hpp>
 #include <leat/core/tcp/tcp.hpp>
 
 namespace leat::tcp {
 namespace {
-
-Errc error_of(IcmpErrorKind kind) {
-  switch (kind) {
-    case IcmpErrorKind::network_unreachable:
-      return Errc::network_unreachable;
-    case IcmpErrorKind::host_unreachable:
-    case IcmpErrorKind::source_route_failed:
-    case IcmpErrorKind::time_exceeded:
-      return Errc::host_unreachable;
-    case IcmpErrorKind::protocol_unreachable:
-      return Errc::protocol_unreachable;
-    case IcmpErrorKind::port_unreachable:
-    case IcmpErrorKind::prohibited:
-      return Errc::connection_refused;
-    case IcmpErrorKind::packet_too_big:
-      return Errc::message_too_long;
-    case IcmpErrorKind::parameter_problem:
-    case IcmpErrorKind::other:
-      return Errc::protocol_error;
-  }
-  return Errc::protocol_error;
-}
-
-bool is_hard(IcmpErrorKind kind) {
-  return kind == IcmpErrorKind::protocol_unreachable || kind == IcmpErrorKind::port_unreachable ||
-         kind == IcmpErrorKind::prohibited;
-}
 
 // The path is narrower than thought: what was sent is lost, and goes again in smaller segments, without any change of
 // the congestion window (RFC 8201 5.4, RFC 1191 6.3).
@@ -69,13 +43,35 @@ void icmp_error(Core& core, const IcmpError& e) {
   if (e.kind == IcmpErrorKind::packet_too_big) return too_big(t, e.info);
   // RFC 5927 5.2: a synchronized connection outlives every error; before that a hard one ends it (RFC 1122 4.2.3.9).
   const bool opening = t.hot.state == TcpState::syn_sent || t.hot.state == TcpState::syn_received;
-  if (!opening) return;
-  if (is_hard(e.kind) && core.options.on(OptionId::icmp_may_reset)) {
-    finish(t, TcpEvent::give_up, error_of(e.kind));
+  const Errc error = ip::errc_of(e);
+  const Index socket = t.socket();
+  if (opening) {
+    // As Linux: only an attempt to connect fills the error queue, and what is quoted begins with TCP's header.
+    if (socket != kNoIndex) ip::queue_icmp_error(core, socket, e, key.remote_port, e.quoted);
+    if (ip::is_hard(e.kind) && core.options.on(OptionId::icmp_may_reset)) {
+      finish(t, TcpEvent::give_up, error);
+      return;
+    }
+  }
+  if (socket == kNoIndex) return;
+  if (!opening && ip::queues_errors(core, socket)) {
+    // Linux, ip(7): who asked for errors of a connection is told of each at once; the connection goes on.
+    core.sockets[socket].error = error;
+    t.notify(Ready::error);
     return;
   }
-  // RFC 1122 4.2.3.9: a soft error is remembered; it says why when the connection gives up.
-  if (const Index socket = t.socket(); socket != kNoIndex) core.sockets[socket].error = error_of(e.kind);
+  core.sockets[socket].soft_error = error;
+  t.hot.flags.set(Flag::soft_error);
+}
+
+Errc why_given_up(const Tcb& t) {
+  const Index socket = t.socket();
+  const Errc soft = socket == kNoIndex ? Errc{} : t.core.sockets[socket].soft_error;
+  return soft != Errc{} ? soft : Errc::timed_out;
+}
+
+void forget_soft_error(Tcb& t) {
+  if (const Index socket = t.socket(); socket != kNoIndex) t.core.sockets[socket].soft_error = Errc{};
 }
 
 }  // namespace leat::tcp

@@ -117,6 +117,9 @@ void detach(Tcb& t);
 // The connection is over: timers stop, what was not sent is dropped, the socket hears of `error` (Errc{}: none).
 // Received data stays for the reader. Without a socket everything goes.
 void finish(Tcb& t, TcpEvent why, Errc error);
+// RFC 1122 4.2.3.9: a soft error does not end a connection, but says why when it gives up. icmp.cpp.
+[[nodiscard]] Errc why_given_up(const Tcb& t);
+void forget_soft_error(Tcb& t);
 // From CLOSING, FIN-WAIT-1 or FIN-WAIT-2: a record keeps TIME-WAIT, the control block goes as soon as nobody holds it.
 void enter_time_wait(Tcb& t);
 // False: all active blocks are in use (counted).

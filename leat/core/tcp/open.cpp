@@ -71,6 +71,7 @@ void established(Tcb& t) {
   if (a != nullptr) a->congestion_ready = true;
   t.cold.w_max = 0;
   t.cold.retries = 0;
+  if (t.hot.flags.take(Flag::soft_error)) forget_soft_error(t);
   t.cold.last_tx_ms = ms_now(t.core);
   t.hot.flags.clear(Flag::send_syn);
   t.notify(Ready::connected | Ready::writable);

@@ -64,6 +64,7 @@ void advance_una(Tcb& t, const Segment& s, AckNews& news) {
     if (a != nullptr) a->backoff = 0;
   }
   t.cold.retries = 0;
+  if (h.flags.take(Flag::soft_error)) forget_soft_error(t);
   h.flags.clear(Flag::persist);
   if (a != nullptr) a->stalled_since = tick_now(t.core);
   // RFC 6298 5.2 and 5.3.

@@ -60,6 +60,7 @@ enum class Flag : std::uint32_t {
   detached = 1U << 26,       // not in the flow table: the connection is over, only the socket or unread data holds it
   app_limited = 1U << 27,    // the congestion window was not the limit when last sent
   freed = 1U << 28,          // to be given back when its list lets go of it
+  soft_error = 1U << 29,     // Socket::soft_error was set since data was last acknowledged
   reneged = 1U << 30,        // the peer threw SACKed data away
   window_update = 1U << 31,  // the reader freed enough: tell the peer with the next visit
 };

@@ -37,7 +37,7 @@ void keep_alive_expired(Tcb& t) {
   if (keep_alive_in(t) != 0) return;
   if (t.cold.retries >= t.option(OptionId::tcp_keep_count)) {
     send_reset(t);
-    finish(t, TcpEvent::give_up, Errc::timed_out);
+    finish(t, TcpEvent::give_up, why_given_up(t));
     return;
   }
   ++t.cold.retries;
@@ -101,7 +101,7 @@ void rtx_expired(Tcb& t) {
     return;
   }
   if (exhausted(t, a)) {
-    finish(t, TcpEvent::give_up, Errc::timed_out);
+    finish(t, TcpEvent::give_up, why_given_up(t));
     return;
   }
   ++t.cold.retries;

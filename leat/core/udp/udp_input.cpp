@@ -1,3 +1,4 @@
+#include <leat/core/ip/error_report.hpp>
 #include <leat/core/ip/ip.hpp>
 #include <leat/core/udp/udp_input.hpp>
 #include <leat/offload/checksum_completion.hpp>
@@ -109,19 +110,23 @@ void icmp_error(Core& core, const IcmpError& e) {
   const bool connected = i != kNoIndex;
   if (!connected) {
     i = core.udp.binds.lookup({e.local, flow.local_port, e.interface, e.scope}, core.udp.flows.hash(flow));
-    // U3: an unconnected socket is told only of the destination that it used last, and only what it can't be blind to:
-    // a path MTU, and a next hop that did not answer us.
-    if (i == kNoIndex || core.udp.sockets[i].path_to != e.remote) return;
-    const bool no_next_hop = e.kind == IcmpErrorKind::host_unreachable && e.offender == e.local;
-    if (e.kind != IcmpErrorKind::packet_too_big && !no_next_hop) return;
+    if (i == kNoIndex) return;
   }
+  const UdpSocket& s = core.udp.sockets[i];
+  const bool queues = ip::queues_errors(core, s.socket);
+  // U3: an unconnected socket is told only of the destination that it used last, and only what it can't be blind to: a
+  // path MTU, and a next hop that did not answer us. One that queues errors is told everything: the queue says of what.
+  const bool last_peer = connected || s.path_to == e.remote;
+  const bool no_next_hop = e.kind == IcmpErrorKind::host_unreachable && e.offender == e.local;
+  const bool too_big = e.kind == IcmpErrorKind::packet_too_big;
+  if (!connected && !queues && (!last_peer || (!too_big && !no_next_hop))) return;
   core.counters.add(Counter::icmp_errors_accepted);
-  if (e.kind == IcmpErrorKind::packet_too_big) {
-    ip::update_path_mtu(core, e.remote, e.info, e.scope);
-    return;
+  if (too_big) {
+    if (last_peer) ip::update_path_mtu(core, e.remote, e.info, e.scope);
+    if (!queues) return;
   }
   // RFC 1122 4.1.3.3: every ICMP error is passed to the application.
-  set_error(core, core.udp.sockets[i], ip::errc_of(e.kind));
+  report_error(core, s, e, flow.remote_port, e.quoted.subspan(wire::UdpHeader::kLength));
 }
 
 }  // namespace leat::udp

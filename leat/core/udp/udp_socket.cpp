@@ -163,7 +163,7 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
   // I18: what can't leave whole is an error of the call. (Fragmentation, once there is one, is asked for by an option.)
   const std::uint32_t headers = (v4 ? 20U : 40U) + wire::UdpHeader::kLength;
   if (bytes.size() > 0xffffU - headers + (v4 ? 0 : 40) || bytes.size() + headers > (*path)->mtu) {
-    return fail(Errc::message_too_long);
+    return fail(too_long(core, s, remote));
   }
   if (s.bind == kNoIndex) {
     const IpAddress any = any_address(core, s, remote.address);
