@@ -15,9 +15,14 @@ enum class PostState : std::uint32_t {
   done,     // the result is there; nobody but the caller touches it any more
 };
 
+// What the owner finds on the word: an operation, or something that is asked about one.
+enum class PostKind : std::uint32_t { op, cancel };
+
 struct PostNode {
+  explicit PostNode(PostKind k = PostKind::op) : kind(k) {}
   PostNode* next = nullptr;
   alignas(4) std::uint32_t state = 0;  // a PostState
+  PostKind kind;
 };
 
 }  // namespace leat

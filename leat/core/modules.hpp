@@ -12,6 +12,7 @@
 #include <leat/base/time.hpp>
 #include <leat/buf/packet_batch.hpp>
 #include <leat/op/handle.hpp>
+#include <leat/op/message.hpp>
 #include <leat/op/options.hpp>
 #include <leat/op/sink.hpp>
 #include <span>
@@ -19,8 +20,6 @@
 namespace leat {
 
 struct Core;
-using InterfaceId = std::uint16_t;  // 1-based; 0: none or any
-inline constexpr InterfaceId kNoInterface = 0;
 
 // How the destination of a received packet was meant.
 enum class IpCast : std::uint8_t { unicast, multicast, broadcast };
@@ -62,17 +61,6 @@ struct IcmpError {
   InterfaceId interface = kNoInterface;
   Scope scope = 0;
 };
-
-enum class ShutdownHow : std::uint8_t { read, write, both };
-
-struct Message {  // of a datagram that was received
-  Endpoint from;
-  Endpoint to;                // the destination it carried
-  std::size_t full_size = 0;  // more than count: it was truncated
-  InterfaceId interface = kNoInterface;
-  std::uint8_t ttl = 0, traffic_class = 0;
-};
-enum class RecvFlags : std::uint8_t { none = 0, peek = 1 };
 
 // The socket verbs of one protocol. `socket` is the index in Core::sockets. A null entry answers Errc::not_supported.
 struct SocketOps {

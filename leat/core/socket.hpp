@@ -12,13 +12,12 @@
 #include <leat/base/result.hpp>
 #include <leat/core/error_queue.hpp>
 #include <leat/op/handle.hpp>
+#include <leat/op/message.hpp>
 #include <leat/op/sink.hpp>
 #include <optional>
 #include <span>
 
 namespace leat {
-
-using OwnerId = std::uint8_t;  // process or quota group; 0: the stack's own program
 
 inline constexpr Index kUnlinked = 0xfffffffeU;  // in a link field: on no list
 

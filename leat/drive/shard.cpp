@@ -41,6 +41,20 @@ Instant Shard::turn(Instant now) {
   more = stack_->has_ready() || more;  // what came in over the loopback queue
   more = transmit(now) || more;
   if (check_) stack_->check_invariants();
+  return next_call(now, more);
+}
+
+Instant Shard::flush(Instant now) {
+  stack_->set_now(now);
+  now = stack_->now();
+  bool more = stack_->run_loopback(now, budgets_.loopback);
+  more = deliver() || more;
+  more = transmit(now) || more;
+  if (check_) stack_->check_invariants();
+  return next_call(now, more);
+}
+
+Instant Shard::next_call(Instant now, bool more) const {
   if (more) return now;
   Instant next = stack_->next_deadline();
   if (blocked_) next = earlier(next, now + kRetryFullDevice);

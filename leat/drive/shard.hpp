@@ -46,6 +46,9 @@ class Shard {
   Result<void> detach(InterfaceId);
 
   Instant turn(Instant now);
+  // The half of a turn that reads no device: what calls of the user's own have queued leaves now. For callers outside
+  // of turn() who must not wait for the next one. Returns as turn() does.
+  Instant flush(Instant now);
 
   // What was posted by others (runtime's token, a daemon's rings) is drained first in every turn.
   void set_inbox(Delegate<void()> drain) { inbox_ = drain; }
@@ -61,6 +64,7 @@ class Shard {
   bool receive(Instant now);
   bool deliver();
   bool transmit(Instant now);
+  [[nodiscard]] Instant next_call(Instant now, bool more) const;
 
   Stack* stack_;
   std::span<DevicePort> ports_;

@@ -15,11 +15,8 @@
 #include <cstdint>
 #include <leat/base/address.hpp>
 #include <leat/base/index_list.hpp>
+#include <leat/op/message.hpp>
 #include <span>
-
-namespace leat {
-using InterfaceId = std::uint16_t;
-}  // namespace leat
 
 namespace leat::iface {
 

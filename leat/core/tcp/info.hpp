@@ -1,41 +1,16 @@
 #pragma once
-// What may be asked about a connection: a superset of what TCP_INFO, TCP_CC_INFO and netstat need. Threading: the owner
-// of the shard; O(1), but list_connections.
+// What may be asked about a connection (op/tcp_info.hpp). Threading: the owner of the shard; O(1).
 
-#include <leat/base/address.hpp>
 #include <leat/base/index_list.hpp>
 #include <leat/core/tcp/state.hpp>
+#include <leat/op/tcp_info.hpp>
 #include <optional>
-#include <string_view>
 
 namespace leat {
 struct Core;
 }
 
 namespace leat::tcp {
-
-struct TcpInfo {
-  TcpState state = TcpState::closed;
-  FlowKey key;
-  bool timestamps = false, sack = false, window_scaling = false, ecn = false;
-  std::uint8_t snd_shift = 0, rcv_shift = 0;
-  bool in_recovery = false, after_timeout = false;
-  bool app_limited = false;
-  std::uint8_t retries = 0;  // retransmissions or probes without an answer
-  std::uint8_t backoff = 0;
-  std::string_view congestion;
-  std::uint32_t rto_us = 0, srtt_us = 0, rttvar_us = 0, min_rtt_us = 0;
-  std::uint32_t ato_us = 0;  // delayed-ACK time
-  std::uint32_t snd_mss = 0, rcv_mss = 0, advertised_mss = 0, pmtu = 0;
-  std::uint32_t cwnd = 0, ssthresh = 0;  // octets
-  std::uint32_t snd_wnd = 0, rcv_wnd = 0, rcv_space = 0;
-  std::uint32_t iss = 0, irs = 0, snd_una = 0, snd_nxt = 0, rcv_nxt = 0;
-  std::uint32_t in_flight = 0, sacked = 0, lost = 0, resent = 0;                  // octets
-  std::uint32_t send_queue = 0, unsent = 0, receive_queue = 0, out_of_order = 0;  // octets; the last: ranges
-  std::uint32_t since_data_sent_ms = 0, since_received_ms = 0;
-  std::uint64_t bytes_acked = 0, bytes_received = 0;
-  std::uint32_t segments_in = 0, segments_out = 0, data_segments_in = 0, data_segments_out = 0, retransmits = 0;
-};
 
 // `socket` is a stream's index in Core::sockets.
 [[nodiscard]] TcpInfo info(const Core& core, Index socket);

@@ -10,24 +10,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <leat/op/tcp_state.hpp>
 #include <string_view>
 
 namespace leat::tcp {
-
-enum class TcpState : std::uint8_t {
-  closed,
-  listen,
-  syn_sent,
-  syn_received,
-  established,
-  fin_wait_1,
-  fin_wait_2,
-  close_wait,
-  closing,
-  last_ack,
-  time_wait,
-};
-inline constexpr std::size_t kStates = 11;
 
 enum class TcpEvent : std::uint8_t {
   passive_open,
@@ -45,12 +31,6 @@ enum class TcpEvent : std::uint8_t {
 };
 inline constexpr std::size_t kEvents = 12;
 
-[[nodiscard]] constexpr std::string_view name_of(TcpState s) {
-  constexpr std::array<std::string_view, kStates> kNames{"CLOSED",      "LISTEN",     "SYN-SENT",   "SYN-RECEIVED",
-                                                         "ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT",
-                                                         "CLOSING",     "LAST-ACK",   "TIME-WAIT"};
-  return kNames[static_cast<std::size_t>(s)];
-}
 [[nodiscard]] constexpr std::string_view name_of(TcpEvent e) {
   constexpr std::array<std::string_view, kEvents> kNames{"passive open", "active open",     "close",      "abort",
                                                          "SYN",          "SYN-ACK",         "ACK of SYN", "ACK of FIN",

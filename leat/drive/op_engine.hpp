@@ -1,0 +1,111 @@
+#pragma once
+// OpEngine: runs operations (op/op.hpp) against a stack: tries the verb, parks what would block on its socket, tries
+// again when the socket becomes ready, ends what is over its deadline. It also keeps ready sets. Whoever turns the
+// shard owns the engine; it knows no thread and no clock.
+//
+//   start(op) -> true: complete            Shard::turn -> sink -> the socket's waiters are tried again
+//             -> false: parked             settle(now): deadlines, polls and ready sets that have something
+//                                          take_completed(): who is to be told
+//
+// Operations of one socket are served first come first served in each direction. A socket has either a callback
+// (CallbackSocket) or operations, never both: the second gets Errc::wrong_state.
+//
+// Complexity: a try costs what the verb costs; parking O(1) in what is parked elsewhere, O(w) in the w waiters of the
+// same socket. Threading: the owner of the shard. Nothing is allocated.
+
+#include <leat/base/pairing_heap.hpp>
+#include <leat/core/stack.hpp>
+#include <leat/op/op.hpp>
+#include <leat/op/ready_set.hpp>
+
+namespace leat {
+
+class OpEngine {
+ public:
+  explicit OpEngine(Stack& stack) : stack_(&stack) {}
+  OpEngine(const OpEngine&) = delete;
+  OpEngine& operator=(const OpEngine&) = delete;
+  ~OpEngine() { LEAT_ASSERT(parked_ == nullptr && completed_head_ == nullptr); }
+
+  // True: the operation is complete, its result stands in it, and take_completed() will not give it. False: it is
+  // parked and comes out of take_completed() later.
+  [[nodiscard]] bool start(Op& op);
+  // Ends a parked operation with this error, or with what it moved so far; take_completed() gives it. False: it is not
+  // parked here.
+  bool withdraw(Op& op, Errc why);
+  // Ends everything that is parked: the stack is about to end. Sets lose their members.
+  void withdraw_all(Errc why);
+
+  // After a turn, or after operations: what came due and what has something to tell.
+  void settle(Instant now);
+  [[nodiscard]] Instant next_deadline() const {
+    return deadlines_.empty() ? Instant::never() : deadlines_.top()->deadline;
+  }
+  // Parked operations that were completed, oldest first; nullptr: no more.
+  [[nodiscard]] Op* take_completed();
+  // Ready sets or polls wait for settle().
+  [[nodiscard]] bool unsettled() const { return serve_ != nullptr || finish_head_ != nullptr; }
+
+  [[nodiscard]] Stack& stack() { return *stack_; }
+
+ private:
+  struct HeapLinks {
+    static Op*& child(Op& o) { return o.heap_child; }
+    static Op*& sibling(Op& o) { return o.heap_sibling; }
+    static Op*& previous(Op& o) { return o.heap_previous; }
+    static bool before(const Op& a, const Op& b) { return a.deadline < b.deadline; }
+  };
+  enum class Try : std::uint8_t { complete, blocked };
+
+  Try attempt(Op& op);
+  Try attempt_connect(Op& op);
+  Try attempt_accept(Op& op);
+  Try attempt_send(Op& op);
+  Try attempt_send_stream(Op& op);
+  Try attempt_receive(Op& op);
+  Try attempt_poll(Op& op);
+  Try attempt_wait_set(Op& op);
+  Try attempt_set_call(Op& op);
+  Try end(Op& op, Errc error);
+  Try end(Op& op, const Result<void>& r) { return end(op, r ? Errc{} : r.error()); }
+  Try end_io(Op& op, const Result<IoCount>& r);
+  Try run_at_once(Op& op);
+  Try give_endpoint(Op& op, const Result<Endpoint>& r);
+  void keep_error(Handle h, Errc error);
+
+  bool park(Op& op);
+  void unpark(Op& op);
+  void complete(Op& op);
+  void expire(Op& op, Errc why);
+
+  bool link(Waiter& w, Handle socket, Ready interest);
+  void unlink(Waiter& w);
+  [[nodiscard]] Waiter* waiters_of(Handle socket);
+  static void refresh(Stack& stack, Waiter* first);
+  void end_waiters(Handle socket, Errc why);
+  static void on_ready(void* context, std::uint64_t user, Handle socket, Ready level, Ready edges);
+  void tell(Waiter* first, Ready edges);
+
+  Errc add_member(ReadySet& set, SetMember& m);
+  Errc change_member(ReadySet& set, SetMember& m);
+  Errc remove_member(ReadySet& set, SetMember& m);
+  void close_set(ReadySet& set);
+  void enqueue(SetMember& m);
+  std::size_t collect(ReadySet& set, std::span<SetEvent> events);
+  void serve(ReadySet& set);
+  void leave_set(Op& op);
+
+  Stack* stack_;
+  PairingHeap<Op, HeapLinks> deadlines_;
+  Op* completed_head_ = nullptr;  // by list_next
+  Op* completed_tail_ = nullptr;
+  Op* finish_head_ = nullptr;  // polls that have something, by list_next
+  Op* finish_tail_ = nullptr;
+  ReadySet* serve_ = nullptr;  // sets that have something for those who wait, by serve_next_
+  Op* parked_ = nullptr;       // all that are parked, newest first
+};
+
+// Answers a request of op/control.hpp. Threading: the owner of the shard.
+[[nodiscard]] Errc control(Stack& stack, ControlRequest& request);
+
+}  // namespace leat

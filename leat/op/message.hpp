@@ -1,0 +1,25 @@
+#pragma once
+// Small values of socket calls: which way to shut down, how to receive, what is known of a datagram. Values.
+
+#include <cstddef>
+#include <cstdint>
+#include <leat/base/address.hpp>
+
+namespace leat {
+
+using InterfaceId = std::uint16_t;  // 1-based; 0: none or any
+inline constexpr InterfaceId kNoInterface = 0;
+using OwnerId = std::uint8_t;  // process or quota group; 0: the stack's own program
+
+enum class ShutdownHow : std::uint8_t { read, write, both };
+
+struct Message {  // of a datagram that was received
+  Endpoint from;
+  Endpoint to;                // the destination it carried
+  std::size_t full_size = 0;  // more than count: it was truncated
+  InterfaceId interface = kNoInterface;
+  std::uint8_t ttl = 0, traffic_class = 0;
+};
+enum class RecvFlags : std::uint8_t { none = 0, peek = 1 };
+
+}  // namespace leat
