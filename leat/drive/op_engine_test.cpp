@@ -1,0 +1,449 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <leat/drive/op_engine.hpp>
+#include <numeric>
+#include <tests/support/virtual_service.hpp>
+#include <vector>
+
+namespace leat::test {
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+
+Bytes numbers(std::size_t n) {
+  Bytes b(n);
+  std::iota(b.begin(), b.end(), std::uint8_t{0});
+  return b;
+}
+
+// An operation that a story starts and looks at later.
+struct Started : Op {
+  Started() {
+    context = this;
+    completed = [](Op& o) { static_cast<Started*>(o.context)->over = true; };
+  }
+  bool over = false;
+};
+
+class OpEngineTest : public ::testing::Test {
+ protected:
+  static constexpr Port kPort{7};
+
+  Handle open(std::size_t host, SocketKind kind) {
+    Op op;
+    op.open(kind);
+    w.service(host).run(op);
+    EXPECT_EQ(op.error, Errc{});
+    return op.handle;
+  }
+  Handle listen() {
+    const Handle h = open(1, SocketKind::stream);
+    Op op;
+    op.bind(h, {IpAddress{}, kPort});
+    w.service(1).run(op);
+    op.reset();
+    op.listen(h, 8);
+    w.service(1).run(op);
+    EXPECT_EQ(op.error, Errc{});
+    return h;
+  }
+  // A connection: client on host 0, server on host 1.
+  void connect() {
+    listener = listen();
+    client = open(0, SocketKind::stream);
+    Op op;
+    op.connect(client, {TwoHosts::address(1), kPort});
+    w.service(0).run(op);
+    ASSERT_EQ(op.error, Errc{});
+    op.reset();
+    op.accept(listener);
+    w.service(1).run(op);
+    ASSERT_EQ(op.error, Errc{});
+    server = op.handle;
+    op.reset();
+    op.set_option(client, OptionId::tcp_nodelay, 1);  // small writes go out at once
+    w.service(0).run(op);
+    ASSERT_EQ(op.error, Errc{});
+  }
+  std::size_t send(std::size_t host, Handle h, ByteSpan bytes) {
+    Op op;
+    op.send(h, bytes);
+    w.service(host).run(op);
+    EXPECT_EQ(op.error, Errc{});
+    return op.count;
+  }
+  void close(std::size_t host, Handle h) {
+    Op op;
+    op.close(h);
+    w.service(host).run(op);
+    EXPECT_EQ(op.error, Errc{});
+  }
+
+  VirtualWorld w;
+  Handle listener, client, server;
+};
+
+TEST_F(OpEngineTest, AReceiveWaitsForBytesAndASendForRoom) {
+  connect();
+  Bytes got(100);
+  Started receive;
+  receive.receive(server, got);
+  w.service(1).start(receive);
+  w.run_for(Duration::s(5));
+  EXPECT_FALSE(receive.over);
+  const Bytes sent = numbers(40);
+  send(0, client, sent);
+  w.run_for(Duration::ms(1));
+  ASSERT_TRUE(receive.over);
+  EXPECT_EQ(receive.count, 40U);
+  EXPECT_TRUE(std::equal(sent.begin(), sent.end(), got.begin()));
+
+  // Far more than the buffers hold: the send is complete when the reader has made room for all of it.
+  const Bytes much(8'000'000, 5);
+  Started all;
+  all.send(client, much);
+  w.service(0).start(all);
+  w.run_for(Duration::s(1));
+  EXPECT_FALSE(all.over);
+  Bytes buffer(1'000'000);
+  std::size_t read = 0;
+  while (read < much.size()) {
+    Op op;
+    op.receive(server, buffer);
+    w.service(1).run(op);
+    ASSERT_EQ(op.error, Errc{});
+    read += op.count;
+  }
+  EXPECT_TRUE(all.over);
+  EXPECT_EQ(all.count, much.size());
+}
+
+TEST_F(OpEngineTest, DontWaitAnswersAtOnce) {
+  connect();
+  Bytes got(10);
+  Op op;
+  op.receive(server, got);
+  op.flags.dont_wait = true;
+  w.service(1).run(op);
+  EXPECT_EQ(op.error, Errc{});
+  EXPECT_EQ(op.status, IoStatus::would_block);
+  op.reset();
+  op.accept(listener);
+  op.flags.dont_wait = true;
+  w.service(1).run(op);
+  EXPECT_EQ(op.status, IoStatus::would_block);
+  EXPECT_FALSE(op.handle);
+  const Handle late = open(0, SocketKind::stream);
+  op.reset();
+  op.connect(late, {TwoHosts::address(1), kPort});
+  op.flags.dont_wait = true;
+  w.service(0).run(op);
+  EXPECT_EQ(op.error, Errc::in_progress);
+}
+
+TEST_F(OpEngineTest, ADeadlineEndsAnOperationThatMovedNothing) {
+  connect();
+  Bytes got(10);
+  const Instant start = w.hosts.now();
+  Op op;
+  op.receive(server, got);
+  op.deadline = start + Duration::ms(250);
+  w.service(1).run(op);
+  EXPECT_EQ(op.error, Errc::timed_out);
+  EXPECT_EQ(w.hosts.now(), start + Duration::ms(250));
+  // With something moved, that is the result.
+  send(0, client, numbers(4));
+  op.reset();
+  op.receive(server, got);
+  op.flags.wait_all = true;
+  op.deadline = w.hosts.now() + Duration::ms(250);
+  w.service(1).run(op);
+  EXPECT_EQ(op.error, Errc{});
+  EXPECT_EQ(op.count, 4U);
+}
+
+TEST_F(OpEngineTest, WaitAllFillsEverySpan) {
+  connect();
+  Bytes first(3), second(5);
+  const std::array<MutableByteSpan, 2> parts{MutableByteSpan{first}, MutableByteSpan{second}};
+  Started op;
+  op.receive(server, std::span<const MutableByteSpan>{parts});
+  op.flags.wait_all = true;
+  w.service(1).start(op);
+  for (std::uint8_t i = 0; i < 8; ++i) {
+    EXPECT_FALSE(op.over);
+    send(0, client, Bytes{i});
+    w.run_for(Duration::ms(1));
+  }
+  ASSERT_TRUE(op.over);
+  EXPECT_EQ(first, (Bytes{0, 1, 2}));
+  EXPECT_EQ(second, (Bytes{3, 4, 5, 6, 7}));
+}
+
+TEST_F(OpEngineTest, ReadersAreServedFirstComeFirstServed) {
+  connect();
+  std::array<Bytes, 3> got{Bytes(4), Bytes(4), Bytes(4)};
+  std::array<Started, 3> reads;
+  for (std::size_t i = 0; i < 3; ++i) {
+    reads[i].receive(server, got[i]);
+    w.service(1).start(reads[i]);
+  }
+  for (std::size_t i = 0; i < 3; ++i) {
+    send(0, client, Bytes{static_cast<std::uint8_t>(i)});
+    w.run_for(Duration::ms(1));
+    ASSERT_TRUE(reads[i].over);
+    EXPECT_EQ(got[i][0], i);
+    for (std::size_t k = i + 1; k < 3; ++k) EXPECT_FALSE(reads[k].over);
+  }
+}
+
+TEST_F(OpEngineTest, AWithdrawnReceiveLosesNothing) {
+  connect();
+  Bytes got(10);
+  Started op;
+  op.receive(server, got);
+  w.service(1).start(op);
+  w.service(1).cancel(op);
+  ASSERT_TRUE(op.over);
+  EXPECT_EQ(op.error, Errc::cancelled);
+  send(0, client, numbers(6));
+  w.run_for(Duration::ms(1));
+  Op again;
+  again.receive(server, got);
+  w.service(1).run(again);
+  EXPECT_EQ(again.count, 6U);
+}
+
+TEST_F(OpEngineTest, ClosingEndsWhoWaitsOnTheSocket) {
+  connect();
+  Bytes got(10);
+  Started receive, accept, poll;
+  receive.receive(server, got);
+  w.service(1).start(receive);
+  accept.accept(listener);
+  w.service(1).start(accept);
+  std::array<Watch, 2> watches;
+  watches[0].socket = server;
+  watches[0].wanted = Ready::readable;
+  watches[1].socket = listener;
+  watches[1].wanted = Ready::readable;
+  poll.verb = Verb::poll;
+  poll.watches = watches;
+  w.service(1).start(poll);
+  close(1, server);
+  EXPECT_TRUE(receive.over);
+  EXPECT_EQ(receive.error, Errc::bad_handle);
+  EXPECT_TRUE(poll.over);
+  EXPECT_TRUE(any(watches[0].ready & Ready::error));
+  EXPECT_EQ(watches[1].ready, Ready::none);
+  EXPECT_FALSE(accept.over);
+  close(1, listener);
+  EXPECT_TRUE(accept.over);
+  EXPECT_EQ(accept.error, Errc::bad_handle);
+  Op op;
+  op.receive(server, got);
+  w.service(1).run(op);
+  EXPECT_EQ(op.error, Errc::bad_handle);
+}
+
+TEST_F(OpEngineTest, ARefusedConnectTellsWhy) {
+  const Handle h = open(0, SocketKind::stream);
+  Op op;
+  op.connect(h, {TwoHosts::address(1), Port{9}});
+  w.service(0).run(op);
+  EXPECT_EQ(op.error, Errc::connection_refused);
+}
+
+TEST_F(OpEngineTest, PollTellsWhichSocketIsReadyAndNothingAtItsDeadline) {
+  connect();
+  std::array<Watch, 3> watches;
+  watches[0].socket = listener;
+  watches[0].wanted = Ready::readable;
+  watches[1].socket = server;
+  watches[1].wanted = Ready::readable;
+  watches[2].socket = server;  // the same socket twice
+  watches[2].wanted = Ready::readable;
+  Op op;
+  op.verb = Verb::poll;
+  op.watches = watches;
+  op.deadline = w.hosts.now() + Duration::ms(10);
+  w.service(1).run(op);
+  EXPECT_EQ(op.error, Errc{});
+  EXPECT_EQ(op.count, 0U);
+  Started later;
+  later.verb = Verb::poll;
+  later.watches = watches;
+  w.service(1).start(later);
+  send(0, client, numbers(1));
+  w.run_for(Duration::ms(1));
+  ASSERT_TRUE(later.over);
+  EXPECT_EQ(later.count, 2U);
+  EXPECT_EQ(watches[0].ready, Ready::none);
+  EXPECT_EQ(watches[1].ready, Ready::readable);
+}
+
+class ReadySetTest : public OpEngineTest {
+ protected:
+  void add(SetMember& m, Handle h, Ready wanted, SetFlags flags, std::uint64_t data) {
+    m.socket = h;
+    m.wanted = wanted;
+    m.flags = flags;
+    m.data = data;
+    EXPECT_EQ(call(Verb::add_member, &m), Errc{});
+  }
+  Errc call(Verb verb, SetMember* m = nullptr) {
+    Op op;
+    op.verb = verb;
+    op.set = &set;
+    op.member = m;
+    w.service(1).run(op);
+    return op.error;
+  }
+  std::size_t wait(Duration patience = {}) {
+    Op op;
+    op.verb = Verb::wait_set;
+    op.set = &set;
+    op.events = events;
+    op.flags.dont_wait = patience == Duration{};
+    if (!op.flags.dont_wait) op.deadline = w.hosts.now() + patience;
+    w.service(1).run(op);
+    EXPECT_EQ(op.error, Errc{});
+    return op.count;
+  }
+  void send_one() {
+    send(0, client, numbers(1));
+    w.run_for(Duration::ms(1));
+  }
+  void TearDown() override { EXPECT_EQ(call(Verb::close_set), Errc{}); }
+
+  ReadySet set;
+  SetMember a, b;
+  std::array<SetEvent, 4> events;
+};
+
+TEST_F(ReadySetTest, LevelIsToldWhileItIsTrue) {
+  connect();
+  add(a, server, Ready::readable, {}, 7);
+  EXPECT_EQ(wait(), 0U);
+  send_one();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(wait(), 1U);
+    EXPECT_EQ(events[0].data, 7U);
+    EXPECT_EQ(events[0].ready, Ready::readable);
+  }
+  Bytes got(10);
+  Op op;
+  op.receive(server, got);
+  w.service(1).run(op);
+  EXPECT_EQ(wait(), 0U);
+}
+
+TEST_F(ReadySetTest, EdgeIsToldOnceForEachChange) {
+  connect();
+  add(a, server, Ready::readable, {.edge = true}, 1);
+  send_one();
+  EXPECT_EQ(wait(), 1U);
+  EXPECT_EQ(wait(), 0U);
+  send_one();
+  EXPECT_EQ(wait(), 1U);
+  EXPECT_EQ(wait(), 0U);
+}
+
+TEST_F(ReadySetTest, OneShotIsSilentUntilItIsChanged) {
+  connect();
+  add(a, server, Ready::readable, {.one_shot = true}, 1);
+  send_one();
+  EXPECT_EQ(wait(), 1U);
+  send_one();
+  EXPECT_EQ(wait(), 0U);
+  EXPECT_EQ(call(Verb::change_member, &a), Errc{});
+  EXPECT_EQ(wait(), 1U);
+}
+
+TEST_F(ReadySetTest, AWaitEndsWhenAMemberBecomesReady) {
+  connect();
+  add(a, server, Ready::readable, {}, 1);
+  add(b, listener, Ready::readable, {}, 2);
+  Started op;
+  op.verb = Verb::wait_set;
+  op.set = &set;
+  op.events = events;
+  w.service(1).start(op);
+  w.run_for(Duration::s(1));
+  EXPECT_FALSE(op.over);
+  send_one();
+  ASSERT_TRUE(op.over);
+  EXPECT_EQ(op.count, 1U);
+  EXPECT_EQ(events[0].data, 1U);
+  const Instant start = w.hosts.now();
+  EXPECT_EQ(call(Verb::remove_member, &a), Errc{});
+  EXPECT_EQ(wait(Duration::ms(30)), 0U);
+  EXPECT_EQ(w.hosts.now(), start + Duration::ms(30));
+}
+
+TEST_F(ReadySetTest, OneOfTheExclusiveMembersIsTold) {
+  connect();
+  ReadySet other;
+  SetMember m;
+  m.socket = server;
+  m.wanted = Ready::readable;
+  m.flags = {.edge = true, .exclusive = true};
+  Op op;
+  op.verb = Verb::add_member;
+  op.set = &other;
+  op.member = &m;
+  w.service(1).run(op);
+  add(a, server, Ready::readable, {.edge = true, .exclusive = true}, 1);
+  send_one();
+  const bool here = set.has_ready();
+  EXPECT_NE(here, other.has_ready());
+  op.verb = Verb::close_set;
+  w.service(1).run(op);
+}
+
+TEST_F(ReadySetTest, AClosedSocketLeavesItsSets) {
+  connect();
+  add(a, server, Ready::readable, {}, 1);
+  send_one();
+  close(1, server);
+  EXPECT_TRUE(a.socket_gone);
+  EXPECT_EQ(wait(), 0U);
+  EXPECT_EQ(call(Verb::remove_member, &a), Errc::not_found);
+}
+
+TEST_F(ReadySetTest, ClosingASetEndsWhoWaitsOnIt) {
+  connect();
+  add(a, server, Ready::readable, {}, 1);
+  Started op;
+  op.verb = Verb::wait_set;
+  op.set = &set;
+  op.events = events;
+  w.service(1).start(op);
+  EXPECT_EQ(call(Verb::close_set), Errc{});
+  EXPECT_TRUE(op.over);
+  EXPECT_EQ(op.error, Errc::bad_handle);
+}
+
+TEST_F(OpEngineTest, ControlListsAndChangesWhatTheStackHas) {
+  std::array<InterfaceInfo, 2> interfaces;
+  ControlRequest r{.verb = ControlVerb::list_interfaces, .interfaces = interfaces};
+  Op op;
+  op.control(r);
+  w.service(0).run(op);
+  ASSERT_EQ(op.error, Errc{});
+  ASSERT_EQ(r.total, 1U);
+  EXPECT_EQ(interfaces[0].name_text(), "a");
+  const std::array<IpPrefix, 1> only{*IpPrefix::parse("10.7.0.1/16")};
+  r = {.verb = ControlVerb::set_addresses, .interface = interfaces[0].id, .prefixes = only};
+  w.service(0).run(op);
+  ASSERT_EQ(op.error, Errc{});
+  std::array<AddressInfo, 4> addresses;
+  r = {.verb = ControlVerb::list_addresses, .addresses = addresses};
+  w.service(0).run(op);
+  ASSERT_EQ(r.total, 1U);
+  EXPECT_EQ(addresses[0].prefix, only[0]);
+}
+
+}  // namespace
+}  // namespace leat::test
