@@ -13,6 +13,9 @@
 //   next_event()    when the device itself will have something to deliver without outside help (delay lines);
 //                   never() otherwise.
 //   poll_fd()       a descriptor that becomes readable when rx would return something; -1 when there is none.
+//   before_sleep()  optional, for devices that another thread or process feeds through memory: the owner is about to
+//                   sleep on poll_fd(), so the other side must ring it from now on. False: something came meanwhile,
+//                   turn again instead. after_sleep(): the owner is awake, ringing costs and is not needed any more.
 //
 // Threading: every call under the ownership of the shard. No call blocks. Devices are open: any class with these
 // members is a NetDevice; AnyDevice is the virtual form, for those who hold several kinds.
@@ -61,6 +64,8 @@ class AnyDevice {
   virtual Instant next_event() const = 0;
   virtual int poll_fd() const = 0;
   virtual DeviceCounters counters() const = 0;
+  virtual bool before_sleep() { return true; }
+  virtual void after_sleep() {}
 
  protected:
   ~AnyDevice() = default;  // protected, not virtual: nobody deletes through it, so that firmware links no free()
@@ -77,6 +82,13 @@ class DeviceRef final : public AnyDevice {
   Instant next_event() const override { return device_->next_event(); }
   int poll_fd() const override { return device_->poll_fd(); }
   DeviceCounters counters() const override { return device_->counters(); }
+  bool before_sleep() override {
+    if constexpr (requires(D & d) { d.before_sleep(); }) return device_->before_sleep();
+    return true;
+  }
+  void after_sleep() override {
+    if constexpr (requires(D & d) { d.after_sleep(); }) device_->after_sleep();
+  }
 
  private:
   D* device_;
