@@ -20,7 +20,7 @@ class Bulk {
  public:
   Bulk(std::uint32_t mtu, std::uint32_t frames, bool stretch, bool link_copies)
       : wire_({.mtu = mtu, .frames = frames, .link_copies = link_copies}) {
-    wire_.set_option(OptionId::tcp_stretch_acks, stretch ? 1 : 0);
+    wire_.set_option(OptionId::tcp_stretch_acks, stretch ? 2 : 0);
     Stack& server = wire_.server().stack;
     listener_ = must(server.open_stream(), "socket");
     must(server.bind(listener_, {wire_.server_address(), Port{5001}}), "bind");

@@ -116,8 +116,10 @@ class KernelEnd {
 struct Setting {
   std::uint32_t mtu = 1500;
   bool gso = true;
-  bool receive = true;  // as Leat sees it
+  bool receive = true;        // as Leat sees it
+  bool every_second = false;  // an ACK for every second segment, also of a super-segment
 };
+constexpr std::uint32_t kHeaders = 52;  // IPv4 and TCP with timestamps
 
 class TapBulk {
  public:
@@ -134,6 +136,7 @@ class TapBulk {
     must(netlink::add_address(tap_->info().name_view(), {IpAddress::v4(kKernelAddress), 24}), "the kernel's address");
     device_.emplace(*tap_);
     host_.emplace(pool_.pool(), 16, 5);
+    if (s.every_second) must(host_->stack.set_option(OptionId::tcp_stretch_acks, 0), "option");
     const InterfaceId i = must(host_->shard.attach(*device_, {.name = "tap"}), "attach");
     must(host_->stack.add_address(i, {IpAddress::v4(kLeatAddress), 24}), "address");
     const Handle listener = must(host_->stack.open_stream(), "socket");
@@ -245,32 +248,33 @@ Outcome in_child(const Setting& setting, const Request& request) {
 
 std::vector<Row> run_bulk_tap(const Request& request) {
   std::vector<Row> rows;
+  const auto run = [&](const Setting& s) {
+    const char* direction = s.receive ? "receive" : "send";
+    if (!request.direction.empty() && request.direction != direction) return;
+    if (request.gso && *request.gso != s.gso) return;
+    say(request, std::string("bulk over TAP: ") + direction + (s.gso ? ", GSO" : "") +
+                     (s.every_second ? ", an ACK for every second segment" : ""));
+    const Outcome o = in_child(s, request);
+    if (!o.ok) throw Unable(o.why.data());
+    const auto packets = static_cast<double>(s.receive ? o.rx_packets : o.tx_packets);
+    const auto acks = static_cast<double>(s.receive ? o.tx_packets : o.rx_packets);
+    const double segments = static_cast<double>(o.bytes) / (s.mtu - kHeaders);
+    Row& row = rows.emplace_back();
+    row.set("device", "tap").set("mtu", s.mtu).set("direction", direction).set("gso", s.gso).set("bytes", o.bytes);
+    row.set("checksums", s.gso ? "offload" : "software").set("zero_copy", false).set("cpus", 1).set("wait", "spin");
+    row.set("kernel_congestion_control", o.congestion.data());
+    if (s.receive) row.set("tcp_stretch_acks", s.every_second ? 0 : 1);
+    row.set("acks_per_segment", acks / segments)
+        .set("segments_per_packet", segments / packets)
+        .set("gbit_per_s_per_core", static_cast<double>(o.bytes) * 8e-9 / o.seconds)
+        .set("packets_per_s", packets / o.seconds)
+        .set("ns_per_packet", o.seconds * 1e9 / packets);
+  };
   for (const std::uint32_t mtu : or_default<std::uint32_t>(request.mtus, {1500})) {
     for (const bool gso : {true, false}) {
-      if (request.gso && *request.gso != gso) continue;
-      for (const bool receive : {true, false}) {
-        const char* direction = receive ? "receive" : "send";
-        if (!request.direction.empty() && request.direction != direction) continue;
-        say(request, std::string("bulk over TAP: ") + direction + (gso ? ", GSO" : ""));
-        const Outcome o = in_child({.mtu = mtu, .gso = gso, .receive = receive}, request);
-        if (!o.ok) throw Unable(o.why.data());
-        const auto packets = static_cast<double>(receive ? o.rx_packets : o.tx_packets);
-        rows.emplace_back()
-            .set("device", "tap")
-            .set("mtu", mtu)
-            .set("direction", direction)
-            .set("gso", gso)
-            .set("bytes", o.bytes)
-            .set("checksums", gso ? "offload" : "software")
-            .set("zero_copy", false)
-            .set("cpus", 1)
-            .set("wait", "spin")
-            .set("kernel_congestion_control", o.congestion.data())
-            .set("acks_per_segment", static_cast<double>(receive ? o.tx_packets : o.rx_packets) / packets)
-            .set("gbit_per_s_per_core", static_cast<double>(o.bytes) * 8e-9 / o.seconds)
-            .set("packets_per_s", packets / o.seconds)
-            .set("ns_per_packet", o.seconds * 1e9 / packets);
-      }
+      run({.mtu = mtu, .gso = gso, .receive = true});
+      if (gso) run({.mtu = mtu, .gso = gso, .receive = true, .every_second = true});
+      run({.mtu = mtu, .gso = gso, .receive = false});
     }
   }
   return rows;

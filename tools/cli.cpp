@@ -115,7 +115,10 @@ void add_bench(CLI::App& app, Arguments& a) {
       ->type_name("N")
       ->allow_extra_args(false);
   c->add_option("--direction", a.bench_direction, "receive or send, as Leat sees it")->type_name("WAY");
-  c->add_flag("--gso,!--no-gso", a.bench_gso, "only with, or only without, super-segments");
+  // As a function: CLI11 takes an optional for a count and sets it to 0 when neither is given.
+  c->add_flag_function(
+      "--gso,!--no-gso", [&a](std::int64_t given) { a.bench_gso = given > 0; },
+      "only with, or only without, super-segments");
   c->add_option("--repetitions", a.repetitions, "each figure is the best of so many runs (default 5)")->type_name("N");
   c->add_flag("!--no-peers", a.peers, "leave other stacks out");
   c->add_flag("--json", a.json, "results as JSON");

@@ -207,7 +207,9 @@ TEST(CommandLine, IsUnderstood) {
   EXPECT_EQ(p.arguments.stack.addresses.size(), 2U);
   EXPECT_TRUE(p.arguments.json);
   EXPECT_EQ(parse({"nc", "-l", "-u", "77"}).arguments.targets, std::vector<std::string>{"77"});
-  EXPECT_FALSE(*parse({"bench", "bulk", "--no-gso", "--no-peers"}).arguments.bench_gso);
+  EXPECT_EQ(parse({"bench", "bulk", "--no-gso", "--no-peers"}).arguments.bench_gso, std::optional{false});
+  EXPECT_EQ(parse({"bench", "bulk", "--gso"}).arguments.bench_gso, std::optional{true});
+  EXPECT_EQ(parse({"bench", "bulk"}).arguments.bench_gso, std::nullopt) << "both are to be measured";
 }
 
 TEST(CommandLine, MistakesAreExplainedInOneLine) {

@@ -15,6 +15,7 @@
 #include <leat/core/stack.hpp>
 #include <leat/core/tcp/info.hpp>
 #include <leat/offload/checksum_completion.hpp>
+#include <leat/offload/gso.hpp>
 #include <map>
 #include <memory>
 #include <string>
@@ -242,7 +243,7 @@ class TcpPair {
         p.meta().gso_size = f.meta.gso_size;
         p.meta().gso_type = f.meta.gso_type;
         p.meta().checksum = ChecksumState::to_fill;
-        p.meta().merged = static_cast<std::uint16_t>((f.bytes.size() - 40) / f.meta.gso_size + 1);
+        p.meta().merged = static_cast<std::uint16_t>(wire_segments(f.meta));
       }
       PacketBatch batch;
       batch.push(std::move(p));

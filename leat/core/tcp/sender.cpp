@@ -403,12 +403,14 @@ bool Visit::send_probe() {
 bool Visit::send_acks() {
   if (!h_.flags.any(Flag::ack_now, Flag::window_update)) return true;
   Active* a = t_.active();
-  // RFC 5681 4.2: an ACK for every second full segment, also when a burst came at once, unless stretched ACKs are
-  // allowed. The ones before the last acknowledge what the burst would have had acknowledged.
+  // RFC 5681 4.2: as many ACKs as the arrivals of a burst made due (receiver.cpp says what counts), unless one for all
+  // of it will do. The ones before the last acknowledge equal shares of it, in whole segments.
   if (a != nullptr && !h_.has(Flag::stretch_acks) && a->ooo.count == 0 && a->rcv_mss != 0) {
     const std::uint32_t segments = t_.option(OptionId::tcp_ack_segments);
-    const std::uint32_t step = a->rcv_mss * segments;
-    while (a->full_segments >= 2 * segments && h_.rcv_nxt - h_.last_ack_sent >= 2 * step) {
+    while (a->full_segments >= 2 * segments) {
+      const std::uint32_t share = (h_.rcv_nxt - h_.last_ack_sent) / (a->full_segments / segments);
+      const std::uint32_t step = share / a->rcv_mss * a->rcv_mss;
+      if (step == 0) break;
       std::uint32_t sent = 0;
       const SeqNum ack = h_.last_ack_sent + step;
       if (!emit({.seq = h_.snd_nxt, .flags = TcpFlag::ack, .early_ack = true, .ack = ack}, sent)) return false;

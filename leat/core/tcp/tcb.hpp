@@ -51,7 +51,7 @@ enum class Flag : std::uint32_t {
   nodelay = 1U << 17,          // options, copied where the sender and the receiver read them
   cork = 1U << 18,
   quick_ack = 1U << 19,
-  stretch_acks = 1U << 20,
+  stretch_acks = 1U << 20,   // one ACK a burst
   keep_alive = 1U << 21,
   uncork = 1U << 22,         // a corked partial segment has waited long enough
   wants_memory = 1U << 23,   // a writer found a pool empty

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <leat/wire/ipv4.hpp>
+#include <leat/wire/tcp.hpp>
 #include <tests/support/tcp_pair.hpp>
 
 namespace leat::test {
@@ -61,13 +63,51 @@ TEST(TcpConnection, GoesOnWhenTheInitialNumberIsGigabytesAway) {
 
 TEST(TcpConnection, SuperSegmentsCarryTheSame) {
   TcpPair net{{.max_gso = 65535}};
-  EXPECT_TRUE(net.stack(1).set_option(OptionId::tcp_stretch_acks, 1));
+  EXPECT_TRUE(net.stack(1).set_option(OptionId::tcp_stretch_acks, 2));
   const auto [c, s] = net.connect();
   const auto there = TcpPair::pattern(3'000'000, 1);
   const std::size_t before = net.packets_seen();
   EXPECT_EQ(net.transfer(0, c, s, there), there);
   EXPECT_LT(net.packets_seen() - before, 400U);
   EXPECT_EQ(net.info(0, c).retransmits, 0U);
+}
+
+// RFC 9293 3.8.6.3, and the exception that the default makes for what arrives merged. Two super-segments of ten
+// segments come in one burst.
+TEST(TcpConnection, AcksOfSuperSegmentsFollowTheOption) {
+  const auto acks_of = [](std::int64_t policy, std::int64_t segments) {
+    TcpPair net{{.max_gso = 10 * 1448 + 100}};
+    EXPECT_TRUE(net.stack(1).set_option(OptionId::tcp_stretch_acks, policy));
+    EXPECT_TRUE(net.stack(1).set_option(OptionId::tcp_ack_segments, segments));
+    EXPECT_TRUE(net.stack(0).set_option(OptionId::tcp_initial_window, 40));
+    const auto [c, s] = net.connect();
+    std::vector<std::uint32_t> acks;
+    std::vector<std::size_t> data;
+    net.set_hook([&](unsigned from, ByteSpan packet) {
+      const auto ip = wire::Ipv4View::parse(packet);
+      const auto tcp = wire::TcpView::parse(ip->payload());
+      if (from == 0 && !tcp->payload().empty()) data.push_back(tcp->payload().size());
+      if (from == 1) acks.push_back(tcp->ack().value());
+      return true;
+    });
+    const std::uint32_t first = net.info(0, c).snd_nxt;
+    const auto sent = TcpPair::pattern(20 * 1448);
+    EXPECT_EQ(net.transfer(0, c, s, sent), sent);
+    net.run();
+    EXPECT_EQ(data, (std::vector<std::size_t>{14480, 14480}));
+    std::vector<std::uint32_t> steps;  // in segments
+    std::uint32_t last = first;
+    for (const std::uint32_t ack : acks) {
+      EXPECT_EQ((ack - last) % 1448, 0U);
+      steps.push_back((ack - std::exchange(last, ack)) / 1448);
+    }
+    return steps;
+  };
+  EXPECT_EQ(acks_of(0, 2), (std::vector<std::uint32_t>(10, 2)));
+  EXPECT_EQ(acks_of(0, 5), (std::vector<std::uint32_t>(4, 5)));
+  EXPECT_EQ(acks_of(1, 2), (std::vector<std::uint32_t>{10, 10}));
+  EXPECT_EQ(acks_of(1, 4), (std::vector<std::uint32_t>{10, 10}));
+  EXPECT_EQ(acks_of(2, 2), (std::vector<std::uint32_t>{20}));
 }
 
 TEST(TcpConnection, IsQuietWhenIdleAndHoldsNoActiveBlock) {
