@@ -55,7 +55,11 @@ bool stderr_is_terminal() {
 }
 
 Progress::Progress(std::string label, std::uint64_t total)
-    : label_(std::move(label)), total_(total), start_(monotonic_now()), drawn_(start_), active_(stderr_is_terminal()) {}
+    : label_(std::move(label)),
+      total_(total),
+      start_(monotonic_now()),
+      drawn_(start_),
+      active_(stderr_is_terminal() && logger().should_log(spdlog::level::info)) {}
 
 void Progress::update(std::uint64_t done) {
   if (!active_) return;

@@ -24,7 +24,8 @@ inline void log_warning(std::string_view text) {
 
 [[nodiscard]] bool stderr_is_terminal();
 
-// A bar with rate and time left, drawn ten times a second at most, only when stderr is a terminal.
+// A bar with rate and time left, drawn ten times a second at most, only when stderr is a terminal and informative lines
+// are wanted there.
 class Progress {
  public:
   // `total` 0: unknown.

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <leat/runtime/clock.hpp>
 #include <leat/runtime/signals.hpp>
+#include <optional>
 
 #include "commands.hpp"
 #include "log.hpp"
@@ -121,6 +122,28 @@ struct Totals {
   std::uint64_t received = 0;
 };
 
+// Bytes both ways; a bar only where neither input nor output is the terminal that it would be drawn on.
+class NcProgress {
+ public:
+  NcProgress() {
+    if (::isatty(STDIN_FILENO) != 0 || ::isatty(STDOUT_FILENO) != 0) return;
+    struct stat s {};
+    const bool plain = ::fstat(STDIN_FILENO, &s) == 0 && S_ISREG(s.st_mode);
+    sends_file_ = plain && s.st_size > 0;
+    bar_.emplace("nc", sends_file_ ? static_cast<std::uint64_t>(s.st_size) : 0);
+  }
+  void update(const Totals& totals) {
+    if (bar_) bar_->update(sends_file_ ? totals.sent : totals.sent + totals.received);
+  }
+  void finish() {
+    if (bar_) bar_->finish();
+  }
+
+ private:
+  std::optional<Progress> bar_;
+  bool sends_file_ = false;
+};
+
 [[nodiscard]] int report(const Node& node, const Totals& totals, const std::string& problem, Duration took) {
   if (node.plan().json) {
     Value v;
@@ -177,6 +200,7 @@ class StreamNc {
     if (lingering)
       node_.runner().run_until([this] { return connection_ == nullptr || !connection_->is_open(); },
                                monotonic_now() + kLinger);
+    progress_.finish();
     return report(node_, totals_, problem_, monotonic_now() - start);
   }
 
@@ -216,6 +240,7 @@ class StreamNc {
       totals_.received += got.count;
       last_ = monotonic_now();
       output_.write({buffer_.data(), got.count});
+      progress_.update(totals_);
     }
     const bool can_send = c.pending() == 0 && !input_.ended();
     input_.want(can_send);
@@ -230,6 +255,7 @@ class StreamNc {
       totals_.sent += got;
       last_ = monotonic_now();
       c.write({buffer_.data(), got});
+      progress_.update(totals_);
     }
     input_.want(c.pending() == 0);
   }
@@ -257,6 +283,7 @@ class StreamNc {
   StreamConnection* connection_ = nullptr;
   Endpoint remote_;
   Totals totals_;
+  NcProgress progress_;
   std::string problem_;
   Instant last_;
   bool connected_ = false;

@@ -7,6 +7,7 @@
 
 #include "commands.hpp"
 #include "json.hpp"
+#include "log.hpp"
 #include "node.hpp"
 #include "text.hpp"
 
@@ -57,14 +58,17 @@ sim::TransferOptions options_of(const Arguments& a) {
 }  // namespace
 
 int run_sim(const Arguments& a) {
-  const sim::TransferOptions options = options_of(a);
+  sim::TransferOptions options = options_of(a);
   if (!a.pcap.empty()) {
     std::FILE* probe = std::fopen(a.pcap.c_str(), "wb");
     if (probe == nullptr)
       throw Failure(cat("can't write the capture ", a.pcap), "give --pcap a file in a folder that is there");
     std::fclose(probe);
   }
+  Progress progress("sim", options.bytes);
+  if (stderr_is_terminal()) options.on_progress = [&](std::uint64_t delivered) { progress.update(delivered); };
   const sim::TransferReport r = sim::run_transfer(options);
+  progress.finish();
   const double seconds = static_cast<double>(r.elapsed.count_ns()) / 1e9;
   if (a.json) {
     Value v;

@@ -37,6 +37,7 @@ constexpr std::uint64_t stream_of(std::uint64_t seed, Port client, bool to_serve
 
 struct Watch {
   Duration last_progress;
+  std::uint64_t delivered = 0;
   std::optional<Errc> error;
   std::string problem;
 };
@@ -103,6 +104,7 @@ class Side {
         const std::size_t wrong = check_pattern(in_stream_, received_, {buffer_.data(), r->count});
         if (wrong != r->count) return corrupt(received_ + wrong);
         received_ += r->count;
+        watch_->delivered += r->count;
         progress();
         if (received_ > in_bytes_) return corrupt(in_bytes_);
       }
@@ -187,6 +189,7 @@ class Transfer {
     }
     prepare();
     const auto finished = [this] {
+      if (options_.on_progress) options_.on_progress(watch_.delivered);
       std::size_t done = 0;
       for (const auto& s : clients_) done += s->done() ? 1 : 0;
       for (const auto& s : servers_) done += s->done() ? 1 : 0;

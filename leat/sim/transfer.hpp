@@ -8,6 +8,7 @@
 // The report tells the seed, with which the run repeats exactly.
 // Threading: a function; everything it needs is its own.
 
+#include <functional>
 #include <leat/sim/world.hpp>
 #include <string>
 #include <utility>
@@ -50,6 +51,8 @@ struct TransferOptions {
   bool check_invariants = true;
   bool hash = true;       // of the capture; costs a little
   std::string pcap_path;  // empty: no file
+  std::function<void(std::uint64_t delivered)>
+      on_progress;  // called again and again with all bytes that arrived so far
   PoolLayout pool = HostConfig{}.pool;
 };
 
