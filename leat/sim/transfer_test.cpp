@@ -138,14 +138,18 @@ TEST(SimTransfer, APartitionHeals) {
 }
 
 TEST(SimTransfer, APartitionForEverIsReported) {
-  TransferOptions o = small(61);
-  o.bytes = 1'000'000;
-  o.rate_bps = 10'000'000;
-  o.partitions = {{Duration::ms(200), Duration::s(1'000'000)}};
-  const TransferReport r = run_transfer(o);
-  EXPECT_FALSE(r.ok);
-  EXPECT_FALSE(r.stalled) << r.problem;
-  EXPECT_EQ(r.error, Errc::timed_out) << r.problem;
+  // On Ethernet the neighbour goes silent as well, which says why the connection was given up.
+  for (const LinkType link : {LinkType::ethernet, LinkType::ip}) {
+    TransferOptions o = small(61);
+    o.link = link;
+    o.bytes = 1'000'000;
+    o.rate_bps = 10'000'000;
+    o.partitions = {{Duration::ms(200), Duration::s(1'000'000)}};
+    const TransferReport r = run_transfer(o);
+    EXPECT_FALSE(r.ok);
+    EXPECT_FALSE(r.stalled) << r.problem;
+    EXPECT_EQ(r.error, link == LinkType::ethernet ? Errc::host_unreachable : Errc::timed_out) << r.problem;
+  }
 }
 
 TEST(SimTransfer, AConnectionToNobodyIsReported) {
