@@ -10,6 +10,7 @@
 // a test failure. Threading: one thread.
 
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <leat/drive/op_engine.hpp>
 #include <leat/drive/two_hosts_test_support.hpp>
@@ -29,7 +30,11 @@ class VirtualWorld {
       op.context = &done;
       op.completed = [](Op& o) { *static_cast<bool*>(o.context) = true; };
       world_->flush();
-      if (!done && !world_->advance([&done] { return done; }, world_->patience)) {
+      const auto over = [&] { return done || (op.also_fd >= 0 && readable(op.also_fd)); };
+      if (!done && world_->advance(over, world_->patience)) {
+        if (!done) engine().withdraw(op, Errc::interrupted);
+        world_->flush();
+      } else if (!done) {
         ADD_FAILURE() << "an operation did not end: verb " << static_cast<int>(op.verb);
         engine().withdraw(op, Errc::timed_out);
         world_->flush();
@@ -53,6 +58,10 @@ class VirtualWorld {
     }
 
    private:
+    static bool readable(int fd) {
+      pollfd p{.fd = fd, .events = POLLIN, .revents = 0};
+      return ::poll(&p, 1, 0) > 0;
+    }
     OpEngine& engine() { return *world_->engines_[host_]; }
     VirtualWorld* world_;
     std::size_t host_;
