@@ -12,7 +12,9 @@
 //                   A packet that the device can't send for good is dropped and counted, never kept.
 //   next_event()    when the device itself will have something to deliver without outside help (delay lines);
 //                   never() otherwise.
-//   poll_fd()       a descriptor that becomes readable when rx would return something; -1 when there is none.
+//   poll_fd()       a descriptor that becomes readable when rx would return something; -1 when there is none. With
+//                   caps().rx_level it stays so while rx would return more: a turn may leave packets where they are and
+//                   say "sleep", because that sleep ends at once (watch it level-triggered).
 //   before_sleep()  optional, for devices that another thread or process feeds through memory: the owner is about to
 //                   sleep on poll_fd(), so the other side must ring it from now on. False: something came meanwhile,
 //                   turn again instead. after_sleep(): the owner is awake, ringing costs and is not needed any more.
@@ -39,11 +41,13 @@ struct DeviceCaps {
   bool rx_checksum = false;   // rx reports verified checksums
   bool rx_merges = false;     // rx delivers merged segments by itself: software GRO is not worth it
   bool gather = false;        // tx accepts fragments
+  bool rx_level = false;      // each packet costs rx a system call, and poll_fd() tells whether one more is worth it
 };
 
 struct DeviceCounters {
   std::uint64_t rx_packets = 0, rx_bytes = 0, rx_dropped = 0;
   std::uint64_t tx_packets = 0, tx_bytes = 0, tx_dropped = 0, tx_full = 0;
+  std::uint64_t rx_calls = 0, tx_calls = 0;  // system calls, those that brought or took nothing included
 };
 
 template <class D>

@@ -216,6 +216,7 @@ Result<void> Tap::configure(const TapOptions& options, TapProblem& why) {
   caps_.rx_checksum = info_.checksum_offload;
   caps_.rx_merges = info_.tso4 || info_.tso6;
   caps_.gather = true;
+  caps_.rx_level = true;
   if (options.link == LinkType::ethernet) {
     if (const Result<MacAddress> mac = netlink::get_mac(name)) info_.kernel_mac = *mac;
     caps_.mac = options.mac;
@@ -345,6 +346,7 @@ std::size_t Tap::rx(PacketBatch& batch, Instant now) {
       parts[count++] = {pool_->data(c), bytes};
       room += bytes;
     }
+    ++counters_.rx_calls;
     const ssize_t got = ::readv(fd_.get(), parts.data(), static_cast<int>(count));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno != EAGAIN) last_error_ = errno;
@@ -415,6 +417,7 @@ Tap::Written Tap::write_packet(Packet& p) {
     if (!piece.empty()) parts[count++] = {const_cast<std::uint8_t*>(piece.data()), piece.size()};  // writev only reads
   });
   for (;;) {
+    ++counters_.tx_calls;
     if (::writev(fd_.get(), parts.data(), static_cast<int>(count)) >= 0) return Written::yes;
     switch (errno) {
       case EINTR:

@@ -9,6 +9,7 @@ void DevicePort::attach(AnyDevice& device, InterfaceId interface, std::size_t ba
   interface_ = interface;
   caps_ = device.caps();
   batch_ = batch;
+  burst_ = {};
   gro_ = Gro{caps_.link};
   source_.set_capacity(batch);
   frames_.set_capacity(batch);
@@ -24,14 +25,19 @@ void DevicePort::detach() {
 }
 
 DevicePort::Progress DevicePort::receive(Stack& stack, Instant now, unsigned batches) {
+  const bool adaptive = caps_.rx_level && batch_ > 1;
   PacketBatch batch{batch_};
   for (unsigned i = 0; i < batches; ++i) {
+    const std::size_t asked = adaptive ? burst_.ask(batch_) : batch_;
+    batch.set_capacity(asked);
     const std::size_t received = device_->rx(batch, now);
+    if (adaptive) burst_.brought(asked, received);
     if (received == 0) return Progress::idle;
     if (!caps_.rx_merges) gro_.merge(batch);
     stack.input(interface_, batch, now);
     LEAT_ASSERT(batch.empty());
-    if (received < batch_) return Progress::idle;  // the device had no more
+    if (received < asked) return Progress::idle;        // the device had no more
+    if (adaptive && asked == 1) return Progress::idle;  // or says so by its descriptor
   }
   return Progress::more;
 }

@@ -11,6 +11,7 @@
 
 #include <leat/core/stack.hpp>
 #include <leat/device/device.hpp>
+#include <leat/drive/adaptive_burst.hpp>
 #include <leat/offload/gro.hpp>
 #include <leat/offload/gso.hpp>
 
@@ -26,7 +27,8 @@ class DevicePort {
   [[nodiscard]] AnyDevice* device() const { return device_; }
 
   enum class Progress : std::uint8_t { idle, more, blocked };
-  // Up to `batches` bursts from the device into the stack. `more`: the budget ended first.
+  // Up to `batches` bursts from the device into the stack. `more`: the budget ended first. What a device with rx_level
+  // may still have is not `more`: its descriptor tells.
   Progress receive(Stack& stack, Instant now, unsigned batches);
   // Up to `batches` bursts from the stack to the device. `blocked`: the device is full, or memory for frames is
   // missing.
@@ -40,6 +42,7 @@ class DevicePort {
   InterfaceId interface_ = kNoInterface;
   DeviceCaps caps_;
   std::size_t batch_ = PacketBatch::kMax;
+  AdaptiveBurst burst_;
   Gro gro_{LinkType::ip};
   GsoSplitter gso_;
   PacketBatch source_;  // from the stack, before splitting

@@ -27,6 +27,7 @@ DeviceCaps FaultInjector::caps() const {
   c.tx_checksum = false;
   c.rx_checksum = false;
   c.rx_merges = false;
+  c.rx_level = false;  // what is on the line here, the inner device's descriptor does not tell
   return c;
 }
 

@@ -23,7 +23,8 @@ struct FakeDevice {
                          .tx_checksum = true,
                          .rx_checksum = true,
                          .rx_merges = true,
-                         .gather = true};
+                         .gather = true,
+                         .rx_level = true};
   std::deque<Packet> incoming;
   std::vector<Bytes> sent;
   std::size_t room = 1000;
@@ -63,7 +64,7 @@ TEST_F(Wrap, FaultInjectorPromisesNothingThatDamageWouldBreak) {
   FaultInjector bad(inner, {}, tx_slots, rx_slots);
   const DeviceCaps c = bad.caps();
   EXPECT_EQ(c.max_gso, 0U);
-  EXPECT_FALSE(c.tx_checksum || c.rx_checksum || c.rx_merges);
+  EXPECT_FALSE(c.tx_checksum || c.rx_checksum || c.rx_merges || c.rx_level);
   EXPECT_TRUE(c.gather);
   EXPECT_EQ(c.mtu, 1500U);
   EXPECT_EQ(bad.poll_fd(), 7);
