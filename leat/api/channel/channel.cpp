@@ -1,0 +1,176 @@
+#include <leat/api/channel/channel.hpp>
+
+namespace leat::channel {
+namespace {
+
+// What is received for nobody would be lost.
+bool wants_answer(const Command& c) {
+  return std::holds_alternative<TcpAccept>(c) || std::holds_alternative<TcpRecv>(c) ||
+         std::holds_alternative<UdpRecv>(c) || std::holds_alternative<RawRecv>(c) || std::holds_alternative<Control>(c);
+}
+
+}  // namespace
+
+// A request without an answer: its own memory, gone when it is done.
+struct Channel::Detached {
+  Detached(const Channel& c, const Command& command, std::vector<std::uint8_t> payload, std::vector<IpPrefix> prefixes)
+      : bytes(std::move(payload)),
+        ips(std::move(prefixes)),
+        service(c.service_),
+        shared(c.shared_),
+        request(owned(command)) {
+    request.op.context = this;
+    request.op.completed = [](Op& o) { static_cast<Detached*>(o.context)->next(); };
+  }
+  Command owned(Command command) {
+    if (auto* tcp = std::get_if<TcpSend>(&command)) tcp->bytes = bytes;
+    if (auto* udp = std::get_if<UdpSend>(&command)) udp->bytes = bytes;
+    if (auto* raw = std::get_if<RawSend>(&command)) raw->bytes = bytes;
+    if (auto* set = std::get_if<SetIps>(&command)) set->prefixes = ips;
+    return command;
+  }
+  void next() {
+    if (request.advance()) return service->start(request.op);
+    // What it opened has nobody who could use it.
+    const Handle opened = std::visit(
+        [](const auto& r) {
+          if constexpr (requires { r.listener; }) {
+            return r.listener;
+          } else if constexpr (requires { r.socket; }) {
+            return r.socket;
+          } else {
+            return Handle{};
+          }
+        },
+        request.response);
+    if (opened && !closing) {
+      closing = true;
+      request.op.reset();
+      request.op.close(opened);
+      request.response = Ok{};
+      return service->start(request.op);
+    }
+    if (counted) {
+      const std::lock_guard lock(shared->mutex);
+      --shared->under_way;
+    }
+    delete this;
+  }
+
+  std::vector<std::uint8_t> bytes;
+  std::vector<IpPrefix> ips;
+  std::shared_ptr<Service> service;
+  std::shared_ptr<Shared> shared;
+  Request request;
+  bool counted = false;
+  bool closing = false;
+};
+
+Channel::Channel(std::shared_ptr<Service> service, Executor* executor, std::size_t capacity)
+    : service_(std::move(service)), executor_(executor), shared_(std::make_shared<Shared>(capacity)) {}
+
+std::optional<Response> Channel::from_leftover(Leftover& leftover, const Command& command) {
+  if (const auto* c = std::get_if<TcpAccept>(&command)) {
+    if (const auto kept = leftover.take_connection(c->listener)) return Accepted{kept->socket, kept->remote};
+  } else if (const auto* t = std::get_if<TcpRecv>(&command)) {
+    if (t->to.empty()) return std::nullopt;
+    if (const auto kept = leftover.take(t->socket, t->to)) return Recv{kept->count};
+  } else if (const auto* u = std::get_if<UdpRecv>(&command)) {
+    if (const auto kept = leftover.take(u->socket, u->to)) return RecvFrom{kept->count, kept->message};
+  } else if (const auto* r = std::get_if<RawRecv>(&command)) {
+    if (const auto kept = leftover.take(r->socket, r->to)) return RecvFrom{kept->count, kept->message};
+  }
+  return std::nullopt;
+}
+
+// A listener that is closed takes the connections with it that nobody looked at.
+void Channel::close_forgotten(const Command& command) const {
+  const auto* const close = std::get_if<Close>(&command);
+  if (close == nullptr) return;
+  for (const Handle h : shared_->leftover.forget(close->socket)) (void)request_nonblocking(Close{h});
+}
+
+Response Channel::run(const Command& command, Instant deadline, bool dont_wait) const {
+  if (auto kept = from_leftover(shared_->leftover, command)) return *kept;
+  close_forgotten(command);
+  Request request(command, deadline, dont_wait);
+  for (bool more = request.begin(); more; more = request.advance()) service_->run(request.op);
+  return request.response;
+}
+
+Response Channel::request_blocking(const Command& command, Duration timeout) const {
+  return run(command, deadline(timeout), false);
+}
+
+Response Channel::try_request(const Command& command) const {
+  return run(command, Instant::never(), true);
+}
+
+Channel::Awaiter Channel::request(const Command& command, Duration timeout) const {
+  return {*this, command, deadline(timeout)};
+}
+
+bool Channel::request_nonblocking(const Command& command) const {
+  if (wants_answer(command)) return false;
+  const bool closes = std::holds_alternative<Close>(command);
+  if (!closes) {
+    const std::lock_guard lock(shared_->mutex);
+    if (shared_->under_way >= shared_->capacity) return false;
+    ++shared_->under_way;
+  }
+  close_forgotten(command);
+  const auto payload = std::visit(
+      [](const auto& c) {
+        if constexpr (requires { c.bytes; }) return std::vector<std::uint8_t>{c.bytes.begin(), c.bytes.end()};
+        return std::vector<std::uint8_t>{};
+      },
+      command);
+  std::vector<IpPrefix> prefixes;
+  if (const auto* set = std::get_if<SetIps>(&command)) prefixes.assign(set->prefixes.begin(), set->prefixes.end());
+  auto detached = std::make_unique<Detached>(*this, command, payload, std::move(prefixes));
+  detached->counted = !closes;
+  if (!detached->request.begin()) {  // refused as it stands
+    if (!closes) {
+      const std::lock_guard lock(shared_->mutex);
+      --shared_->under_way;
+    }
+    return false;
+  }
+  service_->start(detached.release()->request.op);
+  return true;
+}
+
+bool Channel::Awaiter::await_ready() {
+  if (auto kept = from_leftover(channel_.shared_->leftover, command_)) {
+    steps.response = *kept;
+    return true;
+  }
+  channel_.close_forgotten(command_);
+  return !steps.begin();
+}
+
+// What it received stays for the next request of the socket; what it opened is closed.
+Channel::Awaiter::~Awaiter() {
+  if (!withdraw()) return;
+  Leftover& leftover = channel_.shared_->leftover;
+  steps.finish_withdrawn();
+  std::visit(
+      [&](const auto& r) {
+        using R = std::decay_t<decltype(r)>;
+        if constexpr (std::is_same_v<R, Recv>) {
+          const auto& c = std::get<TcpRecv>(command_);
+          leftover.keep(c.socket, c.to.first(r.count), {});
+        } else if constexpr (std::is_same_v<R, RecvFrom>) {
+          const auto* udp = std::get_if<UdpRecv>(&command_);
+          const Handle socket = udp != nullptr ? udp->socket : std::get<RawRecv>(command_).socket;
+          const MutableByteSpan to = udp != nullptr ? udp->to : std::get<RawRecv>(command_).to;
+          leftover.keep(socket, to.first(r.count), r.message);
+        } else if constexpr (std::is_same_v<R, Accepted>) {
+          leftover.keep(std::get<TcpAccept>(command_).listener, {r.socket, r.remote});
+        }
+      },
+      steps.response);
+  if (const Handle opened = steps.opened()) (void)channel_.request_nonblocking(Close{opened});
+}
+
+}  // namespace leat::channel

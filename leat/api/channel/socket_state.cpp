@@ -1,0 +1,55 @@
+#include <leat/api/channel/socket_state.hpp>
+
+namespace leat::channel {
+
+void SocketState::end(Verb verb) {
+  if (!handle) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return;
+    closed_ = true;
+  }
+  // Connections that a dropped accept left: nobody will ask for them now.
+  for (const Handle h : leftover.forget(handle)) {
+    const auto forgotten = std::make_shared<SocketState>(channel);
+    forgotten->handle = h;
+    forgotten->close();
+  }
+  self_ = shared_from_this();
+  close_op_.context = this;
+  close_op_.completed = [](Op& o) {
+    const auto last = std::move(static_cast<SocketState*>(o.context)->self_);  // perhaps the end of *this
+  };
+  if (verb == Verb::close) {
+    close_op_.close(handle);
+  } else {
+    close_op_.abort(handle);
+  }
+  channel.service().start(close_op_);
+}
+
+Result<std::int64_t> SocketOwner::option(OptionId id) const {
+  Op op;
+  op.get_option(handle(), id);
+  state_->channel.service().run(op);
+  if (op.error != Errc{}) return fail(op.error);
+  return op.value;
+}
+
+Result<void> SocketOwner::set_option(OptionId id, std::int64_t value) const {
+  Op op;
+  op.set_option(handle(), id, value);
+  state_->channel.service().run(op);
+  return op.done();
+}
+
+Result<Endpoint> SocketOwner::local_addr() const {
+  Op op;
+  op.verb = Verb::local_endpoint;
+  op.socket = handle();
+  state_->channel.service().run(op);
+  if (op.error != Errc{}) return fail(op.error);
+  return op.endpoint;
+}
+
+}  // namespace leat::channel

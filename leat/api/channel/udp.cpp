@@ -1,0 +1,49 @@
+#include <leat/api/channel/udp.hpp>
+
+namespace leat::channel {
+namespace call {
+
+std::optional<Result<RecvFrom>> DatagramRecv::at_once(SocketState& s) const {
+  if (to.empty()) return Result<Value>{fail(Error::of(BadRequest::zero_size_buffer).code)};
+  if (const auto kept = s.leftover.take(s.handle, to)) return Result<Value>{RecvFrom{kept->count, kept->message}};
+  return std::nullopt;
+}
+
+std::optional<Result<Datagram>> DatagramRecvBytes::at_once(SocketState& s) {
+  auto known = DatagramRecv{d.bytes}.at_once(s);
+  if (!known) return std::nullopt;
+  if (!*known) return Result<Value>{fail(known->error())};
+  d.bytes.resize((*known)->count);
+  d.message = (*known)->message;
+  return Result<Value>{std::move(d)};
+}
+
+std::optional<Result<std::size_t>> DatagramSend::at_once(SocketState& s) const {
+  const Command command = s.handle.kind() == SocketKind::raw ? Command{RawSend{s.handle, to.address, bytes}}
+                                                             : Command{UdpSend{s.handle, to, bytes}};
+  const BadRequest bad = check(command);
+  if (bad == BadRequest::none) return std::nullopt;
+  return Result<std::size_t>{fail(Error::of(bad).code)};
+}
+
+}  // namespace call
+
+Result<UdpSocket> UdpSocket::from(std::shared_ptr<SocketState> state, const Response& response) {
+  const auto* const bound = std::get_if<Bound>(&response);
+  if (bound == nullptr) return fail(std::get<Error>(response).code);
+  state->handle = bound->socket;
+  return UdpSocket{std::move(state), bound->local};
+}
+
+Result<RawSocket> RawSocket::open(const Channel& channel, IpVersion version, std::uint8_t protocol) {
+  return open_blocking<RawSocket>(channel, RawOpen{version, protocol}, kForever);
+}
+
+Result<RawSocket> RawSocket::from(std::shared_ptr<SocketState> state, const Response& response) {
+  const auto* const opened = std::get_if<Opened>(&response);
+  if (opened == nullptr) return fail(std::get<Error>(response).code);
+  state->handle = opened->socket;
+  return RawSocket{std::move(state)};
+}
+
+}  // namespace leat::channel

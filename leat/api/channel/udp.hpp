@@ -1,0 +1,158 @@
+#pragma once
+// UdpSocket and RawSocket: datagrams in the channel's form; each call blocking with an optional time-out, try_, and
+// awaited (async_).
+//
+//   auto socket = UdpSocket::bind(channel, {IpAddress{}, Port{53}});
+//   auto got = socket->recv_from(buffer);                   // got->message.from, got->count
+//   if (got->truncated()) ...                                // the datagram was this long; the rest is gone
+//   socket->send_to(answer, got->message.from);
+//
+// A raw socket takes all IP packets of one protocol and version. Over IPv4 it receives them with their IP header, over
+// IPv6 without (RFC 3542 3); what is sent gets its header from the stack. Threading: socket_state.hpp.
+
+#include <leat/api/channel/call.hpp>
+#include <vector>
+
+namespace leat::channel {
+
+// A datagram in memory of its own.
+struct Datagram {
+  std::vector<std::uint8_t> bytes;
+  Message message;
+  [[nodiscard]] std::optional<std::size_t> truncated() const {
+    return message.full_size > bytes.size() ? std::optional{message.full_size} : std::nullopt;
+  }
+};
+
+namespace call {
+
+struct DatagramRecv {
+  using Value = RecvFrom;
+  MutableByteSpan to;
+  Message message{};
+  std::optional<Result<Value>> at_once(SocketState& s) const;
+  void prepare(SocketState& s, Op& op) { op.receive_from(s.handle, to, message); }
+  Result<Value> result(SocketState&, Op& op) const { return RecvFrom{op.count, message}; }
+  void give_back(SocketState& s, Op& op) const { s.leftover.keep(s.handle, to.first(op.count), message); }
+};
+
+struct DatagramRecvBytes {
+  using Value = Datagram;
+  explicit DatagramRecvBytes(std::size_t most) { d.bytes.resize(most); }
+  Datagram d;
+  std::optional<Result<Value>> at_once(SocketState& s);
+  void prepare(SocketState& s, Op& op) { op.receive_from(s.handle, d.bytes, d.message); }
+  Result<Value> result(SocketState&, Op& op) {
+    d.bytes.resize(op.count);
+    return std::move(d);
+  }
+  void give_back(SocketState& s, Op& op) const {
+    s.leftover.keep(s.handle, ByteSpan{d.bytes}.first(op.count), d.message);
+  }
+};
+
+struct DatagramSend {
+  using Value = std::size_t;
+  ByteSpan bytes;
+  Endpoint to;
+  std::optional<Result<Value>> at_once(SocketState& s) const;
+  void prepare(SocketState& s, Op& op) const {
+    op.send(s.handle, bytes);
+    op.has_endpoint = true;
+    op.endpoint = to;
+  }
+  Result<Value> result(SocketState&, Op& op) const { return op.count; }
+  void give_back(SocketState&, Op&) const {}  // it was sent
+};
+
+}  // namespace call
+
+class DatagramSocket : public SocketOwner {
+ public:
+  using SocketOwner::SocketOwner;
+
+  [[nodiscard]] Result<RecvFrom> recv_from(MutableByteSpan to, Duration timeout = kForever) const {
+    return run_call(state(), call::DatagramRecv{to}, timeout);
+  }
+  [[nodiscard]] Result<std::optional<RecvFrom>> try_recv_from(MutableByteSpan to) const {
+    return try_call(state(), call::DatagramRecv{to});
+  }
+  [[nodiscard]] CallAwaiter<call::DatagramRecv> async_recv_from(MutableByteSpan to, Duration timeout = kForever) const {
+    return {state().shared_from_this(), {to}, timeout};
+  }
+  [[nodiscard]] Result<Datagram> recv_from_bytes(std::size_t most, Duration timeout = kForever) const {
+    return run_call(state(), call::DatagramRecvBytes{most}, timeout);
+  }
+  [[nodiscard]] Result<std::optional<Datagram>> try_recv_from_bytes(std::size_t most) const {
+    return try_call(state(), call::DatagramRecvBytes{most});
+  }
+  [[nodiscard]] CallAwaiter<call::DatagramRecvBytes> async_recv_from_bytes(std::size_t most,
+                                                                           Duration timeout = kForever) const {
+    return {state().shared_from_this(), call::DatagramRecvBytes{most}, timeout};
+  }
+
+ protected:
+  ~DatagramSocket() = default;
+  DatagramSocket(DatagramSocket&&) noexcept = default;
+  DatagramSocket& operator=(DatagramSocket&&) noexcept = default;
+};
+
+class UdpSocket final : public DatagramSocket {
+ public:
+  UdpSocket() = default;
+  UdpSocket(std::shared_ptr<SocketState> state, const Endpoint& local)
+      : DatagramSocket(std::move(state)), local_(local) {}
+
+  // An unspecified address: every one. Port 0: the stack's choice.
+  [[nodiscard]] static Result<UdpSocket> bind(const Channel& channel, const Endpoint& local) {
+    return open_blocking<UdpSocket>(channel, UdpBind{local}, kForever);
+  }
+  [[nodiscard]] static OpenAwaiter<UdpSocket> async_bind(const Channel& channel, const Endpoint& local) {
+    return {channel, UdpBind{local}, kForever};
+  }
+
+  [[nodiscard]] Result<std::size_t> send_to(ByteSpan bytes, const Endpoint& to, Duration timeout = kForever) const {
+    return run_call(state(), call::DatagramSend{bytes, to}, timeout);
+  }
+  [[nodiscard]] Result<std::optional<std::size_t>> try_send_to(ByteSpan bytes, const Endpoint& to) const {
+    return try_call(state(), call::DatagramSend{bytes, to});
+  }
+  [[nodiscard]] CallAwaiter<call::DatagramSend> async_send_to(ByteSpan bytes, const Endpoint& to,
+                                                              Duration timeout = kForever) const {
+    return {state().shared_from_this(), {bytes, to}, timeout};
+  }
+  [[nodiscard]] Endpoint local_addr() const { return local_; }
+
+  [[nodiscard]] static Result<UdpSocket> from(std::shared_ptr<SocketState> state, const Response& response);
+
+ private:
+  Endpoint local_;
+};
+
+class RawSocket final : public DatagramSocket {
+ public:
+  RawSocket() = default;
+  explicit RawSocket(std::shared_ptr<SocketState> state) : DatagramSocket(std::move(state)) {}
+
+  // Protocol 0: all.
+  [[nodiscard]] static Result<RawSocket> open(const Channel& channel, IpVersion version, std::uint8_t protocol);
+  [[nodiscard]] static OpenAwaiter<RawSocket> async_open(const Channel& channel, IpVersion version,
+                                                         std::uint8_t protocol) {
+    return {channel, RawOpen{version, protocol}, kForever};
+  }
+
+  [[nodiscard]] Result<std::size_t> send_to(ByteSpan bytes, const IpAddress& to, Duration timeout = kForever) const {
+    return run_call(state(), call::DatagramSend{bytes, {to, Port{}}}, timeout);
+  }
+  [[nodiscard]] Result<std::optional<std::size_t>> try_send_to(ByteSpan bytes, const IpAddress& to) const {
+    return try_call(state(), call::DatagramSend{bytes, {to, Port{}}});
+  }
+  [[nodiscard]] CallAwaiter<call::DatagramSend> async_send_to(ByteSpan bytes, const IpAddress& to,
+                                                              Duration timeout = kForever) const {
+    return {state().shared_from_this(), {bytes, {to, Port{}}}, timeout};
+  }
+
+  [[nodiscard]] static Result<RawSocket> from(std::shared_ptr<SocketState> state, const Response& response);
+};
+
+}  // namespace leat::channel

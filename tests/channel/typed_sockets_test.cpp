@@ -1,0 +1,443 @@
+// The typed sockets over a stack under a virtual clock: what each call does, in its three forms, and what it leaves
+// when it is given up.
+
+#include <gtest/gtest.h>
+
+#include <leat/api/channel/stack_control.hpp>
+#include <leat/api/channel/task.hpp>
+#include <leat/api/channel/tcp.hpp>
+#include <leat/api/channel/udp.hpp>
+#include <numeric>
+#include <tests/support/virtual_service.hpp>
+
+namespace leat::channel {
+namespace {
+
+using test::TwoHosts;
+using test::VirtualWorld;
+using Bytes = std::vector<std::uint8_t>;
+
+Bytes numbers(std::size_t n) {
+  Bytes b(n);
+  std::iota(b.begin(), b.end(), std::uint8_t{0});
+  return b;
+}
+
+class ChannelVirtual : public ::testing::Test {
+ protected:
+  static constexpr Port kPort{7};
+  static Endpoint server_at() { return {TwoHosts::address(1), kPort}; }
+
+  // A connection with both its ends.
+  void connect() {
+    listener = TcpListener::listen(b, {IpAddress{}, kPort}).value();
+    client = TcpStream::connect(a, server_at()).value();
+    server = listener.accept().value();
+    ASSERT_TRUE(client.set_option(OptionId::tcp_nodelay, 1));
+  }
+  // Turns the world and resumes tasks until this one is done.
+  template <class T>
+  auto wait(Task<T>& task) {
+    EXPECT_TRUE(w.advance(
+        [&] {
+          while (tasks.run_ready() > 0) w.flush();
+          return task.done();
+        },
+        Duration::s(100)));
+    return task.result();
+  }
+  template <class T>
+  auto run(Task<T> task) {
+    task.start();
+    return wait(task);
+  }
+  void settle() {
+    w.run_for(Duration::ms(500));
+    tasks.run_ready();
+  }
+
+  VirtualWorld w;
+  RunQueue tasks;
+  Channel a{w.shared_service(0), &tasks}, b{w.shared_service(1), &tasks};
+  TcpListener listener;
+  TcpStream client, server;
+};
+
+TEST_F(ChannelVirtual, ConnectsSendsReceivesAndEnds) {
+  connect();
+  EXPECT_EQ(server.remote_addr().address, TwoHosts::address(0));
+  EXPECT_EQ(client.local_addr().value(), server.remote_addr());
+  EXPECT_EQ(server.local_addr().value(), client.remote_addr());
+  const Bytes sent = numbers(100'000);
+  Task<Bytes> reader = [](TcpStream& s) -> Task<Bytes> {
+    Bytes all;
+    for (;;) {
+      const auto got = co_await s.async_recv_bytes(1000);
+      if (!got || got->empty()) co_return all;
+      all.insert(all.end(), got->begin(), got->end());
+    }
+  }(server);
+  reader.start();
+  EXPECT_EQ(client.send_all(sent).value(), sent.size());
+  ASSERT_TRUE(client.shutdown_write());
+  EXPECT_EQ(wait(reader), sent);
+  // Half closed: the other direction goes on.
+  EXPECT_EQ(server.send(numbers(5)).value(), 5U);
+  EXPECT_EQ(client.recv_bytes(100).value(), numbers(5));
+  server.close();
+  Bytes buffer(10);
+  EXPECT_EQ(client.recv(buffer).value(), 0U) << "the end of the stream";
+}
+
+TEST_F(ChannelVirtual, TriesWithoutWaiting) {
+  listener = TcpListener::listen(b, {IpAddress{}, kPort}).value();
+  EXPECT_FALSE(listener.try_accept().value().has_value());
+  client = TcpStream::try_connect(a, server_at()).value();
+  EXPECT_FALSE(client.try_connected().value());
+  settle();
+  EXPECT_TRUE(client.try_connected().value());
+  server = std::move(*listener.try_accept().value());
+  Bytes buffer(10);
+  EXPECT_FALSE(server.try_recv(buffer).value().has_value());
+  EXPECT_EQ(client.try_send(numbers(3)).value(), 3U);
+  settle();
+  EXPECT_EQ(server.try_recv(buffer).value(), 3U);
+  const Bytes big(100'000'000);
+  const auto some = client.try_send(big).value();
+  ASSERT_TRUE(some.has_value());
+  EXPECT_LT(*some, big.size());
+  EXPECT_FALSE(client.try_send(big).value().has_value()) << "no room";
+}
+
+TEST_F(ChannelVirtual, ATimeOutTakesNothing) {
+  connect();
+  Bytes buffer(10);
+  const Instant before = w.hosts.now();
+  EXPECT_EQ(server.recv(buffer, Duration::ms(20)).error(), Errc::timed_out);
+  EXPECT_EQ((w.hosts.now() - before).count_ms(), 20);
+  EXPECT_EQ(listener.accept(Duration::ms(20)).error(), Errc::timed_out);
+  client.send(numbers(4)).value();
+  EXPECT_EQ(server.recv(buffer, Duration::ms(100)).value(), 4U);
+  const auto timed = run([](TcpStream& s, MutableByteSpan to) -> Task<Errc> {
+    co_return (co_await s.async_recv(to, Duration::ms(30))).error();
+  }(server, buffer));
+  EXPECT_EQ(timed, Errc::timed_out);
+}
+
+TEST_F(ChannelVirtual, RefusedAndUnreachableAreErrors) {
+  EXPECT_EQ(TcpStream::connect(a, server_at()).error(), Errc::connection_refused);
+  EXPECT_EQ(TcpStream::connect(a, {TwoHosts::address(1), Port{}}).error(), Errc::address_not_available);
+  EXPECT_EQ(TcpStream::connect(a, {IpAddress::v4(192, 0, 2, 1), kPort}).error(), Errc::network_unreachable);
+  EXPECT_TRUE(StackControl{a}.sockets().value().empty()) << "what failed left a socket";
+}
+
+TEST_F(ChannelVirtual, BytesAndFinBeforeAcceptSurvive) {
+  listener = TcpListener::listen(b, {IpAddress{}, kPort}).value();
+  client = TcpStream::connect(a, server_at()).value();
+  client.send_all(numbers(3000)).value();
+  ASSERT_TRUE(client.shutdown_write());
+  settle();
+  server = listener.accept().value();
+  Bytes all;
+  for (;;) {
+    const Bytes got = server.recv_bytes(1000).value();
+    if (got.empty()) break;
+    all.insert(all.end(), got.begin(), got.end());
+  }
+  EXPECT_EQ(all, numbers(3000));
+}
+
+Task<std::size_t> receive(TcpStream& s, MutableByteSpan to) {
+  co_return (co_await s.async_recv(to)).value();
+}
+
+// A receive that is dropped while it waits, and one that was complete when it was dropped.
+TEST_F(ChannelVirtual, ADroppedReceiveLosesNothing) {
+  connect();
+  Bytes buffer(10), into(10);
+  {
+    Task<std::size_t> waits = receive(server, into);
+    waits.start();
+    settle();
+    EXPECT_FALSE(waits.done());
+  }
+  client.send(numbers(4)).value();
+  settle();
+  EXPECT_EQ(server.recv(buffer).value(), 4U);
+  {
+    Task<std::size_t> complete = receive(server, into);
+    complete.start();
+    client.send(numbers(6)).value();
+    w.run_for(Duration::ms(500));  // the operation is complete, nobody resumed the task
+    EXPECT_TRUE(tasks.has_ready());
+  }
+  EXPECT_FALSE(tasks.has_ready());
+  client.send(numbers(1)).value();
+  EXPECT_EQ(server.recv(MutableByteSpan{buffer}.first(2)).value(), 2U);
+  EXPECT_EQ(server.recv(buffer).value(), 4U);
+  EXPECT_EQ(buffer[3], 5);
+  EXPECT_EQ(server.recv(buffer).value(), 1U);
+}
+
+TEST_F(ChannelVirtual, ADroppedAcceptLosesNothing) {
+  listener = TcpListener::listen(b, {IpAddress{}, kPort}).value();
+  const auto accept = [](TcpListener& l) -> Task<TcpStream> { co_return std::move(co_await l.async_accept()).value(); };
+  {
+    auto waits = accept(listener);
+    waits.start();
+    auto first = accept(listener);
+  }
+  {
+    auto complete = accept(listener);
+    complete.start();
+    client = TcpStream::connect(a, server_at()).value();
+    w.run_for(Duration::ms(500));
+    EXPECT_TRUE(tasks.has_ready());
+  }
+  server = listener.accept(Duration::ms(1)).value();
+  EXPECT_EQ(server.remote_addr(), client.local_addr().value());
+  {
+    auto complete = accept(listener);
+    complete.start();
+    TcpStream other = TcpStream::connect(a, server_at()).value();
+    w.run_for(Duration::ms(500));
+  }
+  listener = {};  // takes the connection that nobody looked at with it
+  settle();
+  EXPECT_EQ(StackControl{b}.sockets().value().size(), 1U);
+}
+
+TEST_F(ChannelVirtual, ADroppedConnectClosesWhatItOpened) {
+  {
+    auto task = [](Channel c, Endpoint to) -> Task<TcpStream> {
+      co_return std::move(co_await TcpStream::async_connect(c, to)).value();
+    }(a, {IpAddress::v4(10, 0, 0, 77), kPort});  // nobody is there
+    task.start();
+    w.run_for(Duration::ms(10));
+    EXPECT_EQ(StackControl{a}.sockets().value().size(), 1U);
+  }
+  EXPECT_TRUE(StackControl{a}.sockets().value().empty());
+  listener = TcpListener::listen(b, {IpAddress{}, kPort}).value();
+  {
+    auto task = [](Channel c, Endpoint to) -> Task<TcpStream> {
+      co_return std::move(co_await TcpStream::async_connect(c, to)).value();
+    }(a, server_at());
+    task.start();
+    w.run_for(Duration::ms(10));  // connected, and nobody looked
+    EXPECT_TRUE(tasks.has_ready());
+  }
+  settle();
+  EXPECT_TRUE(StackControl{a}.sockets().value().empty());
+}
+
+TEST_F(ChannelVirtual, ClosingEndsWhoWaits) {
+  connect();
+  Bytes into(10);
+  auto task = [](TcpStream& s, MutableByteSpan to) -> Task<Errc> { co_return (co_await s.async_recv(to)).error(); }(
+                                                       server, into);
+  task.start();
+  settle();
+  server.close();
+  EXPECT_EQ(wait(task), Errc::bad_handle);
+  EXPECT_EQ(server.recv(into).error(), Errc::bad_handle);
+  server.close();  // twice is once
+}
+
+TEST_F(ChannelVirtual, ResetIsAnErrorByName) {
+  connect();
+  Bytes into(10);
+  client.abort();
+  EXPECT_EQ(server.recv(into).error(), Errc::connection_reset);
+  EXPECT_EQ(Error::of(Errc::connection_reset).kind, Error::Kind::connection_reset);
+  EXPECT_EQ(Error::of(Errc::connection_reset).error_code(), std::errc::connection_reset);
+}
+
+// Twenty receivers on one stream, in the order in which they asked.
+TEST_F(ChannelVirtual, WaitersAreServedInOrder) {
+  connect();
+  std::vector<Bytes> into(20, Bytes(1));
+  std::vector<Task<std::size_t>> readers;
+  for (Bytes& b1 : into) readers.push_back(receive(server, b1));
+  for (auto& r : readers) r.start();
+  client.send(numbers(20)).value();
+  settle();
+  for (std::size_t i = 0; i < readers.size(); ++i) {
+    ASSERT_TRUE(readers[i].done()) << i;
+    EXPECT_EQ(into[i][0], i);
+  }
+}
+
+TEST_F(ChannelVirtual, DatagramsTellWhereFromAndHowLong) {
+  UdpSocket one = UdpSocket::bind(a, {IpAddress{}, Port{}}).value();
+  UdpSocket two = UdpSocket::bind(b, {IpAddress{}, Port{53}}).value();
+  EXPECT_NE(one.local_addr().port, Port{});
+  const Endpoint to{TwoHosts::address(1), Port{53}};
+  Bytes buffer(100);
+  EXPECT_FALSE(two.try_recv_from(buffer).value().has_value());
+  EXPECT_EQ(two.recv_from(buffer, Duration::ms(5)).error(), Errc::timed_out);
+  one.send_to(numbers(300), to).value();
+  one.send_to(numbers(50), to).value();
+  one.send_to({}, to).value();
+  RecvFrom got = two.recv_from(buffer).value();
+  EXPECT_EQ(got.count, 100U);
+  EXPECT_EQ(got.truncated(), 300U);
+  EXPECT_EQ(got.message.from, (Endpoint{TwoHosts::address(0), one.local_addr().port}));
+  const Datagram whole = two.recv_from_bytes(1000).value();
+  EXPECT_EQ(whole.bytes, numbers(50));
+  EXPECT_FALSE(whole.truncated());
+  got = two.recv_from(buffer).value();
+  EXPECT_EQ(got.count, 0U) << "an empty datagram is a datagram";
+  two.try_send_to(numbers(2), got.message.from).value().value();
+  EXPECT_EQ(one.recv_from_bytes(10).value().bytes, numbers(2));
+}
+
+TEST_F(ChannelVirtual, ADroppedDatagramIsThereForTheNext) {
+  UdpSocket one = UdpSocket::bind(a, {IpAddress{}, Port{}}).value();
+  UdpSocket two = UdpSocket::bind(b, {IpAddress{}, Port{53}}).value();
+  Bytes buffer(10);
+  {
+    auto dropped = [](UdpSocket& s, MutableByteSpan to) -> Task<std::size_t> {
+      co_return (co_await s.async_recv_from(to)).value().count;
+    }(two, buffer);
+    dropped.start();
+    one.send_to(numbers(7), {TwoHosts::address(1), Port{53}}).value();
+    w.run_for(Duration::ms(500));
+    EXPECT_TRUE(tasks.has_ready());
+  }
+  const auto got = run(
+      [](UdpSocket& s) -> Task<Datagram> { co_return std::move(co_await s.async_recv_from_bytes(100)).value(); }(two));
+  EXPECT_EQ(got.bytes, numbers(7));
+  EXPECT_EQ(got.message.from.address, TwoHosts::address(0));
+}
+
+TEST_F(ChannelVirtual, BadRequestsAreRefusedByName) {
+  UdpSocket udp = UdpSocket::bind(a, {IpAddress{}, Port{}}).value();
+  const Endpoint to{TwoHosts::address(1), Port{53}};
+  EXPECT_EQ(udp.send_to(numbers(70'000), to).error(), Errc::message_too_long);
+  EXPECT_EQ(udp.send_to(numbers(1), {IpAddress{}, Port{53}}).error(), Errc::address_not_available);
+  EXPECT_EQ(udp.recv_from({}).error(), Errc::invalid_argument);
+  const auto bad = [&](const Command& c) {
+    const Response r = a.request_blocking(c);
+    return std::holds_alternative<Error>(r) ? std::get<Error>(r).bad_request : BadRequest::none;
+  };
+  Bytes some(10);
+  EXPECT_EQ(bad(UdpSend{udp.handle(), to, numbers(70'000)}), BadRequest::big_packet);
+  EXPECT_EQ(bad(UdpSend{udp.handle(), {TwoHosts::address(1), Port{}}, some}), BadRequest::unaddressable);
+  EXPECT_EQ(bad(TcpSend{udp.handle(), {}}), BadRequest::zero_size_buffer);
+  EXPECT_EQ(bad(TcpRecv{udp.handle(), {}}), BadRequest::zero_size_buffer);
+  EXPECT_EQ(bad(TcpConnect{.remote = to, .local = {TwoHosts::address6(0), Port{}}}), BadRequest::wrong_ip_version);
+}
+
+TEST_F(ChannelVirtual, RawSocketsSeeWholePackets) {
+  constexpr std::uint8_t kProtocol = 253;  // RFC 3692: for experiments
+  RawSocket one = RawSocket::open(a, IpVersion::v4, kProtocol).value();
+  RawSocket two = run([](Channel c) -> Task<RawSocket> {
+    co_return std::move(co_await RawSocket::async_open(c, IpVersion::v4, kProtocol)).value();
+  }(b));
+  one.send_to(numbers(64), TwoHosts::address(1)).value();
+  const Datagram got = two.recv_from_bytes(1500).value();
+  ASSERT_EQ(got.bytes.size(), 84U) << "with its IP header";
+  EXPECT_EQ(Bytes(got.bytes.begin() + 20, got.bytes.end()), numbers(64));
+  EXPECT_EQ(got.message.from.address, TwoHosts::address(0));
+  EXPECT_FALSE(one.send_to(numbers(64), TwoHosts::address6(1))) << "the other version";
+}
+
+TEST_F(ChannelVirtual, ControlsAddressesRoutesInterfacesOptionsStatistics) {
+  const StackControl control(a);
+  const InterfaceId eth = w.hosts.interface(0);
+  EXPECT_EQ(control.interfaces().value().at(0).name_text(), "a");
+  const std::array<IpPrefix, 2> ips{*IpPrefix::parse("10.0.0.9/24"), *IpPrefix::parse("10.0.0.1/24")};
+  ASSERT_TRUE(control.set_ips(eth, ips));
+  EXPECT_EQ(control.addresses().value().size(), 2U);
+  ASSERT_TRUE(control.remove_address(eth, ips[0].address));
+  ASSERT_TRUE(control.add_address(eth, ips[0]));
+  ASSERT_TRUE(control.add_route({.destination = *IpPrefix::parse("0.0.0.0/0"), .gateway = TwoHosts::address(1)}));
+  EXPECT_EQ(control.routes().value().at(0).gateway, TwoHosts::address(1));
+  ASSERT_TRUE(control.remove_route(*IpPrefix::parse("0.0.0.0/0"), TwoHosts::address(1)));
+  EXPECT_TRUE(control.routes().value().empty());
+  ASSERT_TRUE(control.set_option(OptionId::ip_default_ttl, 33));
+  EXPECT_EQ(control.option(OptionId::ip_default_ttl).value(), 33);
+  EXPECT_EQ(control.set_option(OptionId::ip_default_ttl, 0).error(), Errc::invalid_argument);
+  ASSERT_TRUE(control.set_interface_mtu(eth, 1400));
+  EXPECT_EQ(control.interfaces().value().at(0).mtu, 1400U);
+  ASSERT_TRUE(control.set_interface_up(eth, false));
+  EXPECT_FALSE(control.interfaces().value().at(0).up);
+  ASSERT_TRUE(control.set_interface_up(eth, true));
+  EXPECT_TRUE(control.counters());
+  ControlRequest request{.verb = ControlVerb::get_stack_option, .option = OptionId::ip_default_ttl};
+  const auto answer = run([](StackControl c, ControlRequest& r) -> Task<bool> {
+    co_return std::holds_alternative<Ok>(co_await c.async_request(r));
+  }(control, request));
+  EXPECT_TRUE(answer);
+  EXPECT_EQ(request.value, 33);
+}
+
+// --- commands as values ----------------------------------------------------------------------------------------------
+
+TEST_F(ChannelVirtual, CommandsAndResponsesAreValues) {
+  const auto listening = std::get<Listening>(b.request_blocking(TcpListen{{IpAddress{}, kPort}}));
+  EXPECT_EQ(listening.local.port, kPort);
+  EXPECT_TRUE(std::holds_alternative<WouldBlock>(b.try_request(TcpAccept{listening.listener})));
+  const auto connected = std::get<Connected>(a.request_blocking(TcpConnect{.remote = server_at()}));
+  const auto accepted = std::get<Accepted>(b.request_blocking(TcpAccept{listening.listener}));
+  EXPECT_EQ(accepted.remote, connected.local);
+  const Bytes bytes = numbers(9);
+  EXPECT_EQ(std::get<Sent>(a.request_blocking(TcpSend{connected.socket, bytes})).count, 9U);
+  Bytes into(20);
+  const auto got =
+      run([](Channel c, TcpRecv r) -> Task<Response> { co_return co_await c.request(r); }(b, {accepted.socket, into}));
+  EXPECT_EQ(std::get<Recv>(got).count, 9U);
+  EXPECT_TRUE(std::holds_alternative<WouldBlock>(b.try_request(TcpRecv{accepted.socket, into})));
+  EXPECT_TRUE(std::holds_alternative<Ok>(a.request_blocking(TcpShutdown{connected.socket})));
+  EXPECT_TRUE(std::holds_alternative<Finished>(b.request_blocking(TcpRecv{accepted.socket, into})));
+  const auto late = b.request_blocking(TcpAccept{listening.listener}, Duration::ms(3));
+  EXPECT_EQ(std::get<Error>(late).code, Errc::timed_out);
+  for (const Handle h : {accepted.socket, listening.listener})
+    EXPECT_TRUE(std::holds_alternative<Ok>(b.request_blocking(Close{h})));
+  EXPECT_EQ(std::get<Error>(b.request_blocking(Close{accepted.socket})).code, Errc::bad_handle);
+  EXPECT_TRUE(a.request_nonblocking(Close{connected.socket}));
+  const std::array<IpPrefix, 1> ips{*IpPrefix::parse("10.0.0.50/24")};
+  EXPECT_TRUE(std::holds_alternative<Ok>(a.request_blocking(SetIps{w.hosts.interface(0), ips})));
+  EXPECT_EQ(StackControl{a}.addresses().value().size(), 1U);
+}
+
+TEST_F(ChannelVirtual, ADroppedCommandLosesNothing) {
+  const auto listening = std::get<Listening>(b.request_blocking(TcpListen{{IpAddress{}, kPort}}));
+  const auto ask = [](Channel c, Command command) -> Task<Response> { co_return co_await c.request(command); };
+  {
+    auto dropped = ask(b, TcpAccept{listening.listener});
+    dropped.start();
+    client = TcpStream::connect(a, server_at()).value();
+    w.run_for(Duration::ms(500));
+  }
+  const auto accepted = std::get<Accepted>(b.try_request(TcpAccept{listening.listener}));
+  Bytes into(20);
+  {
+    auto dropped = ask(b, TcpRecv{accepted.socket, into});
+    dropped.start();
+    client.send(numbers(8)).value();
+    w.run_for(Duration::ms(500));
+  }
+  Bytes later(20);
+  EXPECT_EQ(std::get<Recv>(b.try_request(TcpRecv{accepted.socket, later})).count, 8U);
+  EXPECT_TRUE(b.request_nonblocking(Close{accepted.socket}));
+  EXPECT_TRUE(b.request_nonblocking(Close{listening.listener}));
+}
+
+// Requests without an answer are bounded; closing is always possible.
+TEST_F(ChannelVirtual, AFullChannelSaysSoAndStillCloses) {
+  connect();
+  const Channel narrow(w.shared_service(0), nullptr, 2);
+  const Bytes big(30'000'000);
+  EXPECT_TRUE(narrow.request_nonblocking(TcpSend{client.handle(), big}));  // what fits is sent
+  EXPECT_TRUE(narrow.request_nonblocking(TcpSend{client.handle(), big}));
+  EXPECT_TRUE(narrow.request_nonblocking(TcpSend{client.handle(), big}));
+  EXPECT_FALSE(narrow.request_nonblocking(TcpSend{client.handle(), big})) << "two wait for room in the socket";
+  EXPECT_TRUE(narrow.request_nonblocking(Close{client.handle()}));
+  UdpSocket udp = UdpSocket::bind(a, {IpAddress{}, Port{}}).value();
+  EXPECT_TRUE(narrow.request_nonblocking(UdpSend{udp.handle(), {TwoHosts::address(1), Port{9}}, numbers(3)}))
+      << "they ended with the socket";
+}
+
+}  // namespace
+}  // namespace leat::channel
