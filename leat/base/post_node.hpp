@@ -15,8 +15,9 @@ enum class PostState : std::uint32_t {
   done,     // the result is there; nobody but the caller touches it any more
 };
 
-// What the owner finds on the word: an operation, or something that is asked about one.
-enum class PostKind : std::uint32_t { op, cancel };
+// What the owner finds on the word: an operation, something that is asked about one, a function to run under the token,
+// or the wish of a sleeper that a turn be done for it.
+enum class PostKind : std::uint32_t { op, cancel, call, turn };
 
 struct PostNode {
   explicit PostNode(PostKind k = PostKind::op) : kind(k) {}

@@ -10,6 +10,7 @@ void DevicePort::attach(AnyDevice& device, InterfaceId interface, std::size_t ba
   caps_ = device.caps();
   batch_ = batch;
   burst_ = {};
+  received_ = 0;
   gro_ = Gro{caps_.link};
   source_.set_capacity(batch);
   frames_.set_capacity(batch);
@@ -33,6 +34,7 @@ DevicePort::Progress DevicePort::receive(Stack& stack, Instant now, unsigned bat
     const std::size_t received = device_->rx(batch, now);
     if (adaptive) burst_.brought(asked, received);
     if (received == 0) return Progress::idle;
+    received_ += received;
     if (!caps_.rx_merges) gro_.merge(batch);
     stack.input(interface_, batch, now);
     LEAT_ASSERT(batch.empty());

@@ -30,6 +30,8 @@ class DevicePort {
   // Up to `batches` bursts from the device into the stack. `more`: the budget ended first. What a device with rx_level
   // may still have is not `more`: its descriptor tells.
   Progress receive(Stack& stack, Instant now, unsigned batches);
+  // Packets that the device gave since it was attached.
+  [[nodiscard]] std::uint64_t received() const { return received_; }
   // Up to `batches` bursts from the stack to the device. `blocked`: the device is full, or memory for frames is
   // missing.
   Progress transmit(Stack& stack, Instant now, unsigned batches);
@@ -42,6 +44,7 @@ class DevicePort {
   InterfaceId interface_ = kNoInterface;
   DeviceCaps caps_;
   std::size_t batch_ = PacketBatch::kMax;
+  std::uint64_t received_ = 0;
   AdaptiveBurst burst_;
   Gro gro_{LinkType::ip};
   GsoSplitter gso_;

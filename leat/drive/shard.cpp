@@ -44,6 +44,13 @@ Instant Shard::turn(Instant now) {
   return next_call(now, more);
 }
 
+std::uint64_t Shard::received() const {
+  std::uint64_t sum = 0;
+  for (const DevicePort& port : ports_)
+    if (port.attached()) sum += port.received();
+  return sum;
+}
+
 Instant Shard::flush(Instant now) {
   stack_->set_now(now);
   now = stack_->now();

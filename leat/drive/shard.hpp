@@ -56,6 +56,8 @@ class Shard {
   void check_invariants_every_turn(bool on) { check_ = on; }
   // A device could not take everything in the last turn: call again when it is writable, or soon.
   [[nodiscard]] bool blocked() const { return blocked_; }
+  // Packets that the devices which are attached now gave.
+  [[nodiscard]] std::uint64_t received() const;
 
   [[nodiscard]] Stack& stack() { return *stack_; }
   [[nodiscard]] std::span<DevicePort> ports() { return ports_; }

@@ -20,6 +20,7 @@
 #include <functional>
 #include <leat/base/delegate.hpp>
 #include <leat/drive/shard.hpp>
+#include <leat/runtime/wait_policy.hpp>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -29,12 +30,6 @@
 #include <vector>
 
 namespace leat {
-
-// How a runner waits for packets. `spin`: after the last packet it keeps turning for this long before it sleeps; zero
-// sleeps at once (no CPU used while idle), Duration::max() never sleeps.
-struct WaitPolicy {
-  Duration spin;
-};
 
 class Runner {
  public:

@@ -43,6 +43,12 @@ class PostList {
   }
   [[nodiscard]] bool empty() const { return head_ == nullptr; }
   [[nodiscard]] PostNode* front() const { return head_; }
+  void push_back(PostNode* n) {
+    n->next = nullptr;
+    (head_ == nullptr ? head_ : tail_->next) = n;
+    tail_ = n;
+  }
+  [[nodiscard]] PostList take_all() { return std::exchange(*this, PostList{}); }
   PostNode* pop_front() {
     PostNode* n = head_;
     head_ = n->next;
@@ -103,9 +109,10 @@ class TokenWord {
     }
   }
 
-  // Rule 4. Leaves `op` with the current owner. `free`: nobody holds the token; enter and run it directly.
-  Post post(PostNode& op) {
-    state(op).store(value(PostState::posted), std::memory_order_relaxed);  // published by the exchange below
+  // Rule 4. Leaves `op` with the current owner. `free`: nobody holds the token; enter and run it directly. Nobody spins
+  // on an operation whose first state is `parked`: it is never granted.
+  Post post(PostNode& op, PostState first = PostState::posted) {
+    set_state(op, first);  // published by the exchange below
     std::uintptr_t w = word_.load(std::memory_order_relaxed);
     for (;;) {
       if (w == kDead) return Post::dead;
@@ -178,6 +185,9 @@ class TokenWord {
   static PostState wait_state(PostNode& op) {
     return static_cast<PostState>(state(op).load(std::memory_order_acquire));
   }
+
+  // Before the node is shared, or by the owner: whoever reads it later reads it behind a release of the word.
+  static void set_state(PostNode& op, PostState s) { state(op).store(value(s), std::memory_order_relaxed); }
 
   [[nodiscard]] bool dead() const { return word_.load(std::memory_order_relaxed) == kDead; }
 

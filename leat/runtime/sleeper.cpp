@@ -1,0 +1,110 @@
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <leat/runtime/clock.hpp>
+#include <leat/runtime/sleeper.hpp>
+
+namespace leat {
+namespace {
+
+enum Tag : std::uint32_t { bell, watch, also };
+bool control(int epoll, int operation, int fd, std::uint32_t events, Tag tag) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u32 = tag;
+  return ::epoll_ctl(epoll, operation, fd, &event) == 0;
+}
+
+}  // namespace
+
+Sleeper* Sleeper::make(int watch_fd) {
+  auto* const s = new Sleeper;
+  s->epoll_ = Descriptor{::epoll_create1(EPOLL_CLOEXEC)};
+  s->bell_ = Descriptor{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  s->watch_fd_ = watch_fd;
+  // The bell is edge-triggered: every ring is told once and nobody has to read it.
+  const bool ok = s->epoll_ && s->bell_ &&
+                  control(s->epoll_.get(), EPOLL_CTL_ADD, s->bell_.get(), EPOLLIN | EPOLLET, Tag::bell) &&
+                  control(s->epoll_.get(), EPOLL_CTL_ADD, watch_fd, 0, Tag::watch);
+  if (!ok) {
+    s->unref();
+    return nullptr;
+  }
+  s->look_at_affinity();
+  return s;
+}
+
+void Sleeper::look_at_affinity() {
+  cpu_set_t set;
+  one_cpu = ::sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
+}
+
+void Sleeper::arm(bool on) {
+  control(epoll_.get(), EPOLL_CTL_MOD, watch_fd_, on ? std::uint32_t{EPOLLIN} : 0, Tag::watch);
+}
+
+void Sleeper::wake() {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t sent = ::write(bell_.get(), &one, sizeof one);
+}
+
+void Sleeper::watch_also(int fd) {
+  if (fd == also_) return;
+  if (also_ >= 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, also_, nullptr);
+  also_ = fd;
+  if (fd >= 0) control(epoll_.get(), EPOLL_CTL_ADD, fd, EPOLLIN, Tag::also);
+}
+
+Sleeper::Woken Sleeper::sleep(int also_fd, int timeout_ms) {
+  watch_also(also_fd);
+  std::array<epoll_event, 4> events;
+  const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
+  Woken woken;
+  woken.interrupted = n < 0 && errno == EINTR;
+  for (int i = 0; i < n; ++i) {
+    const std::uint32_t tag = events[static_cast<std::size_t>(i)].data.u32;
+    woken.watch = woken.watch || tag == Tag::watch;
+    woken.interrupted = woken.interrupted || tag == Tag::also;
+    woken.rung = woken.rung || tag == Tag::bell;
+  }
+  return woken;
+}
+
+void Sleeper::sleep_alone() {
+  if (!alone_) {
+    alone_ = Descriptor{::epoll_create1(EPOLL_CLOEXEC)};
+    if (!alone_ || !control(alone_.get(), EPOLL_CTL_ADD, bell_.get(), EPOLLIN | EPOLLET, Tag::bell)) {
+      ::usleep(100);  // no descriptor: look again
+      alone_ = Descriptor{};
+      return;
+    }
+  }
+  epoll_event event{};
+  ::epoll_wait(alone_.get(), &event, 1, -1);
+}
+
+ThreadSleepers::~ThreadSleepers() {
+  for (const Entry& e : entries_) e.sleeper->unref();
+}
+
+Sleeper* ThreadSleepers::find(const Mark& ended, int watch_fd) {
+  thread_local ThreadSleepers mine;
+  for (const Entry& e : mine.entries_)
+    if (e.ended == ended) return e.sleeper;
+  for (Entry& e : mine.entries_) {
+    if (!e.ended->load(std::memory_order_relaxed)) continue;
+    e.sleeper->unref();
+    e.sleeper = nullptr;
+  }
+  std::erase_if(mine.entries_, [](const Entry& e) { return e.sleeper == nullptr; });
+  Sleeper* const s = Sleeper::make(watch_fd);
+  if (s != nullptr) mine.entries_.push_back({ended, s});
+  return s;
+}
+
+}  // namespace leat

@@ -1,0 +1,82 @@
+#pragma once
+// Sleeper: where a thread sleeps while it waits for a shard (rule 8): an epoll set of its own bell and, while it is the
+// one who watches, the shard's ShardWatch. One per thread and shard, made at the first wait, reference-counted, so that
+// a late ring of the bell finds it.
+//
+// ThreadSleepers keeps a thread's. A stack that ends leaves its mark, and the thread forgets its sleeper when it next
+// makes one.
+// Threading: sleep* by its thread; arm under the token; wake, ref and unref from any thread.
+
+#include <atomic>
+#include <leat/base/time.hpp>
+#include <leat/device/descriptor.hpp>
+#include <leat/runtime/shard_token.hpp>
+#include <leat/sync/atomics.hpp>
+#include <memory>
+#include <vector>
+
+namespace leat {
+
+class Sleeper : public SleeperState<sync::StdAtomics> {
+ public:
+  struct Woken {
+    bool watch = false;        // the shard has something to do
+    bool interrupted = false;  // a signal, or the other descriptor
+    bool rung = false;         // its bell
+  };
+  // With one reference. nullptr: no descriptors left.
+  [[nodiscard]] static Sleeper* make(int watch_fd);
+
+  void ref() { references_.fetch_add(1, std::memory_order_relaxed); }
+  void unref() {
+    // acq_rel: whoever ends it sees what the others did with it.
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+  void arm(bool on);
+  void wake();
+  // Until something comes; also_fd joins the set and stays in it while it is the same.
+  Woken sleep(int also_fd, int timeout_ms);
+  // Its own bell only.
+  void sleep_alone();
+
+  // Its thread's notes while it spins.
+  Instant spin_until;
+  unsigned spin_rounds = 0;
+  unsigned spin_left = 0;  // rounds, when it waits for an owner only
+  unsigned waits = 0;
+  bool one_cpu = false;
+
+  void look_at_affinity();
+
+ private:
+  Sleeper() = default;
+  ~Sleeper() = default;
+  void watch_also(int fd);
+
+  Descriptor epoll_;
+  Descriptor bell_;
+  Descriptor alone_;  // a set with the bell only, made when it is first needed
+  int watch_fd_ = -1;
+  int also_ = -1;
+  // Counts who may still ring. See unref().
+  std::atomic<std::uint32_t> references_{1};
+};
+
+class ThreadSleepers {
+ public:
+  // Says that a stack has ended; written once by its end, read by threads. Release/acquire are not needed: nothing else
+  // hangs on it.
+  using Mark = std::shared_ptr<std::atomic<bool>>;
+  ~ThreadSleepers();
+  // This thread's for the stack with this mark; made when there is none. nullptr: no descriptors left.
+  [[nodiscard]] static Sleeper* find(const Mark& ended, int watch_fd);
+
+ private:
+  struct Entry {
+    Mark ended;
+    Sleeper* sleeper = nullptr;
+  };
+  std::vector<Entry> entries_;
+};
+
+}  // namespace leat
