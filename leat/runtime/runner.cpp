@@ -178,14 +178,25 @@ void Runner::sleep(Instant until) {
   timespec timeout{};
   timeout.tv_sec = static_cast<time_t>(left.count_s());
   timeout.tv_nsec = static_cast<long>(left.count_ns() % 1'000'000'000);
-  if (left > Duration{}) ++sleeps_;
-  int count = ::epoll_pwait2(epoll_, events.data(), static_cast<int>(events.size()),
-                             until.is_never() ? nullptr : &timeout, nullptr);
+  // Devices that are fed through memory must be told to ring us; what came meanwhile is looked at first.
+  bool nothing = true;
+  const auto each_device = [this](auto&& visit) {
+    for (Shard* shard : shards_)
+      for (const DevicePort& port : shard->ports())
+        if (port.attached()) visit(*port.device());
+  };
+  if (left > Duration{}) each_device([&](AnyDevice& d) { nothing = d.before_sleep() && nothing; });
+  if (!nothing) timeout = {};
+  if (left > Duration{} && nothing) ++sleeps_;
+  const bool for_ever = until.is_never() && nothing;
+  int count =
+      ::epoll_pwait2(epoll_, events.data(), static_cast<int>(events.size()), for_ever ? nullptr : &timeout, nullptr);
   if (count < 0 && errno == ENOSYS) {  // before Linux 5.11: milliseconds, rounded up
     const std::int64_t ms = std::min<std::int64_t>((left.count_ns() + 999'999) / 1'000'000, 1'000'000);
     count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
-                         until.is_never() ? -1 : static_cast<int>(ms));
+                         for_ever ? -1 : static_cast<int>(nothing ? ms : 0));
   }
+  if (left > Duration{}) each_device([](AnyDevice& d) { d.after_sleep(); });
   if (count <= 0) return;
   now_ = monotonic_now();
   for (int i = 0; i < count; ++i) {

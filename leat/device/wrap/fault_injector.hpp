@@ -33,6 +33,8 @@ class FaultInjector {
   std::size_t tx(PacketBatch& batch, Instant now);
   [[nodiscard]] Instant next_event() const;
   [[nodiscard]] int poll_fd() const { return inner_->poll_fd(); }
+  bool before_sleep() { return inner_->before_sleep(); }
+  void after_sleep() { inner_->after_sleep(); }
   // rx: delivered after impairment; tx: taken before it.
   [[nodiscard]] DeviceCounters counters() const { return counters_; }
 

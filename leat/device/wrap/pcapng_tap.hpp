@@ -33,6 +33,8 @@ class PcapngTap {
   }
   [[nodiscard]] Instant next_event() const { return inner_->next_event(); }
   [[nodiscard]] int poll_fd() const { return inner_->poll_fd(); }
+  bool before_sleep() { return inner_->before_sleep(); }
+  void after_sleep() { inner_->after_sleep(); }
   [[nodiscard]] DeviceCounters counters() const { return inner_->counters(); }
 
  private:
