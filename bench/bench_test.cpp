@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <bench/bench.hpp>
+#include <thread>
 
 namespace leat::bench {
 namespace {
@@ -79,6 +80,13 @@ TEST(Bench_Runs, EchoAndConnectAndIdle) {
   for (const Row& row : run("connect", small())) EXPECT_GT(number(row, "connections_per_s"), 0);
   request.connections = {1'000};
   for (const Row& row : run("idle", request)) EXPECT_GT(number(row, "bytes_per_connection"), 100);
+}
+
+TEST(Bench_Runs, PingPong) {
+  if (std::thread::hardware_concurrency() < 2) GTEST_SKIP() << "needs two CPUs";
+  const auto rows = run("pingpong", small());
+  ASSERT_EQ(rows.size(), 2U);
+  for (const Row& row : rows) EXPECT_GT(number(row, "p50_us"), 0);
 }
 
 TEST(Bench_Runs, AnUnknownDeviceIsOneLine) {

@@ -34,8 +34,8 @@ void list(bool json) {
 }
 
 bench::Request request_of(const Arguments& a) {
-  if (!a.bench_device.empty() && a.bench_device != "memory" && a.bench_device != "tap")
-    throw Failure(cat("--device: no benchmark over '", a.bench_device, "'"), "take memory or tap");
+  if (!a.bench_device.empty() && a.bench_device != "memory" && a.bench_device != "tap" && a.bench_device != "shm")
+    throw Failure(cat("--device: no benchmark over '", a.bench_device, "'"), "take memory, tap or shm");
   if (!a.bench_direction.empty() && a.bench_direction != "receive" && a.bench_direction != "send")
     throw Failure(cat("--direction: '", a.bench_direction, "' is no direction"), "take receive or send");
   if (a.repetitions < 1 || a.repetitions > 1000) throw Failure("--repetitions is out of range", "take 1 to 1000");

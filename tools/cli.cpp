@@ -10,7 +10,7 @@ namespace leat::tools {
 namespace {
 
 void add_stack_options(CLI::App& command, StackArguments& a) {
-  command.add_option("--device", a.device, "KIND[:NAME]: tap, tun or memory; the default is tap:leat0")
+  command.add_option("--device", a.device, "KIND[:NAME]: tap, tun, memory or shm; the default is tap:leat0")
       ->type_name("KIND[:NAME]");
   command
       .add_option("--ip", a.addresses, "address of the stack, repeatable; the default is 10.9.0.2/24 and fd09::2/64")
@@ -108,7 +108,7 @@ void add_sim(CLI::App& app, Arguments& a) {
 void add_bench(CLI::App& app, Arguments& a) {
   CLI::App* c = app.add_subcommand("bench", "Measure; 'list' names what there is, 'all' runs it");
   c->add_option("NAME", a.bench, "a benchmark, 'list' or 'all'")->required();
-  c->add_option("--device", a.bench_device, "memory or tap; the default is all that the benchmark has")
+  c->add_option("--device", a.bench_device, "memory, tap or shm; the default is all that the benchmark has")
       ->type_name("KIND");
   c->add_option("--mtu", a.bench_mtus, "only this MTU, repeatable")->type_name("BYTES")->allow_extra_args(false);
   c->add_option("--connections", a.bench_connections, "only so many connections, repeatable")

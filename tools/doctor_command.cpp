@@ -12,7 +12,9 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <leat/base/error_table.hpp>
 #include <leat/device/memory_pipe.hpp>
+#include <leat/device/shm/shm_unsafe.hpp>
 #include <leat/device/tap_unsafe.hpp>
 #include <leat/runtime/packet_memory.hpp>
 
@@ -127,9 +129,31 @@ Finding try_memory() {
   return f;
 }
 
+// Two ends in this process, and a frame from one to the other.
+Finding try_shm() {
+  Finding f{"shm", false, "", ""};
+  auto memory = PacketMemory::make(hosted_pool_layout(std::size_t{1} << 22));
+  auto pair = memory ? ShmPair::make({.frames = 4}, memory->pool(), memory->pool()) : fail(Errc::no_memory);
+  if (!pair) {
+    f.why = cat("no shared memory: ", error_info(pair.error()).sentence);
+    f.fix = "raise ulimit -n and ulimit -v; the kernel must have memfd_create";
+    return f;
+  }
+  PacketBatch batch;
+  Packet frame = memory->pool().allocate_for(64);
+  if (frame) {
+    const bool grown = frame.append(64).size() == 64;
+    batch.push(std::move(frame));
+    f.works = grown && (*pair)->a().tx(batch, Instant{}) == 1 && (*pair)->b().rx(batch, Instant{}) == 1;
+  }
+  f.why = f.works ? "a frame went through" : "a frame got lost";
+  return f;
+}
+
 std::vector<Finding> backends() {
   std::vector<Finding> all;
-  for (const std::string_view kind : device_kinds()) all.push_back(kind == "memory" ? try_memory() : try_tap(kind));
+  for (const std::string_view kind : device_kinds())
+    all.push_back(kind == "memory" ? try_memory() : kind == "shm" ? try_shm() : try_tap(kind));
   for (const std::string_view kind : later_device_kinds())
     all.push_back({std::string(kind), false, "not in this version", "take tap or memory"});
   return all;

@@ -9,6 +9,7 @@
 #include <leat/device/memory_pipe.hpp>
 #include <leat/device/netlink_unsafe.hpp>
 #include <leat/device/pcapng_writer.hpp>
+#include <leat/device/shm/shm_unsafe.hpp>
 #include <leat/device/wrap/fault_injector.hpp>
 #include <leat/device/wrap/pcapng_tap.hpp>
 #include <leat/device/wrap/tracer.hpp>
@@ -27,6 +28,7 @@ constexpr std::size_t kDelaySlots = 65536;  // frames on an impaired line, each 
 constexpr std::size_t kCaptureBuffer = std::size_t{1} << 20;
 constexpr Duration kCaptureFlush = Duration::s(1);
 constexpr std::uint32_t kMemoryMtu = 1500;
+constexpr std::uint32_t kShmMtu = 9000;
 
 MacAddress derived_mac(SipKey key) {
   const std::uint64_t random = siphash24(key, 0x6d6163);
@@ -129,6 +131,8 @@ struct Node::Link {
   std::vector<Packet> to_a, to_b;
   std::optional<MemoryPipe> pipe;
   std::optional<DeviceRef<MemoryPipe::End>> pipe_a, pipe_b;
+  std::optional<Shm> shm;
+  std::optional<DeviceRef<Shm>> shm_ref;
   std::vector<DelaySlot> there, back;
   std::optional<FaultInjector> faults;
   std::optional<DeviceRef<FaultInjector>> faults_ref;
@@ -241,11 +245,24 @@ AnyDevice* Node::open_memory(Link& link, const InterfacePlan& plan) {
   return &*link.pipe_a;
 }
 
+AnyDevice* Node::open_shm(Link& link, const InterfacePlan& plan) {
+  ShmProblem why;
+  auto shm =
+      Shm::open(plan.device.name, {.mtu = plan.mtu == 0 ? kShmMtu : plan.mtu, .mac = plan.mac.value_or(MacAddress{})},
+                host_->pool(), &why);
+  if (!shm) throw Failure(cat("can't open shm ", plan.device.name, ": ", why.cause), std::string(why.fix));
+  link.shm.emplace(std::move(*shm));
+  log_debug(cat("shm ", plan.device.name, ": ", link.shm->joined() ? "joined" : "waiting for the other side"));
+  return &link.shm_ref.emplace(*link.shm);
+}
+
 void Node::add_interface(const InterfacePlan& plan) {
   auto owned = std::make_unique<Link>();
   Link& link = *owned;
   link.plan = plan;
-  AnyDevice* device = plan.device.kind == "memory" ? open_memory(link, plan) : open_tap(link, plan);
+  AnyDevice* device = plan.device.kind == "memory" ? open_memory(link, plan)
+                      : plan.device.kind == "shm"  ? open_shm(link, plan)
+                                                   : open_tap(link, plan);
   if (plan_.impairment) {
     link.there.resize(kDelaySlots);
     link.back.resize(kDelaySlots);

@@ -49,6 +49,7 @@ class Node {
   void add_interface(const InterfacePlan& plan);
   AnyDevice* open_tap(Link& link, const InterfacePlan& plan);
   AnyDevice* open_memory(Link& link, const InterfacePlan& plan);
+  AnyDevice* open_shm(Link& link, const InterfacePlan& plan);
   void configure_kernel_side();
   void add_routes();
 

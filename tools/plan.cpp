@@ -11,9 +11,9 @@ namespace leat::tools {
 
 namespace {
 
-constexpr std::array<std::string_view, 3> kKinds{"tap", "tun", "memory"};
-constexpr std::array<std::string_view, 8> kLaterKinds{"shm",    "af_packet", "af_xdp", "dpdk",
-                                                      "netmap", "pcap",      "vde",    "qemu_stream"};
+constexpr std::array<std::string_view, 4> kKinds{"tap", "tun", "memory", "shm"};
+constexpr std::array<std::string_view, 7> kLaterKinds{"af_packet", "af_xdp", "dpdk",       "netmap",
+                                                      "pcap",      "vde",    "qemu_stream"};
 constexpr std::size_t kMaxInterfaceName = 15;
 constexpr std::uint32_t kConnections = 16384;  // unless the configuration says otherwise
 
@@ -88,7 +88,7 @@ void check_device_kind(const DeviceSpec& device, std::string_view what) {
   if (std::find(kKinds.begin(), kKinds.end(), device.kind) != kKinds.end()) return;
   if (std::find(kLaterKinds.begin(), kLaterKinds.end(), device.kind) != kLaterKinds.end())
     throw Failure(cat(what, ": device kind '", device.kind, "' is not in this version"),
-                  "take tap, tun or memory; 'leat doctor' tells what works here");
+                  "take tap, tun, memory or shm; 'leat doctor' tells what works here");
   std::vector<std::string_view> all(kKinds.begin(), kKinds.end());
   all.insert(all.end(), kLaterKinds.begin(), kLaterKinds.end());
   const std::string hint = did_you_mean(device.kind, all);

@@ -90,9 +90,10 @@ TEST(Plan, WrongWordsAreExplained) {
       with([](auto& a) { a.gateways = {"172.16.0.1"}; }),
       "gateway 172.16.0.1 is in no network of interface leat0; give the interface an address of the gateway's network");
   EXPECT_EQ(with([](auto& a) { a.device = "tpa:x"; }), "--device: unknown device kind 'tpa'; did you mean 'tap'?");
-  EXPECT_EQ(with([](auto& a) { a.device = "af_packet:eth0"; }),
-            "--device: device kind 'af_packet' is not in this version; take tap, tun or memory; 'leat doctor' tells "
-            "what works here");
+  EXPECT_EQ(
+      with([](auto& a) { a.device = "af_packet:eth0"; }),
+      "--device: device kind 'af_packet' is not in this version; take tap, tun, memory or shm; 'leat doctor' tells "
+      "what works here");
   EXPECT_NE(with([](auto& a) { a.device = "tap:a/b"; }).find("can't be an interface's name"), std::string::npos);
   EXPECT_NE(with([](auto& a) { a.device = "tap:seventeen-letters"; }).find("can't be an interface's name"),
             std::string::npos);

@@ -38,3 +38,14 @@ code=0
 "$LEAT" nc --setup -q 10.9.0.1 9 </dev/null 2>"$work/error" || code=$?
 [ "$code" -eq 1 ] || fail "a refused connection ended with $code, not 1"
 [ "$(wc -l <"$work/error")" -eq 1 ] || fail "more than one line: $(cat "$work/error")"
+
+# Two stacks of two processes over shared memory: the first waits for the second; a third is not let in.
+"$LEAT" echo --device shm:lab --ip 10.5.0.1/24 -q 2>"$work/shm.log" &
+server=$!
+for _ in $(seq 100); do
+  if "$LEAT" ping --device shm:lab --ip 10.5.0.2/24 -c 1 -q 10.5.0.1 >/dev/null 2>&1; then break; fi
+  sleep 0.05
+done
+"$LEAT" nc --device shm:lab --ip 10.5.0.2/24 -q 10.5.0.1 7 <"$work/data" >"$work/got" || fail "nc over shm ended with $?"
+cmp -s "$work/data" "$work/got" || fail "nc over shm did not get back what it sent"
+stop
