@@ -42,6 +42,7 @@ namespace leat {
   X(icmp_malformed, "ICMP message too short or with a bad checksum.")                                    \
   X(icmp_ignored, "ICMP message that must be ignored (unknown type, not our traffic, broadcast echo).")  \
   X(icmp_rate_limited, "ICMP message not sent or not answered because of a rate limit.")                 \
+  X(igmp_ignored, "IGMP or MLD message that is malformed, not of this link or for routers only.")        \
   X(udp_malformed, "UDP length or checksum wrong.")                                                      \
   X(udp_no_socket, "No UDP socket for the datagram.")                                                    \
   X(udp_receive_full, "The UDP socket's receive budget is used up.")                                     \

@@ -42,6 +42,7 @@ constexpr std::array kErrors{
     ErrorInfo ROW(already_exists, kExists, "There is such an entry already."),
     ErrorInfo ROW(protocol_error, kProtocol, "The peer broke the protocol."),
     ErrorInfo ROW(no_protocol_option, kNoProtocolOption, "The level does not have the option."),
+    ErrorInfo ROW(no_device, kNoDevice, "There is no such interface."),
 };
 #undef ROW
 
@@ -49,7 +50,7 @@ constexpr bool rows_stand_at_their_values() {
   for (std::size_t i = 0; i < kErrors.size(); ++i) {
     if (static_cast<std::size_t>(kErrors[i].code) != i + 1) return false;
   }
-  return kErrors.size() == static_cast<std::size_t>(Errc::no_protocol_option);
+  return kErrors.size() == static_cast<std::size_t>(Errc::no_device);
 }
 static_assert(rows_stand_at_their_values());
 

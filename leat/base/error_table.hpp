@@ -20,6 +20,7 @@ inline constexpr int kAgain = 11;
 inline constexpr int kNoMemory = 12;
 inline constexpr int kAccess = 13;
 inline constexpr int kExists = 17;
+inline constexpr int kNoDevice = 19;
 inline constexpr int kInvalid = 22;
 inline constexpr int kPipe = 32;
 inline constexpr int kProtocol = 71;

@@ -46,6 +46,7 @@ enum class Errc : std::uint8_t {
   already_exists,
   protocol_error,
   no_protocol_option,
+  no_device,  // there is no such interface
 };
 
 struct Unexpected {

@@ -1,4 +1,5 @@
 #include <leat/core/iface/iface.hpp>
+#include <leat/core/iface/multicast.hpp>
 #include <leat/core/stack.hpp>
 #include <utility>
 
@@ -174,6 +175,41 @@ Result<IoCount> Stack::try_receive(Handle h, MutableByteSpan to, RecvFlags flags
 }
 Result<IoCount> Stack::try_receive_from(Handle h, MutableByteSpan to, Message& message, RecvFlags flags) {
   return call(&SocketOps::receive, h, to, flags, &message);
+}
+// Of a socket that can be a member of groups.
+Result<ip::DatagramSocket*> Stack::datagram(Handle h) {
+  const Index socket = core_.sockets.find(h);
+  if (socket == kNoIndex) return fail(Errc::bad_handle);
+  ip::DatagramSocket* const s = ip::datagram_of(core_, socket);
+  if (s == nullptr) return fail(Errc::not_supported);
+  return s;
+}
+Result<void> Stack::join_group(Handle h, const GroupRequest& r) {
+  const auto s = datagram(h);
+  return s ? iface::join(core_, **s, r) : fail(s.error());
+}
+Result<void> Stack::leave_group(Handle h, const GroupRequest& r) {
+  const auto s = datagram(h);
+  return s ? iface::leave(core_, **s, r) : fail(s.error());
+}
+Result<void> Stack::block_source(Handle h, const GroupRequest& r) {
+  const auto s = datagram(h);
+  return s ? iface::block_source(core_, **s, r) : fail(s.error());
+}
+Result<void> Stack::unblock_source(Handle h, const GroupRequest& r) {
+  const auto s = datagram(h);
+  return s ? iface::unblock_source(core_, **s, r) : fail(s.error());
+}
+Result<void> Stack::set_source_filter(Handle h, const GroupRequest& r, FilterMode mode,
+                                      std::span<const IpAddress> sources) {
+  const auto s = datagram(h);
+  return s ? iface::set_source_filter(core_, **s, r, mode, sources) : fail(s.error());
+}
+Result<std::size_t> Stack::source_filter(Handle h, const GroupRequest& r, FilterMode& mode,
+                                         std::span<IpAddress> sources) {
+  const auto s = datagram(h);
+  if (!s) return fail(s.error());
+  return iface::source_filter(core_, **s, r, mode, sources);
 }
 Result<IoCount> Stack::try_receive_error(Handle h, MutableByteSpan quoted, ErrorEntry& entry) {
   const Index socket = core_.sockets.find(h);

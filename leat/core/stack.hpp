@@ -73,6 +73,16 @@ class Stack {
   Result<IoCount> try_send_to(Handle, ByteSpan, const Endpoint& to);
   Result<IoCount> try_receive(Handle, MutableByteSpan, RecvFlags = RecvFlags::none);
   Result<IoCount> try_receive_from(Handle, MutableByteSpan, Message&, RecvFlags = RecvFlags::none);
+  // Multicast groups: UDP, raw and ping sockets join and leave, from any source or from certain ones (RFC 3678; option
+  // ip_multicast_all for what a socket hears that joined nothing). Errors: as iface/multicast.hpp says; not_supported
+  // for streams.
+  Result<void> join_group(Handle, const GroupRequest&);
+  Result<void> leave_group(Handle, const GroupRequest&);
+  Result<void> block_source(Handle, const GroupRequest&);
+  Result<void> unblock_source(Handle, const GroupRequest&);
+  Result<void> set_source_filter(Handle, const GroupRequest&, FilterMode, std::span<const IpAddress> sources);
+  // How many sources the filter has; as many as fit are written.
+  Result<std::size_t> source_filter(Handle, const GroupRequest&, FilterMode&, std::span<IpAddress> sources);
   // The oldest entry of the socket's error queue (option ip_receive_errors); would_block when it is empty. `quoted`
   // gets as much as fits of what the entry keeps of the datagram.
   Result<IoCount> try_receive_error(Handle, MutableByteSpan quoted, ErrorEntry&);
@@ -103,6 +113,7 @@ class Stack {
  private:
   Result<Handle> open(const TransportModule* module, OwnerId owner);
   [[nodiscard]] const SocketOps* ops(Index socket) const;
+  Result<ip::DatagramSocket*> datagram(Handle);
   template <class R, class... Params, class... Args>
   R call(R (*SocketOps::*verb)(Core&, Index, Params...), Handle h, Args&&... args);
   Result<void> end(void (*SocketOps::*verb)(Core&, Index), Handle h);

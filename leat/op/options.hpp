@@ -22,6 +22,11 @@ enum class OptionType : std::uint8_t { boolean, integer, bytes, duration_us, cho
   X(ip_accept_source_route, stack, boolean, 0, 1, 0, "RFC 7126", "Process packets with a source-route option.")        \
   X(ip_multicast_ttl, ip, integer, 0, 255, 1, "RFC 1112", "TTL and hop limit of multicast packets sent.")              \
   X(ip_multicast_loop, ip, boolean, 0, 1, 1, "RFC 1112", "Own multicast packets also come back to members here.")      \
+  X(ip_multicast_interface, ip, integer, 0, 65535, 0, "Linux IP_MULTICAST_IF",                                         \
+    "Where datagrams to groups leave (1-based); 0: where the routes lead.")                                            \
+  X(ip_multicast_all, ip, boolean, 0, 1, 1, "Linux IP_MULTICAST_ALL",                                                  \
+    "Also take datagrams to groups that other sockets joined.")                                                        \
+  X(multicast_reports, stack, boolean, 0, 1, 1, "RFC 3376, RFC 3810", "Tell routers which groups are joined.")         \
   X(ip_receive_errors, ip, boolean, 0, 1, 0, "Linux IP_RECVERR", "Queue ICMP errors for the socket.")                  \
   X(icmp_echo_broadcast, stack, boolean, 0, 1, 0, "RFC 1122 3.2.2.6", "Answer echo requests to broadcast addresses.")  \
   X(icmp_rate, stack, integer, 0, 1000000, 1000, "RFC 4443 2.4", "ICMP errors a second, in all.")                      \

@@ -28,6 +28,8 @@ StorageView build(Source& source, const Limits& limits) {
   view.iface.interfaces = source.template take<iface::Interface>(i.interfaces);
   view.iface.addresses = source.template take<iface::Address>(i.addresses);
   view.iface.groups = source.template take<iface::Group>(i.groups);
+  view.iface.memberships = source.template take<iface::Membership>(i.memberships);
+  view.iface.group_sources = source.template take<iface::GroupSource>(i.group_sources);
   view.iface.neighbors = source.template take<iface::Neighbor>(i.neighbors);
   view.iface.neighbor_buckets = source.template take<Index>(std::bit_ceil(i.neighbors));
   view.iface.routes = source.template take<iface::Route>(iface::route_count(i));
@@ -77,7 +79,9 @@ Limits hosted_limits(std::uint32_t connections) {
   limits.iface.addresses = 128;
   limits.iface.neighbors = 4096;
   limits.iface.routes = 1024;
-  limits.iface.groups = 256;
+  limits.iface.groups = 384;
+  limits.iface.memberships = 1024;
+  limits.iface.group_sources = 2048;
   limits.iface.transmit_queue = 1024;
   limits.ip.raw_sockets = 64;
   limits.ip.ping_sockets = 64;

@@ -35,6 +35,8 @@ struct IgmpQuery {
   std::uint32_t max_response_ms = 10'000;
   IpAddress group = IpAddress::v4(0);  // 0.0.0.0: a general query
   std::uint16_t source_count = 0;      // version 3; the sources are not kept
+  std::uint8_t robustness = 0;         // version 3: QRV; 0: above 7
+  std::uint32_t interval_s = 0;        // version 3: QQIC
   constexpr bool operator==(const IgmpQuery&) const = default;
 
   // RFC 3376 7.1: 8 bytes with a code of 0 are version 1, with another version 2, 12 and more version 3.
@@ -53,11 +55,14 @@ struct IgmpQuery {
       return query;
     }
     query.max_response_ms = decode_code(code, 4) * 100;
+    query.robustness = message[8] & 7;
+    query.interval_s = decode_code(message[9], 4);
     query.source_count = load_be16(&message[10]);
     if (message.size() - 12 < query.source_count * std::size_t{4}) return ParseError::bad_length;
     return query;
   }
-  // Without sources. The response time is written in tenths of a second, at most 12.7 s.
+  // Without sources. The response time is written in tenths of a second, at most 12.7 s, the interval in seconds, at
+  // most 127.
   [[nodiscard]] std::size_t emit(MutableByteSpan out) const {
     const std::size_t length = version == Version::v3 ? 12 : 8;
     if (out.size() < length) return 0;
@@ -66,6 +71,10 @@ struct IgmpQuery {
     out[1] = version == Version::v1 ? std::uint8_t{0}
                                     : static_cast<std::uint8_t>(max_response_ms < 12'700 ? max_response_ms / 100 : 127);
     store_be32(&out[4], group.v4_value());
+    if (version == Version::v3) {
+      out[8] = robustness & 7;
+      out[9] = static_cast<std::uint8_t>(interval_s < 127 ? interval_s : 127);
+    }
     store_be16(&out[2], checksum_finish(checksum_add(0, out.first(length))));
     return length;
   }
@@ -105,13 +114,24 @@ class IgmpReportWriter {
     if (out_.size() < length_ + 8) return false;
     store_be32(&out_[length_], std::uint32_t{static_cast<std::uint8_t>(record.type)} << 24);
     store_be32(&out_[length_ + 4], record.group.v4_value());
+    record_ = length_;
+    ++records_;
     length_ += 8;
     return true;
   }
+  // A source of the last record; false when it doesn't fit.
+  constexpr bool add_source(const IpAddress& source) {
+    if (record_ == 0 || out_.size() < length_ + 4) return false;
+    store_be32(&out_[length_], source.v4_value());
+    store_be16(&out_[record_ + 2], static_cast<std::uint16_t>(load_be16(&out_[record_ + 2]) + 1));
+    length_ += 4;
+    return true;
+  }
+  [[nodiscard]] constexpr bool empty() const { return records_ == 0; }
   std::size_t finish() {
-    if (length_ == 8) return 0;
+    if (records_ == 0) return 0;
     store_be32(&out_[0], std::uint32_t{static_cast<std::uint8_t>(IgmpType::v3_report)} << 24);
-    store_be32(&out_[4], static_cast<std::uint32_t>((length_ - 8) / 8));
+    store_be32(&out_[4], records_);
     store_be16(&out_[2], checksum_finish(checksum_add(0, out_.first(length_))));
     return length_;
   }
@@ -119,6 +139,8 @@ class IgmpReportWriter {
  private:
   MutableByteSpan out_;
   std::size_t length_ = 8;
+  std::size_t record_ = 0;  // where the last record begins; 0: there is none
+  std::uint32_t records_ = 0;
 };
 
 // Reads a version 3 report record by record.

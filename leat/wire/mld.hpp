@@ -34,8 +34,10 @@ struct MldQuery {
   enum class Version : std::uint8_t { v1, v2 };
   Version version = Version::v2;
   std::uint32_t max_response_ms = 10'000;
-  IpAddress group;                 // `::`: a general query
+  IpAddress group{};               // `::`: a general query
   std::uint16_t source_count = 0;  // version 2; the sources are not kept: all sources of a group are answered for
+  std::uint8_t robustness = 0;     // version 2: QRV; 0: above 7
+  std::uint32_t interval_s = 0;    // version 2: QQIC
   constexpr bool operator==(const MldQuery&) const = default;
 
   // RFC 3810 8.1: 24 bytes are version 1, 28 and more version 2, anything between is dropped.
@@ -53,11 +55,14 @@ struct MldQuery {
       return query;
     }
     query.max_response_ms = decode_code(code, 12);
+    query.robustness = message[24] & 7;
+    query.interval_s = decode_code(message[25], 4);
     query.source_count = load_be16(&message[26]);
     if (message.size() - 28 < query.source_count * std::size_t{16}) return ParseError::bad_length;
     return query;
   }
-  // Without sources. The response time is written exactly up to 32,767 ms, and as that beyond.
+  // Without sources. The response time is written exactly up to 32,767 ms, the interval up to 127 s, and as that
+  // beyond.
   [[nodiscard]] constexpr std::size_t emit(MutableByteSpan out) const {
     const std::size_t length = version == Version::v1 ? 24 : 28;
     if (out.size() < length) return 0;
@@ -65,6 +70,10 @@ struct MldQuery {
     out[0] = static_cast<std::uint8_t>(Icmpv6Type::mld_query);
     store_be16(&out[4], static_cast<std::uint16_t>(max_response_ms < 32'767 ? max_response_ms : 32'767));
     std::ranges::copy(group.bytes(), out.begin() + 8);
+    if (version == Version::v2) {
+      out[24] = robustness & 7;
+      out[25] = static_cast<std::uint8_t>(interval_s < 127 ? interval_s : 127);
+    }
     return length;
   }
 };
@@ -96,17 +105,28 @@ class MldReportWriter {
   constexpr bool add(const MulticastRecord& record) {
     if (out_.size() < length_ + kRecord) return false;
     const std::size_t at = length_;
+    record_ = at;
+    ++records_;
     out_[at] = static_cast<std::uint8_t>(record.type);
     out_[at + 1] = out_[at + 2] = out_[at + 3] = 0;
     std::ranges::copy(record.group.bytes(), out_.begin() + static_cast<std::ptrdiff_t>(at + 4));
     length_ += kRecord;
     return true;
   }
+  // A source of the last record; false when it doesn't fit.
+  constexpr bool add_source(const IpAddress& source) {
+    if (record_ == 0 || out_.size() < length_ + 16) return false;
+    std::ranges::copy(source.bytes(), out_.begin() + static_cast<std::ptrdiff_t>(length_));
+    store_be16(&out_[record_ + 2], static_cast<std::uint16_t>(load_be16(&out_[record_ + 2]) + 1));
+    length_ += 16;
+    return true;
+  }
+  [[nodiscard]] constexpr bool empty() const { return records_ == 0; }
   // Writes the header; the message's length, 0 without a record.
   constexpr std::size_t finish() {
-    if (length_ == kHeader) return 0;
+    if (records_ == 0) return 0;
     store_be32(&out_[0], std::uint32_t{static_cast<std::uint8_t>(Icmpv6Type::mldv2_report)} << 24);
-    store_be32(&out_[4], static_cast<std::uint32_t>((length_ - kHeader) / kRecord));
+    store_be32(&out_[4], records_);
     return length_;
   }
 
@@ -115,6 +135,8 @@ class MldReportWriter {
   static constexpr std::size_t kRecord = 20;
   MutableByteSpan out_;
   std::size_t length_ = kHeader;
+  std::size_t record_ = 0;  // where the last record begins; 0: there is none
+  std::uint32_t records_ = 0;
 };
 
 // Reads a version 2 report record by record.

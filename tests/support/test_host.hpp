@@ -30,7 +30,8 @@ struct HostOptions {
   LinkType link = LinkType::ethernet;
   std::uint32_t mtu = 1500;
   std::uint32_t max_gso = 65535;
-  bool addresses = true;  // kUs/24 and kUs6/64
+  bool addresses = true;       // kUs/24 and kUs6/64
+  bool group_reports = false;  // IGMP and MLD, else silenced for tests that count frames
   const Modules* modules = &kAllModules;
   Entropy entropy{{1, 2, 3, 4}};
 };
@@ -45,6 +46,7 @@ class BasicTestHost {
         stack_(std::make_unique<Stack>(storage_->view(*pool_), *o.modules, o.entropy, Instant::from_ns(0))),
         link_(o.link) {
     advance(Duration::s(1000));
+    EXPECT_TRUE(stack_->set_option(OptionId::multicast_reports, o.group_reports ? 1 : 0));
     eth = stack_->add_interface({.name = "eth0", .link = o.link, .mac = kOurMac, .mtu = o.mtu, .max_gso = o.max_gso})
               .value();
     if (!o.addresses) return;

@@ -1,4 +1,4 @@
-// Interface addresses, duplicate detection (RFC 4862 5.4, RFC 5227 2.1), source selection (RFC 6724 in short), groups.
+// Interface addresses, duplicate detection (RFC 4862 5.4, RFC 5227 2.1), source selection (RFC 6724 in short).
 
 #include <leat/core/core.hpp>
 #include <leat/core/iface/iface.hpp>
@@ -268,46 +268,6 @@ IpAddress select_source(const Core& core, InterfaceId id, const IpAddress& desti
     }
   }
   return best;
-}
-
-Result<void> join_group(Core& core, InterfaceId id, const IpAddress& group) {
-  if (core.iface.find(id) == nullptr) return fail(Errc::not_found);
-  if (!group.is_multicast()) return fail(Errc::invalid_argument);
-  for (std::uint32_t i = 0; i < core.iface.group_count; ++i) {
-    Group& g = core.iface.groups[i];
-    if (g.interface != id || g.group != group) continue;
-    ++g.users;
-    return {};
-  }
-  if (core.iface.group_count == core.iface.groups.size()) return fail(Errc::no_memory);
-  core.iface.groups[core.iface.group_count++] = {group, id, 1};
-  ++core.route_epoch;
-  return {};
-}
-
-Result<void> leave_group(Core& core, InterfaceId id, const IpAddress& group) {
-  for (std::uint32_t i = 0; i < core.iface.group_count; ++i) {
-    Group& g = core.iface.groups[i];
-    if (g.interface != id || g.group != group) continue;
-    if (--g.users == 0) {
-      g = core.iface.groups[--core.iface.group_count];
-      ++core.route_epoch;
-    }
-    return {};
-  }
-  return fail(Errc::not_found);
-}
-
-bool is_member(const Core& core, InterfaceId id, const IpAddress& group) {
-  // RFC 1112 4 and RFC 4291 2.8: all-hosts and all-nodes have no end.
-  if (group == IpAddress::v4(224, 0, 0, 1)) return true;
-  if (!group.is_v4() && group.bytes()[1] <= 2 && RouteKey{group}.low == 1 &&
-      (RouteKey{group}.high & 0x0000ffffffffffffULL) == 0) {
-    return true;
-  }
-  for (std::uint32_t i = 0; i < core.iface.group_count; ++i)
-    if (core.iface.groups[i].group == group && core.iface.groups[i].interface == id) return true;
-  return false;
 }
 
 }  // namespace leat::iface

@@ -3,6 +3,7 @@
 #include <leat/core/core.hpp>
 #include <leat/core/iface/iface.hpp>
 #include <leat/core/iface/link.hpp>
+#include <leat/core/iface/multicast.hpp>
 #include <leat/core/ip/datagram.hpp>
 #include <leat/core/ip/ip.hpp>
 
@@ -81,8 +82,8 @@ Result<void> remove_interface(Core& core, InterfaceId id) {
   }
   remove_routes_through(core, id);
   forget_neighbors(core, id, DropReason::interface_down);
-  for (std::uint32_t g = core.iface.group_count; g-- > 0;)
-    if (core.iface.groups[g].interface == id) core.iface.groups[g] = core.iface.groups[--core.iface.group_count];
+  forget_memberships(core, id);
+  forget_groups(core, id);
   drop_queue(core, id, DropReason::interface_down);
   ifc->used = false;
   ifc->up = false;
@@ -97,7 +98,9 @@ Result<void> set_up(Core& core, InterfaceId id, bool up) {
   if (ifc->up == up) return {};
   ifc->up = up;
   ++core.route_epoch;
-  if (!up) {
+  if (up) {
+    report_again(core, id);
+  } else {
     forget_neighbors(core, id, DropReason::interface_down);
     drop_queue(core, id, DropReason::interface_down);
   }
@@ -219,11 +222,12 @@ bool has_output(const Core& core, InterfaceId id) {
 void run_timers(Core& core, unsigned budget) {
   run_neighbor_timers(core, budget);
   run_address_timers(core, budget);
+  run_multicast_timers(core, budget);
 }
 
 Instant next_deadline(const Core& core) {
   const State& s = core.iface;
-  Instant t = s.neighbors.next_deadline();
+  Instant t = earlier(s.neighbors.next_deadline(), multicast_deadline(core));
   for (const IndexList* l : {&s.tentative, &s.announcing})
     if (!l->empty()) t = earlier(t, s.addresses[l->front()].due);
   return t;

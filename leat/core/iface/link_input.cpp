@@ -14,7 +14,7 @@ namespace {
 bool takes_group(const Core& core, InterfaceId id, const MacAddress& mac) {
   if (mac == IpAddress::v4(224, 0, 0, 1).multicast_mac()) return true;
   if (mac == MacAddress{{0x33, 0x33, 0, 0, 0, 1}}) return true;  // ff02::1
-  for (std::uint32_t i = 0; i < core.iface.group_count; ++i)
+  for (Index i = 0; i < core.iface.group_pool.watermark(); ++i)
     if (core.iface.groups[i].interface == id && core.iface.groups[i].group.multicast_mac() == mac) return true;
   return false;
 }
@@ -96,8 +96,11 @@ bool run_loopback(Core& core, unsigned budget) {
     }
   // What is put in while these are handled waits for the next turn: no packet can keep us here.
   const std::uint32_t waiting = core.ip.loopback.count();
-  for (std::uint32_t n = std::min<std::uint32_t>(budget, waiting); n > 0; --n)
-    ip::input_by_version(core, core.ip.loopback.pop_front(core.pool), kNoInterface, ip::Origin::loopback);
+  for (std::uint32_t n = std::min<std::uint32_t>(budget, waiting); n > 0; --n) {
+    Packet p = core.ip.loopback.pop_front(core.pool);
+    const InterfaceId id = p.meta().interface;  // of a datagram to a group: where it was sent
+    ip::input_by_version(core, std::move(p), id, ip::Origin::loopback);
+  }
   ip::flush_staged(core);
   if (!core.ip.loopback_waiters.empty() && core.ip.loopback.count() <= core.ip.loopback_limit / 2) {
     ip::room_again(core, kNoInterface);

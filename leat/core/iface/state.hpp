@@ -13,6 +13,7 @@
 #include <leat/core/iface/route_table.hpp>
 #include <leat/core/ip/token_bucket.hpp>
 #include <leat/core/keys.hpp>
+#include <leat/op/multicast.hpp>
 #include <span>
 #include <string_view>
 
@@ -23,7 +24,9 @@ struct Limits {
   std::uint32_t addresses = 16;
   std::uint32_t neighbors = 64;
   std::uint32_t routes = 32;          // besides those that addresses make
-  std::uint32_t groups = 16;          // multicast memberships
+  std::uint32_t groups = 16;          // multicast groups of all interfaces; each IPv6 address has one
+  std::uint32_t memberships = 8;      // of sockets in groups
+  std::uint32_t group_sources = 16;   // in source filters; a socket's source takes two
   std::uint32_t transmit_queue = 64;  // packets that wait for one interface
 };
 
@@ -48,10 +51,47 @@ struct Address {
   [[nodiscard]] bool usable() const { return state == AddressState::valid || state == AddressState::announcing; }
 };
 
-struct Group {  // an IP multicast group that an interface takes
+// What is spoken with the routers of a link: IGMPv1; IGMPv2 or MLDv1; IGMPv3 or MLDv2.
+enum class QuerierVersion : std::uint8_t { oldest, older, current };
+
+// A source in the filter of a group or of a membership.
+struct GroupSource {
+  IpAddress address;
+  std::uint16_t includers = 0, excluders = 0;  // group: memberships that name it
+  std::uint8_t changes = 0;                    // group: reports that must still tell of its change
+  bool was_taken = false;                      // group: before the change that is being made
+  Index next = kNoIndex;
+};
+
+struct Group {  // an IP multicast group that an interface takes, or has just left
+  IpAddress group;
+  InterfaceId interface = kNoInterface;        // kNoInterface: the record is free
+  std::uint8_t mode_changes = 0;               // reports that must still tell of a change of the filter mode
+  std::uint8_t reports = 0;                    // older versions: reports that nobody asked for, still to be sent
+  bool last_reporter = false;                  // RFC 2236 6: nobody has reported it since we did
+  std::uint32_t excluders = 0, includers = 0;  // memberships by mode, the stack's own among the first
+  Index sources = kNoIndex;
+  Instant due = Instant::never();  // a message about this group alone
+  Index next_free = kNoIndex;
+};
+
+struct Membership {  // of a socket
   IpAddress group;
   InterfaceId interface = kNoInterface;
-  std::uint32_t users = 0;
+  FilterMode mode = FilterMode::exclude;
+  Index socket = kNoIndex;
+  Index sources = kNoIndex;
+  Index next = kNoIndex;  // of the same socket
+};
+
+// What is to be said to the routers of an interface, and in which version.
+struct GroupReports {
+  Instant change_due = Instant::never();   // state changes
+  Instant general_due = Instant::never();  // the answer to a general query
+  Instant oldest_until, older_until;       // a querier of an older version is there so long
+  QuerierVersion version = QuerierVersion::current;
+  std::uint8_t robustness = 2;
+  std::uint32_t interval_s = 125;  // between queries
 };
 
 struct Interface {
@@ -65,8 +105,9 @@ struct Interface {
   std::uint32_t mtu = 0;
   std::uint32_t max_gso = 0;
   Index addresses = kNoIndex;
-  PacketFifo queue;   // packets ready to leave, data at the link header
-  IndexList waiters;  // datagram sockets that found it full
+  PacketFifo queue;                     // packets ready to leave, data at the link header
+  IndexList waiters;                    // datagram sockets that found it full
+  std::array<GroupReports, 2> reports;  // IPv4, IPv6
   Index free_next = kNoIndex;
   [[nodiscard]] std::string_view name_text() const { return {name.data(), name_length}; }
 };
@@ -75,6 +116,8 @@ struct Storage {
   std::span<Interface> interfaces;
   std::span<Address> addresses;
   std::span<Group> groups;
+  std::span<Membership> memberships;
+  std::span<GroupSource> group_sources;
   std::span<Neighbor> neighbors;
   std::span<Index> neighbor_buckets;  // a power of two; zero
   std::span<Route> routes;            // at least 4 per address, and those of the configuration
@@ -91,11 +134,14 @@ constexpr std::uint32_t route_count(const Limits& l) {
 template <Limits limits>
 struct StaticStorage {
   [[nodiscard]] Storage view() {
-    return {interfaces, addresses, groups, neighbors, buckets, routes, nodes, limits.transmit_queue};
+    return {interfaces, addresses, groups, memberships, group_sources,
+            neighbors,  buckets,   routes, nodes,       limits.transmit_queue};
   }
   std::array<Interface, limits.interfaces> interfaces{};
   std::array<Address, limits.addresses> addresses{};
   std::array<Group, limits.groups> groups{};
+  std::array<Membership, limits.memberships> memberships{};
+  std::array<GroupSource, limits.group_sources> group_sources{};
   std::array<Neighbor, limits.neighbors> neighbors{};
   std::array<Index, std::bit_ceil(limits.neighbors)> buckets{};
   std::array<Route, route_count(limits)> routes{};
@@ -107,10 +153,15 @@ struct State {
       : interfaces(s.interfaces),
         addresses(s.addresses),
         groups(s.groups),
+        memberships(s.memberships),
+        group_sources(s.group_sources),
         neighbors(s.neighbors, s.neighbor_buckets, keys.flow_hash),
         routes(s.routes, s.nodes),
         interface_pool(static_cast<std::uint32_t>(s.interfaces.size())),
         address_pool(static_cast<std::uint32_t>(s.addresses.size())),
+        group_pool(static_cast<std::uint32_t>(s.groups.size())),
+        membership_pool(static_cast<std::uint32_t>(s.memberships.size())),
+        source_pool(static_cast<std::uint32_t>(s.group_sources.size())),
         transmit_queue(s.transmit_queue) {}
 
   // nullptr for an id that names no interface.
@@ -125,15 +176,20 @@ struct State {
 
   std::span<Interface> interfaces;  // by id - 1
   std::span<Address> addresses;
-  std::span<Group> groups;  // the first group_count
+  std::span<Group> groups;
+  std::span<Membership> memberships;
+  std::span<GroupSource> group_sources;
   NeighborCache neighbors;
   RouteTable routes;
   IndexPool interface_pool;
   IndexPool address_pool;
+  IndexPool group_pool;
+  IndexPool membership_pool;
+  IndexPool source_pool;
   IndexList tentative, announcing;  // addresses that wait for time, earliest first
   std::uint32_t configured_routes = 0;
   std::uint32_t any_ip_routes = 0;
-  std::uint32_t group_count = 0;
+  Instant multicast_due = Instant::never();  // not later than the first message about groups
   std::uint32_t transmit_queue;
   // Which addresses may be ours or broadcast: a bit per value of a small hash, so that most foreign addresses are told
   // apart without a look-up. Bits are only added; rebuilt when addresses go.

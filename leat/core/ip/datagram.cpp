@@ -55,6 +55,23 @@ void DatagramQueue::clear(PacketPool& pool) {
   chunks_ = {};
 }
 
+DatagramSocket* datagram_of(Core& core, Index socket) {
+  const Socket& s = core.sockets[socket];
+  switch (s.kind) {
+    case SocketKind::udp:
+      return &core.udp.sockets[s.object];
+    case SocketKind::raw:
+      return &core.ip.raw_sockets[s.object];
+    case SocketKind::icmp:
+      return &core.ip.ping_sockets[s.object];
+    case SocketKind::none:
+    case SocketKind::stream:
+    case SocketKind::listener:
+      break;
+  }
+  return nullptr;
+}
+
 IpFacts ip_facts(const Packet& p) {
   if (const auto v4 = wire::Ipv4View::parse_quoted(p.head())) {
     return {v4->source(), v4->destination(), v4->ttl(), v4->tos()};
@@ -66,7 +83,10 @@ IpFacts ip_facts(const Packet& p) {
 
 Result<const Path*> path_of(Core& core, DatagramSocket& s, const IpAddress& to) {
   const OptionValues& o = core.options_of(core.sockets[s.socket]);
-  const auto bound = static_cast<InterfaceId>(o.get(OptionId::bind_interface));
+  auto bound = static_cast<InterfaceId>(o.get(OptionId::bind_interface));
+  if (bound == kNoInterface && to.is_multicast()) {
+    bound = static_cast<InterfaceId>(o.get(OptionId::ip_multicast_interface));
+  }
   // A socket that is bound to a group or to broadcast sends from an ordinary address.
   IpAddress from = s.local.address;
   if (from.is_unspecified() || from.is_v4() != to.is_v4() || from.is_multicast() ||
@@ -113,19 +133,12 @@ Packet make_datagram(Core& core, std::uint32_t header, ByteSpan data) {
 
 namespace {
 
-DatagramSocket& datagram_of(Core& core, Index socket) {
-  const Socket& s = core.sockets[socket];
-  if (s.kind == SocketKind::udp) return core.udp.sockets[s.object];
-  if (s.kind == SocketKind::raw) return core.ip.raw_sockets[s.object];
-  return core.ip.ping_sockets[s.object];
-}
-
 IndexList& waiters(Core& core, InterfaceId id) {
   return id == kNoInterface ? core.ip.loopback_waiters : core.iface.interfaces[id - 1U].waiters;
 }
 
 auto wait_links(Core& core) {
-  return [&core](Index k) -> IndexLink& { return datagram_of(core, k).wait_link; };
+  return [&core](Index k) -> IndexLink& { return datagram_of(core, k)->wait_link; };
 }
 
 }  // namespace
@@ -147,7 +160,7 @@ void room_again(Core& core, InterfaceId id) {
   IndexList& list = waiters(core, id);
   while (!list.empty()) {
     const Index socket = list.front();
-    stop_waiting(core, datagram_of(core, socket));
+    stop_waiting(core, *datagram_of(core, socket));
     core.sockets.notify(socket, Ready::writable);
   }
 }

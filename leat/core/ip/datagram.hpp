@@ -41,6 +41,7 @@ struct DatagramSocket {
   bool read_shut = false;
   bool write_shut = false;
   DatagramQueue queue;
+  Index memberships = kNoIndex;          // in multicast groups: iface/multicast.hpp
   bool waiting = false;                  // on the list of those who found `waits_for`'s transmit queue full
   InterfaceId waits_for = kNoInterface;  // kNoInterface: the loopback queue
   IndexLink wait_link;
@@ -48,6 +49,9 @@ struct DatagramSocket {
   IpAddress path_to;
   IpAddress path_from;  // what was asked for, maybe unspecified
 };
+
+// The socket's datagram part, when it is one of these; nullptr: it is a stream or a listener.
+[[nodiscard]] DatagramSocket* datagram_of(Core&, Index socket);
 
 // What the IP header of a queued packet says.
 struct IpFacts {

@@ -1,4 +1,5 @@
 #include <leat/core/iface/link.hpp>
+#include <leat/core/iface/mld.hpp>
 #include <leat/core/iface/ndp.hpp>
 #include <leat/core/ip/icmp_error.hpp>
 #include <leat/core/ip/icmpv6.hpp>
@@ -139,6 +140,10 @@ void icmpv6_input(Core& core, TransportInput&& in) {
   const Icmpv6Type type = icmp->type();
   if (iface::is_ndp(in.packet.head(), at)) {
     iface::ndp_input(core, std::move(in));
+    return;
+  }
+  if (iface::is_mld(in.packet.head(), at)) {
+    iface::mld_input(core, std::move(in));
     return;
   }
   // Apart from neighbour discovery nobody without an address may ask anything.

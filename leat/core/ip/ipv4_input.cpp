@@ -2,6 +2,7 @@
 // hand-over to transports.
 
 #include <leat/core/iface/iface.hpp>
+#include <leat/core/iface/multicast.hpp>
 #include <leat/core/ip/icmp_error.hpp>
 #include <leat/core/ip/input.hpp>
 #include <leat/wire/ipv4.hpp>
@@ -272,6 +273,10 @@ void deliver_slowly(Core& core, TransportInput& slot) {
     return;
   }
   const bool v4 = in.destination.is_v4();
+  if (v4 && in.protocol == static_cast<std::uint8_t>(wire::IpProtocol::igmp)) {
+    iface::igmp_input(core, std::move(in));
+    return;
+  }
   if (v4 && in.protocol == static_cast<std::uint8_t>(wire::IpProtocol::icmpv4)) {
     icmpv4_input(core, std::move(in));
     return;
@@ -284,7 +289,7 @@ void deliver_slowly(Core& core, TransportInput& slot) {
     in.packet.reset();
     return;
   }
-  // RFC 8200 4.7: "no next header" asks for silence. IGMP is of interest to routers.
+  // RFC 8200 4.7: "no next header" asks for silence.
   if (!(in.protocol == static_cast<std::uint8_t>(wire::IpProtocol::no_next_header) && !v4)) {
     send_protocol_unreachable(core, in);
   }

@@ -1,6 +1,7 @@
 // IPv6 input (RFC 8200) and the table of the IPv6 module.
 
 #include <leat/core/iface/link.hpp>
+#include <leat/core/iface/mld.hpp>
 #include <leat/core/iface/ndp.hpp>
 #include <leat/core/ip/icmp_error.hpp>
 #include <leat/core/ip/icmpv6.hpp>
@@ -153,6 +154,8 @@ const Ipv6Module kIpv6Module{.input = input,
                              .solicit = iface::solicit_neighbor,
                              .probe_duplicate = iface::probe_duplicate,
                              .advertise = iface::advertise_address,
+                             .group_report = iface::send_mld_report,
+                             .older_group_message = iface::send_mld_older,
                              .send_error = ip::send_error_v6};
 
 }  // namespace leat

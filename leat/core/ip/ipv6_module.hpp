@@ -2,6 +2,7 @@
 // The IPv6 part of the network layer, as a table: what the common code calls. An image whose Modules has none links
 // no IPv6 input, ICMPv6 or neighbour discovery.
 
+#include <leat/core/iface/multicast.hpp>
 #include <leat/core/ip/ip.hpp>
 #include <leat/core/modules.hpp>
 
@@ -19,6 +20,9 @@ struct Ipv6Module {
   void (*probe_duplicate)(Core&, InterfaceId, const IpAddress& tentative) = nullptr;
   // RFC 4861 7.2.6: tells everybody on the link that an address is ours.
   void (*advertise)(Core&, InterfaceId, const IpAddress&) = nullptr;
+  // RFC 3810 5.2: what is said of multicast groups. False: it could not be sent now.
+  bool (*group_report)(Core&, InterfaceId, iface::ReportKind, Index only_group) = nullptr;
+  bool (*older_group_message)(Core&, InterfaceId, iface::OlderMessage, const IpAddress& group) = nullptr;
   // An ICMPv6 error; the rules that allow it were checked.
   void (*send_error)(Core&, const TransportInput& offending, IcmpErrorKind, std::uint32_t info) = nullptr;
 };

@@ -119,7 +119,8 @@ void push_header(Core& core, Packet& p, const SendInfo& info, const Path& path) 
   p.meta().l3_offset = 0;
 }
 
-SendStatus loop_back(Core& core, Packet&& p) {
+// `id`: the interface of a datagram to a group, to whose members it goes.
+SendStatus loop_back(Core& core, Packet&& p, InterfaceId id = kNoInterface) {
   if (core.ip.loopback.count() >= core.ip.loopback_limit) {
     core.drop(std::move(p), DropReason::loopback_queue_full);
     return SendStatus::dropped;
@@ -127,7 +128,7 @@ SendStatus loop_back(Core& core, Packet&& p) {
   PacketMeta& m = p.meta();
   m.merged = static_cast<std::uint16_t>(std::min<std::uint32_t>(wire_segments(m), 0xffffU));
   m.link_cast = LinkCast::unicast;
-  m.interface = kNoInterface;
+  m.interface = id;
   m.vlan = 0;
   m.ce_marks = 0;
   m.time = core.now;
@@ -287,7 +288,7 @@ SendStatus send(Core& core, Packet&& packet, const SendInfo& info, const Path& p
       iface::is_member(core, path.interface, info.destination)) {
     if (Packet copy = packet.copy_to(core.pool)) {
       push_header(core, copy, info, path);
-      (void)loop_back(core, std::move(copy));
+      (void)loop_back(core, std::move(copy), path.interface);
     } else {
       core.counters.add(DropReason::no_buffers);
     }

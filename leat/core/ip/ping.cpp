@@ -1,4 +1,5 @@
 #include <leat/core/core.hpp>
+#include <leat/core/iface/multicast.hpp>
 #include <leat/core/ip/error_report.hpp>
 #include <leat/core/ip/ping.hpp>
 #include <leat/offload/checksum_completion.hpp>
@@ -64,6 +65,7 @@ Result<Handle> open(Core& core, std::uint8_t owner, IpVersion, std::uint8_t) {
 void close(Core& core, Index socket) {
   const Index i = core.sockets[socket].object;
   stop_waiting(core, core.ip.ping_sockets[i]);
+  iface::leave_all(core, core.ip.ping_sockets[i]);
   core.ip.ping_sockets[i].queue.clear(core.pool);
   forget_id(core, i);
   core.profiles.drop_user(core.sockets[socket].profile);

@@ -1,5 +1,6 @@
 #include <leat/base/checksum.hpp>
 #include <leat/core/core.hpp>
+#include <leat/core/iface/multicast.hpp>
 #include <leat/core/ip/error_report.hpp>
 #include <leat/core/ip/raw.hpp>
 #include <leat/wire/ip_protocol.hpp>
@@ -36,6 +37,7 @@ void close(Core& core, Index socket) {
   const Index i = core.sockets[socket].object;
   RawSocket& s = core.ip.raw_sockets[i];
   stop_waiting(core, s);
+  iface::leave_all(core, s);
   s.queue.clear(core.pool);
   core.ip.raw.remove(s.entry);
   core.profiles.drop_user(core.sockets[socket].profile);
@@ -50,7 +52,8 @@ void input(Core& core, std::span<TransportInput> packets) {
       const OptionValues& o = core.options_of(core.sockets[s.socket]);
       const auto bound = o.get(OptionId::bind_interface);
       if ((!s.local.address.is_unspecified() && s.local.address != in.destination) ||
-          (s.connected && s.remote.address != in.source) || (bound != 0 && bound != in.interface) || s.read_shut) {
+          (s.connected && s.remote.address != in.source) || (bound != 0 && bound != in.interface) || s.read_shut ||
+          (in.cast == IpCast::multicast && !iface::wants(core, s, in))) {
         return;
       }
       Packet copy = in.packet.clone();

@@ -1,3 +1,4 @@
+#include <leat/core/iface/multicast.hpp>
 #include <leat/core/ip/error_report.hpp>
 #include <leat/core/ip/ip.hpp>
 #include <leat/core/udp/udp_input.hpp>
@@ -58,6 +59,7 @@ void one(Core& core, TransportInput& in) {
     // RFC 1122 4.1.3.3: everybody who listens gets it.
     Index last = kNoIndex;
     core.udp.binds.for_each_match(key, [&](Index i) {
+      if (in.cast == IpCast::multicast && !iface::wants(core, core.udp.sockets[i], in)) return;
       if (last != kNoIndex) {
         if (Packet copy = in.packet.clone()) {
           give(core, last, std::move(copy));

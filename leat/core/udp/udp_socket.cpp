@@ -1,6 +1,7 @@
 // The verbs of UDP sockets.
 
 #include <leat/base/checksum.hpp>
+#include <leat/core/iface/multicast.hpp>
 #include <leat/core/udp/udp.hpp>
 #include <leat/core/udp/udp_input.hpp>
 #include <leat/wire/udp.hpp>
@@ -99,6 +100,7 @@ void close(Core& core, Index socket) {
   leave_flow(core, s);
   if (s.bind != kNoIndex) core.udp.binds.unbind(s.bind);
   stop_waiting(core, s);
+  iface::leave_all(core, s);
   s.queue.clear(core.pool);
   core.profiles.drop_user(core.sockets[socket].profile);
   core.sockets.close(socket);
