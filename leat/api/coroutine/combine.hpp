@@ -10,8 +10,9 @@
 // otherwise. Results of type void are std::monostate. When one throws, the first exception leaves after all have ended
 // (when_any: it counts as complete).
 //
-// The arguments are referred to, not moved: await the combination in the expression that makes it. One frame for each
-// argument and one in all are allocated. Threading: the task's executor.
+// Temporaries that can be moved (tasks) are moved into the combination; operations can't, and are referred to: await
+// them in the expression that makes them. One frame for each argument and two in all are allocated. Threading: the
+// task's executor.
 
 #include <array>
 #include <leat/api/coroutine/task.hpp>
@@ -33,7 +34,7 @@ struct Slot {
 };
 
 template <class A>
-using Awaited = decltype(std::declval<A&>().await_resume());
+using Awaited = decltype(std::declval<std::remove_reference_t<A>&>().await_resume());
 template <class A>
 using Kept = std::conditional_t<std::is_void_v<Awaited<A>>, std::monostate, Awaited<A>>;
 
@@ -119,8 +120,12 @@ Task<std::tuple<Kept<A>...>> run_branches(Latch& latch, const Context& context, 
   co_return std::tuple<Kept<A>...>{std::move(*std::get<i>(slots).value)...};
 }
 
+// How the combination keeps an argument: a temporary by value when that is possible, all else by reference.
+template <class A>
+using Held = std::conditional_t<!std::is_lvalue_reference_v<A> && std::is_move_constructible_v<A>, A, A&>;
+
 template <class... A>
-Task<std::tuple<Kept<A>...>> when_all_of(A&... a) {
+Task<std::tuple<Kept<A>...>> when_all_of(A... a) {
   const Context context = co_await this_context();
   Latch latch{sizeof...(A) + 1, {}};
   co_return co_await run_branches(latch, context, std::index_sequence_for<A...>{}, a...);
@@ -137,7 +142,7 @@ struct AnyResult {
 namespace detail {
 
 template <class... A>
-Task<AnyResult<Kept<A>...>> when_any_of(A&... a) {
+Task<AnyResult<Kept<A>...>> when_any_of(A... a) {
   const Context outer = co_await this_context();
   std::stop_source stop;
   const std::stop_callback pass(outer.stop, PassStop{&stop});
@@ -151,11 +156,11 @@ Task<AnyResult<Kept<A>...>> when_any_of(A&... a) {
 
 template <class... A>
 [[nodiscard]] auto when_all(A&&... awaitables) {
-  return detail::when_all_of(awaitables...);
+  return detail::when_all_of<detail::Held<A>...>(static_cast<detail::Held<A>&&>(awaitables)...);
 }
 template <class... A>
 [[nodiscard]] auto when_any(A&&... awaitables) {
-  return detail::when_any_of(awaitables...);
+  return detail::when_any_of<detail::Held<A>...>(static_cast<detail::Held<A>&&>(awaitables)...);
 }
 
 }  // namespace leat::coroutine

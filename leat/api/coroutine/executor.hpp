@@ -82,6 +82,7 @@ class Executor {
   ResumptionQueue queue_;
   int wake_fd_;
   unsigned turns_left_ = 0;
+  unsigned steps_ = 0;
   // Incremented by who spawns, decremented by who runs (release), read by anybody (acquire): at 0 no frame is left.
   std::atomic<std::size_t> tasks_{0};
   std::exception_ptr thrown_;
