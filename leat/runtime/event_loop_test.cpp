@@ -1,0 +1,179 @@
+// Sockets with callbacks over a shared stack, one thread and several. Real time, as all of the shared stack.
+
+#include <chrono>
+#include <leat/runtime/event_loop.hpp>
+#include <leat/runtime/linked_stacks_test_support.hpp>
+#include <list>
+
+namespace leat::test {
+namespace {
+
+const Endpoint kServer{LinkedStacks::address(1), Port{7}};
+
+// An echo server in callbacks. Each connection counts who is inside its callback.
+class EchoServer {
+ public:
+  EchoServer(std::shared_ptr<SharedStack> stack, EventLoop& loop) : stack_(std::move(stack)), loop_(&loop) {
+    listener_ = listen_on(*stack_, {{}, Port{7}});
+    EXPECT_TRUE(loop_->add(watch_, listener_, Ready::readable, [this](Handle, Ready) { accept(); }));
+  }
+  ~EchoServer() {
+    loop_->remove(watch_);
+    for (auto& c : connections_) loop_->remove(c.watch);
+  }
+  std::atomic<unsigned> overlaps{0};
+  std::atomic<unsigned> callbacks{0};
+
+ private:
+  struct Connection {
+    EventLoop::Watch watch;
+    std::atomic<unsigned> inside{0};
+  };
+  void accept() {
+    for (;;) {
+      Op op;
+      op.flags.dont_wait = true;
+      op.accept(listener_);
+      stack_->run(op);
+      if (op.error != Errc{} || op.status == IoStatus::would_block) return;
+      Connection* c = nullptr;
+      {
+        const std::lock_guard lock(mutex_);
+        c = &connections_.emplace_back();
+      }
+      ASSERT_TRUE(loop_->add(c->watch, op.handle, Ready::readable, [this, c](Handle h, Ready) { on_event(*c, h); }));
+    }
+  }
+  void on_event(Connection& c, Handle h) {
+    callbacks.fetch_add(1);
+    if (c.inside.fetch_add(1) != 0) overlaps.fetch_add(1);
+    std::array<std::uint8_t, 1024> data;
+    Op op;
+    op.flags.dont_wait = true;
+    op.receive(h, data);
+    stack_->run(op);
+    if (op.error != Errc{} || op.status == IoStatus::end_of_stream) {
+      loop_->remove(c.watch);
+      close_socket(*stack_, h);
+    } else if (op.count > 0) {
+      EXPECT_TRUE(send_all(*stack_, h, {data.data(), op.count}));  // blocks if it must
+    }
+    c.inside.fetch_sub(1);
+  }
+
+  std::shared_ptr<SharedStack> stack_;
+  EventLoop* loop_;
+  EventLoop::Watch watch_;
+  Handle listener_;
+  std::mutex mutex_;
+  std::list<Connection> connections_;
+};
+
+void converse(Service& s, unsigned id, unsigned rounds) {
+  const Handle h = open_stream(s);
+  ASSERT_EQ(connect_to(s, h, kServer), Errc{});
+  std::vector<std::uint8_t> request(900), reply(900);
+  for (unsigned r = 0; r < rounds; ++r) {
+    for (std::size_t i = 0; i < request.size(); ++i) request[i] = static_cast<std::uint8_t>(id * 17 + r + i);
+    ASSERT_TRUE(send_all(s, h, request));
+    Op op;
+    op.receive(h, reply);
+    op.flags.wait_all = true;
+    s.run(op);
+    ASSERT_EQ(op.error, Errc{});
+    ASSERT_EQ(reply, request);
+  }
+  close_socket(s, h);
+}
+
+TEST(SharedEventLoop, SeveralThreadsRunCallbacksInOrderAndNeverTwoOfASocket) {
+  LinkedStacks net;
+  EventLoop loop(net.stack[1]);
+  EchoServer server(net.stack[1], loop);
+  std::vector<std::thread> loops, clients;
+  for (int i = 0; i < 3; ++i) loops.emplace_back([&] { EXPECT_TRUE(loop.run()); });
+  for (unsigned i = 0; i < 4; ++i) clients.emplace_back([&, i] { converse(*net.stack[0], i, 100); });
+  for (auto& t : clients) t.join();
+  loop.stop();
+  for (auto& t : loops) t.join();
+  EXPECT_EQ(server.overlaps.load(), 0U);
+  EXPECT_GE(server.callbacks.load(), 400U);
+}
+
+TEST(SharedEventLoop, RunOneWaitsAsLongAsItIsTold) {
+  LinkedStacks net;
+  EventLoop loop(net.stack[1]);
+  const Instant start = monotonic_now();
+  EXPECT_FALSE(loop.run_one(Duration::ms(10)));
+  EXPECT_GE(monotonic_now() - start, Duration::ms(10));
+  const Handle listener = listen_on(*net.stack[1], kServer);
+  EventLoop::Watch watch;
+  int calls = 0;
+  ASSERT_TRUE(loop.add(watch, listener, Ready::readable, [&](Handle h, Ready ready) {
+    EXPECT_EQ(h, listener);
+    EXPECT_TRUE(any(ready & Ready::readable));
+    ++calls;
+  }));
+  EXPECT_EQ(loop.add(watch, listener, Ready::readable, {}).error(), Errc::already_exists);
+  std::thread client([&] { EXPECT_EQ(connect_to(*net.stack[0], open_stream(*net.stack[0]), kServer), Errc{}); });
+  EXPECT_TRUE(loop.run_one(Duration::s(20)));
+  EXPECT_TRUE(loop.run_one(Duration::s(20))) << "level-triggered: nobody accepted it";
+  EXPECT_EQ(calls, 2);
+  client.join();
+  ASSERT_TRUE(loop.change(watch, Ready::none));
+  EXPECT_FALSE(loop.run_one(Duration::ms(5)));
+  loop.remove(watch);
+}
+
+TEST(SharedEventLoop, StopEndsALoopThatWaits) {
+  LinkedStacks net;
+  EventLoop loop(net.stack[1]);
+  std::thread runs([&] { EXPECT_TRUE(loop.run()); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  loop.stop();
+  runs.join();
+  EXPECT_TRUE(loop.run()) << "stopped before it began";
+  loop.restart();
+  EXPECT_FALSE(loop.run_one(Duration::ms(1)));
+  std::thread again([&] { EXPECT_FALSE(loop.run()) << "the stack is gone"; });
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  net.stack[1]->stop();
+  again.join();
+}
+
+// remove() from outside returns when no callback runs any more, so that what the callback uses may end.
+TEST(SharedEventLoop, RemoveWaitsForTheCallback) {
+  LinkedStacks net;
+  EventLoop loop(net.stack[1]);
+  const Handle listener = listen_on(*net.stack[1], kServer);
+  std::atomic<bool> inside{false}, left{false};
+  EventLoop::Watch watch;
+  ASSERT_TRUE(loop.add(watch, listener, Ready::readable, [&](Handle, Ready) {
+    inside.store(true);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    left.store(true);
+  }));
+  std::thread runs([&] { loop.run(); });
+  EXPECT_EQ(connect_to(*net.stack[0], open_stream(*net.stack[0]), kServer), Errc{});
+  while (!inside.load()) std::this_thread::yield();
+  loop.remove(watch);
+  EXPECT_TRUE(left.load());
+  EXPECT_FALSE(watch.added());
+  loop.stop();
+  runs.join();
+}
+
+TEST(SharedEventLoop, AClosedSocketIsSilentAndItsWatchCanGo) {
+  LinkedStacks net;
+  EventLoop loop(net.stack[1]);
+  const Handle listener = listen_on(*net.stack[1], kServer);
+  EventLoop::Watch watch;
+  ASSERT_TRUE(loop.add(watch, listener, Ready::readable, [](Handle, Ready) { FAIL(); }));
+  close_socket(*net.stack[1], listener);
+  EXPECT_FALSE(loop.run_one(Duration::ms(5)));
+  loop.remove(watch);
+  EXPECT_EQ(loop.add(watch, listener, Ready::readable, {}).error(), Errc::bad_handle);
+}
+
+}  // namespace
+}  // namespace leat::test
