@@ -39,6 +39,10 @@ bench::Request request_of(const Arguments& a) {
   if (!a.bench_direction.empty() && a.bench_direction != "receive" && a.bench_direction != "send")
     throw Failure(cat("--direction: '", a.bench_direction, "' is no direction"), "take receive or send");
   if (a.repetitions < 1 || a.repetitions > 1000) throw Failure("--repetitions is out of range", "take 1 to 1000");
+  for (const std::uint32_t mtu : a.bench_mtus)
+    if (mtu < 576 || mtu > 65535) throw Failure(cat("--mtu: no benchmark with ", mtu), "take one from 576 to 65535");
+  for (const std::uint64_t n : a.bench_connections)
+    if (n < 1 || n > 8'000'000) throw Failure(cat("--connections: no benchmark with ", n), "take 1 to 8000000");
   bench::Request request;
   request.device = a.bench_device;
   request.mtus = a.bench_mtus;

@@ -1,6 +1,8 @@
 #include "cli.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <iostream>
 
 #include "text.hpp"
@@ -8,6 +10,23 @@
 namespace leat::tools {
 
 namespace {
+
+// CLI11 takes -1 for the largest 64-bit number.
+std::string not_negative(const std::string& text) {
+  return text.starts_with('-') ? cat("'", text, "' is not a number from 0") : "";
+}
+
+// "Could not convert: --mtu = abc" is the library's way to say it.
+std::string in_our_words(std::string text) {
+  constexpr std::string_view kConvert = "Could not convert: ";
+  const std::size_t equal = text.find(" = ");
+  if (text.starts_with(kConvert) && equal != std::string::npos)
+    text = cat(text.substr(kConvert.size(), equal - kConvert.size()), ": '", text.substr(equal + 3),
+               "' is not a number in range");
+  for (char& c : text)
+    if (c == '\n') c = ' ';
+  return text;
+}
 
 void add_stack_options(CLI::App& command, StackArguments& a) {
   command.add_option("--device", a.device, "KIND[:NAME]: tap, tun, memory or shm; the default is tap:leat0")
@@ -24,7 +43,7 @@ void add_stack_options(CLI::App& command, StackArguments& a) {
   command.add_option("--config", a.config, "configuration file (TOML)")->type_name("FILE");
   command.add_option("--pcap", a.pcap, "write a capture (pcapng)")->type_name("FILE");
   command.add_option("--snaplen", a.snap_length, "bytes of each packet in the capture; 0: all")->type_name("BYTES");
-  command.add_option("--option", a.options, "an option of the stack, repeatable")
+  command.add_option("--option", a.options, "an option of the stack, repeatable; 'list' names them")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
   command
@@ -33,7 +52,8 @@ void add_stack_options(CLI::App& command, StackArguments& a) {
                   "delay=20ms,jitter=2ms,loss=2%,reorder=1%,duplicate=1%,corrupt=0.1%,rate=100M,queue=64")
       ->type_name("LIST");
   command.add_option("--seed", a.seed, "take keys and impairments from this number instead of the kernel")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(not_negative);
   command.add_flag("--setup", a.setup, "run the kernel-side commands that are otherwise printed");
   command.add_flag("--trace", a.trace, "a line on stderr for every packet");
   command.add_flag("--json", a.json, "results as JSON");
@@ -44,12 +64,13 @@ void add_stack_options(CLI::App& command, StackArguments& a) {
 void add_up(CLI::App& app, Arguments& a) {
   CLI::App* c =
       app.add_subcommand("up", "Bring a stack up: it answers ping until SIGINT, and serves what is asked for");
-  c->add_flag("--demo", a.demo, "show Leat at work in a network namespace of its own: stock curl and ping against it");
-  c->add_option("--demo-bytes", a.demo_bytes, "size of the demo's large file")->type_name("SIZE");
-  c->add_option("--http", a.http_root, "serve this folder over HTTP")->type_name("DIR");
-  c->add_option("--port", a.port, "port of --http (default 80)")->type_name("N");
-  c->add_flag("--echo", a.echo, "serve echo over TCP and UDP");
-  c->add_option("--echo-port", a.echo_port, "port of --echo (default 7)")->type_name("N");
+  CLI::Option* demo = c->add_flag(
+      "--demo", a.demo, "show Leat at work in a network namespace of its own: stock curl and ping against it");
+  c->add_option("--demo-bytes", a.demo_bytes, "size of the demo's large file")->type_name("SIZE")->needs(demo);
+  CLI::Option* http = c->add_option("--http", a.http_root, "serve this folder over HTTP")->type_name("DIR");
+  c->add_option("--port", a.port, "port of --http (default 80)")->type_name("N")->needs(http);
+  CLI::Option* echo = c->add_flag("--echo", a.echo, "serve echo over TCP and UDP");
+  c->add_option("--echo-port", a.echo_port, "port of --echo (default 7)")->type_name("N")->needs(echo);
   add_stack_options(*c, a.stack);
 }
 
@@ -89,7 +110,7 @@ void add_ping(CLI::App& app, Arguments& a) {
 
 void add_sim(CLI::App& app, Arguments& a) {
   CLI::App* c = app.add_subcommand("sim", "A transfer between two hosts over a bad link, in virtual time");
-  c->add_option("--seed", a.seed, "the run's only source of chance (default 1)")->type_name("N");
+  c->add_option("--seed", a.seed, "the run's only source of chance (default 1)")->type_name("N")->check(not_negative);
   c->add_option("--bytes", a.bytes, "how much is sent (default 10M)")->type_name("SIZE");
   c->add_option("--mtu", a.mtu, "largest IP packet (default 1500)")->type_name("BYTES");
   c->add_option("--rtt", a.rtt, "both ways together (default 40ms)")->type_name("TIME");
@@ -113,6 +134,7 @@ void add_bench(CLI::App& app, Arguments& a) {
   c->add_option("--mtu", a.bench_mtus, "only this MTU, repeatable")->type_name("BYTES")->allow_extra_args(false);
   c->add_option("--connections", a.bench_connections, "only so many connections, repeatable")
       ->type_name("N")
+      ->check(not_negative)
       ->allow_extra_args(false);
   c->add_option("--direction", a.bench_direction, "receive or send, as Leat sees it")->type_name("WAY");
   // As a function: CLI11 takes an optional for a count and sets it to 0 when neither is given.
@@ -138,6 +160,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   Arguments& a = parsed.arguments;
   CLI::App app("Leat, a TCP/IP stack in user space.", "leat");
   app.require_subcommand(1);
+  app.set_version_flag("--version", "leat " LEAT_VERSION);
   app.get_formatter()->column_width(32);
   add_up(app, a);
   add_http(app, a);
@@ -152,7 +175,11 @@ Parsed parse_command_line(int argc, const char* const* argv) {
 
   std::vector<std::string_view> names;
   for (const CLI::App* c : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(c->get_name());
-  if (argc > 1 && argv[1][0] != '-' && std::find(names.begin(), names.end(), argv[1]) == names.end()) {
+  if (argc == 1) throw Failure("no command", "'leat --help' lists them; 'leat up --demo' shows Leat at work");
+  constexpr std::array<std::string_view, 3> kAlone{"-h", "--help", "--version"};
+  if (argv[1][0] == '-' && std::find(kAlone.begin(), kAlone.end(), argv[1]) == kAlone.end())
+    throw Failure(cat("no option '", argv[1], "' in front of a command"), "'leat --help' lists the commands");
+  if (argv[1][0] != '-' && std::find(names.begin(), names.end(), argv[1]) == names.end()) {
     const std::string hint = did_you_mean(argv[1], names);
     throw Failure(cat("no command '", argv[1], "'"), hint.empty() ? "'leat --help' lists them" : hint);
   }
@@ -166,9 +193,6 @@ Parsed parse_command_line(int argc, const char* const* argv) {
     }
     const auto chosen = app.get_subcommands();
     const std::string which = chosen.empty() ? "leat" : cat("leat ", chosen.front()->get_name());
-    std::string text = e.what();
-    for (char& c : text)
-      if (c == '\n') c = ' ';
     std::string hint;
     if (dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr && !chosen.empty()) {
       std::vector<std::string> known;
@@ -178,10 +202,14 @@ Parsed parse_command_line(int argc, const char* const* argv) {
       for (const std::string& extra : chosen.front()->remaining())
         if (extra.starts_with("--")) hint = did_you_mean(std::string_view(extra).substr(0, extra.find('=')), views);
     }
-    throw Failure(text, cat(hint, hint.empty() ? "" : " ", "see '", which, " --help'"));
+    throw Failure(in_our_words(e.what()), cat(hint, hint.empty() ? "" : " ", "see '", which, " --help'"));
   }
   a.command = app.get_subcommands().front()->get_name();
   if (a.stack.json) a.json = true;
+  if (std::find(a.stack.options.begin(), a.stack.options.end(), "list") != a.stack.options.end()) {
+    std::cout << option_list();
+    parsed.exit = kExitOk;
+  }
   return parsed;
 }
 

@@ -53,7 +53,8 @@ int run_command(int argc, const char* const* argv) {
   try {
     const Parsed parsed = parse_command_line(argc, argv);
     const int code = parsed.exit ? *parsed.exit : run_parsed(parsed.arguments);
-    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) throw Failure("can't write to standard output", "");
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+      throw Failure("can't write to standard output", "make room, or keep its reader open");
     return code;
   } catch (const std::bad_alloc&) {
     std::fputs("leat: out of memory; take smaller limits\n", stderr);

@@ -39,7 +39,8 @@ _leat() {
     *' DIR '* | 'positional DIR') compopt -o filenames 2>/dev/null || true; mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     'positional NAME') mapfile -t COMPREPLY < <(compgen -W "list $("$program" "$command" list 2>/dev/null | awk '{ print $1 }')" -- "$current") ;;
     positional*) ;;
-    *' NAME=VALUE '* | *' LIST '*) ;;
+    *' NAME=VALUE '*) compopt -o nospace 2>/dev/null || true; mapfile -t COMPREPLY < <(compgen -S = -W "$("$program" "$command" --option list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$current") ;;
+    *' LIST '*) ;;
     # "tap, tun or memory" in what the option says.
     *) mapfile -t COMPREPLY < <(compgen -W "$(grep -oE '[a-z_0-9]+(, [a-z_0-9]+)* or [a-z_0-9]+' <<<"$line" | head -n 1 | sed 's/,//g; s/ or / /')" -- "$current") ;;
   esac

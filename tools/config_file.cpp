@@ -249,7 +249,8 @@ void read_config(std::string_view text, const std::string& path, Plan& plan) {
   try {
     root = toml::parse(text, std::string_view(path));
   } catch (const toml::parse_error& e) {
-    throw Failure(cat(path, ":", e.source().begin.line, ":", e.source().begin.column, ": ", e.description()), "");
+    throw Failure(cat(path, ":", e.source().begin.line, ":", e.source().begin.column, ": ", e.description()),
+                  "mend it there; docs/cli.md and leat(1) have an example");
   }
   Reader(path, plan).read(root);
 }

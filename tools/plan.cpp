@@ -150,7 +150,22 @@ OptionId parse_option_name(std::string_view name) {
   known.reserve(kOptions);
   for (const OptionInfo& info : kOptionInfo) known.push_back(info.name);
   const std::string hint = did_you_mean(name, known);
-  throw Failure(cat("unknown option '", name, "'"), hint.empty() ? "leat/op/options.hpp lists them" : hint);
+  throw Failure(cat("unknown option '", name, "'"), hint.empty() ? "'--option list' names them" : hint);
+}
+
+std::string option_list() {
+  const auto value = [](const OptionInfo& info, std::int64_t v) {
+    if (info.type == OptionType::boolean) return std::string(v != 0 ? "yes" : "no");
+    if (info.type == OptionType::duration_us) return time_text(static_cast<double>(v) / 1e6);
+    for (const NamedChoice& choice : kChoices)
+      if (option_info(choice.id).name == info.name && choice.value == v) return std::string(choice.name);
+    return std::to_string(v);
+  };
+  std::vector<std::vector<std::string>> rows{{"option", "default", "from", "to", "what it does"}};
+  for (const OptionInfo& info : kOptionInfo)
+    rows.push_back({std::string(info.name), value(info, info.initial), value(info, info.minimum),
+                    value(info, info.maximum), cat(info.sentence, " (", info.source, ")")});
+  return table(rows);
 }
 
 std::int64_t parse_option_value(OptionId id, std::string_view text) {

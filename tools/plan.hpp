@@ -88,6 +88,8 @@ inline constexpr std::string_view kDefaultAddress6 = "fd09::2/64";
 // "delay=20ms,jitter=2ms,loss=2%,reorder=1%,duplicate=1%,corrupt=0.1%,rate=100M,queue=64"
 [[nodiscard]] ImpairmentConfig parse_impairment(std::string_view text, std::string_view what = "--impair");
 [[nodiscard]] OptionId parse_option_name(std::string_view name);
+// A table of all options with default, range and sentence.
+[[nodiscard]] std::string option_list();
 // Kinds of device that this version has, and those that are to come.
 [[nodiscard]] std::span<const std::string_view> device_kinds();
 [[nodiscard]] std::span<const std::string_view> later_device_kinds();

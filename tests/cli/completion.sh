@@ -35,6 +35,7 @@ offers "tap memory" up --device ''
 offers "memory" up --device = m
 offers "tap memory" up --device =
 offers "newreno cubic" sim --seed 7 --cc ''
+offers "tcp_sack= tcp_ecn=" up --option tcp_
 offers "list demux all" bench ''
 offers "" ping -c ''
 cd "$(dirname "$1")"

@@ -27,6 +27,30 @@ expect "bad.toml:2:1: unknown key 'adresses'; did you mean 'addresses'" "$LEAT" 
 printf '[[interface]]\nname = "lan"\n[[route]]\nto = "10.0.0.0/8"\ninterface = "wan"\n' >"$work/route.toml"
 expect "route.toml:5:13: unknown interface 'wan'" "$LEAT" up --config "$work/route.toml"
 expect "can't write the capture" "$LEAT" up --pcap /nonexistent/x
+printf '[[interface]\n' >"$work/broken.toml"
+expect "broken.toml:1:[0-9]+: .*; mend it" "$LEAT" up --config "$work/broken.toml"
+expect "no command; " "$LEAT"
+expect "no option '--nonsense' in front of a command; " "$LEAT" --nonsense up
+expect "no command 'htp'; did you mean 'http'" "$LEAT" htp
+expect "not expected: --jsn; did you mean '--json'" "$LEAT" up --jsn
+expect "mtu: 'abc' is not a number in range; " "$LEAT" up --mtu abc
+expect "mtu: '-5' is not a number in range; " "$LEAT" up --mtu -5
+expect "seed: '-1' is not a number from 0; " "$LEAT" sim --seed -1
+expect "^leat: --port requires --http; " "$LEAT" up --port 81
+expect "unknown option 'xyzzy'; '--option list' names them" "$LEAT" up --option xyzzy=1
+expect "option tcp_sack: 'maybe' is not a value; " "$LEAT" up --option tcp_sack=maybe
+expect "DIR is required; " "$LEAT" http
+expect "no benchmark 'bulkk'; did you mean" "$LEAT" bench bulkk
+expect "connections: no benchmark with 0; " "$LEAT" bench demux --connections 0
+expect "mtu: no benchmark with 3; " "$LEAT" bench bulk --mtu 3
+expect "loss: '200%' is not understood; " "$LEAT" sim --loss 200%
+expect "HOST: 'localhost' is not an IP address; names are not looked up" "$LEAT" ping localhost
+[ "$("$LEAT" up --option list | wc -l)" -gt 50 ] || fail "--option list says: $("$LEAT" up --option list)"
+[ "$("$LEAT" --version)" = "$("$LEAT" version)" ] || fail "--version is not version"
+code=0
+"$LEAT" version >/dev/full 2>"$work/error" || code=$?
+[ "$code" -eq 2 ] || fail "a full disk ends with $code"
+[ "$(wc -l <"$work/error")" -eq 1 ] || fail "a full disk: $(cat "$work/error")"
 
 # A TAP that another program has open.
 "$LEAT" up -q --device tap:busy0 2>/dev/null &
