@@ -12,6 +12,7 @@ void RunQueue::expect(Resumption& r) {
 void RunQueue::post(Resumption& r) {
   {
     const std::lock_guard lock(mutex_);
+    if (r.state != Resumption::State::pending) return;
     r.state = Resumption::State::posted;
     r.next = nullptr;
     (head_ == nullptr ? head_ : tail_->next) = &r;
@@ -111,6 +112,7 @@ void RunQueue::forget(Sleep& s) {
 // Timers of tasks are few: a sorted list; equal times fire in the order in which they were asked for.
 void RunQueue::Sleep::await_suspend(std::coroutine_handle<> handle) {
   resumption_.handle = handle;
+  queue_->expect(resumption_);
   waiting_ = true;
   Sleep** at = &queue_->timers_;
   while (*at != nullptr && (*at)->when <= when) at = &(*at)->next_;
@@ -120,6 +122,7 @@ void RunQueue::Sleep::await_suspend(std::coroutine_handle<> handle) {
 
 RunQueue::Sleep::~Sleep() {
   if (waiting_) queue_->forget(*this);
+  queue_->post(resumption_);  // nobody else will, and abandon() waits for it
   queue_->abandon(resumption_);
 }
 

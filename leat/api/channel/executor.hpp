@@ -28,6 +28,7 @@ class Executor {
  public:
   // The resumption will be posted, by whomever.
   virtual void expect(Resumption&) = 0;
+  // Once for each expect(); again is nothing.
   virtual void post(Resumption&) = 0;
   // The coroutine of an expected resumption goes away: waits until it was posted, and takes it back. True: it was
   // posted already.
@@ -79,7 +80,8 @@ class RunQueue final : public Executor {
   [[nodiscard]] Instant next_timer() const { return timers_ == nullptr ? Instant::never() : timers_->when; }
   [[nodiscard]] bool has_ready();
 
-  // co_await queue.sleep_until(t): goes on when the clock shows t.
+  // co_await queue.sleep_until(t): goes on when the clock shows t, or when somebody calls ring(), from any thread,
+  // while the Sleep is there.
   class Sleep {
    public:
     Sleep(RunQueue& queue, Instant at) : when(at), queue_(&queue) {}
@@ -88,7 +90,10 @@ class RunQueue final : public Executor {
     ~Sleep();
     [[nodiscard]] bool await_ready() const { return false; }
     void await_suspend(std::coroutine_handle<> handle);
-    void await_resume() {}
+    void await_resume() {
+      if (waiting_) queue_->forget(*this);
+    }
+    void ring() { queue_->post(resumption_); }
 
     Instant when;
 

@@ -1,0 +1,365 @@
+// A stack that is asked by commands: what its one thread does, what its callers see, and what becomes of them when it
+// goes. Under a virtual clock.
+
+#include <gtest/gtest.h>
+
+#include <leat/api/channel/stack_control.hpp>
+#include <leat/api/channel/tcp.hpp>
+#include <leat/api/channel/udp.hpp>
+#include <leat/netstack/piped.hpp>
+#include <leat/runtime/entropy.hpp>
+#include <numeric>
+
+namespace leat {
+namespace {
+
+using channel::Channel;
+using channel::CommandQueue;
+using channel::RunQueue;
+using channel::StackControl;
+using channel::Task;
+using channel::TcpListener;
+using channel::TcpStream;
+using channel::UdpSocket;
+using Bytes = std::vector<std::uint8_t>;
+
+constexpr Port kPort{7};
+
+NetstackConfig small() {
+  NetstackConfig c;
+  c.limits = hosted_limits(64);
+  c.packet_memory = std::size_t{4} << 20;
+  return c;
+}
+
+Bytes numbers(std::size_t n) {
+  Bytes b(n);
+  std::iota(b.begin(), b.end(), std::uint8_t{0});
+  return b;
+}
+
+class ChannelPair : public ::testing::Test {
+ protected:
+  void connect() {
+    listener = TcpListener::listen(b, {IpAddress{}, kPort}).value();
+    client = TcpStream::connect(a, {piped_address(1), kPort}).value();
+    server = listener.accept().value();
+  }
+  PipedPair pair{small(), seeded_entropy(1), seeded_entropy(2)};
+  Channel a = pair.channel(0), b = pair.channel(1);
+  TcpListener listener;
+  TcpStream client, server;
+};
+
+// Blocking calls of the thread that turns both stacks: they turn them.
+TEST_F(ChannelPair, BlockingCallsOfTheOwnThreadTurnTheStacks) {
+  connect();
+  const Bytes sent = numbers(50'000);
+  EXPECT_EQ(client.send_all(sent).value(), sent.size());
+  client.close();
+  Bytes got;
+  for (;;) {
+    const Bytes some = server.recv_bytes(4096).value();
+    if (some.empty()) break;
+    got.insert(got.end(), some.begin(), some.end());
+  }
+  EXPECT_EQ(got, sent);
+  EXPECT_EQ(server.recv(got, Duration::ms(1)).value(), 0U);
+  EXPECT_EQ(listener.accept(Duration::ms(7)).error(), Errc::timed_out);
+}
+
+TEST_F(ChannelPair, CoroutinesOfBothSidesTalk) {
+  const auto serve = [](Channel c, std::size_t rounds) -> Task<std::size_t> {
+    auto l = std::move(co_await TcpListener::async_listen(c, {IpAddress{}, kPort})).value();
+    auto s = std::move(co_await l.async_accept()).value();
+    std::size_t n = 0;
+    std::array<std::uint8_t, 64> buffer{};
+    for (std::size_t i = 0; i < rounds; ++i) {
+      const auto got = co_await s.async_recv(buffer);
+      if (!got || *got == 0) break;
+      n += (co_await s.async_send_all(ByteSpan{buffer}.first(*got))).value();
+    }
+    co_return n;
+  };
+  const auto ask = [](Channel c, std::size_t rounds) -> Task<std::size_t> {
+    auto s = std::move(co_await TcpStream::async_connect(c, {piped_address6(1), kPort})).value();
+    std::size_t n = 0;
+    std::array<std::uint8_t, 64> buffer{};
+    for (std::size_t i = 0; i < rounds; ++i) {
+      (void)(co_await s.async_send_all(Bytes(10, 1))).value();
+      n += (co_await s.async_recv(buffer)).value();
+    }
+    co_return n;
+  };
+  auto server_task = serve(b, 100);
+  server_task.start();
+  pair.run_until([&] { return StackControl{b}.sockets().value().size() == 1; });
+  EXPECT_EQ(pair.run(ask(a, 100)), 1000U);
+  EXPECT_EQ(server_task.result(), 1000U);
+}
+
+TEST_F(ChannelPair, AStackThatIsGoneFailsItsCallers) {
+  connect();
+  Task<Errc> waits = [](TcpStream& s) -> Task<Errc> {
+    Bytes buffer(10);
+    co_return (co_await s.async_recv(buffer)).error();
+  }(server);
+  waits.start();
+  pair.step();
+  auto lone = std::make_unique<Netstack>(small(), seeded_entropy(3), Instant{});
+  const Channel orphan = lone->channel(&pair.tasks());
+  UdpSocket socket = UdpSocket::bind(orphan, {IpAddress{}, kPort}).value();
+  Task<Errc> other = [](UdpSocket& s) -> Task<Errc> {
+    Bytes buffer(10);
+    co_return (co_await s.async_recv_from(buffer)).error();
+  }(socket);
+  other.start();
+  lone->process_cmds(Instant{});
+  lone.reset();
+  pair.tasks().run_ready();
+  ASSERT_TRUE(other.done());
+  EXPECT_EQ(other.result(), Errc::shut_down);
+  EXPECT_EQ(socket.send_to(numbers(1), {piped_address(1), kPort}).error(), Errc::shut_down);
+  EXPECT_EQ(UdpSocket::bind(orphan, {}).error(), Errc::shut_down);
+  const auto r = orphan.request_blocking(channel::TcpListen{{IpAddress{}, kPort}});
+  EXPECT_EQ(std::get<channel::Error>(r).kind, channel::Error::Kind::channel_closed);
+  socket.close();
+}
+
+TEST_F(ChannelPair, DroppedCallsLeaveEverything) {
+  connect();
+  ASSERT_TRUE(client.set_option(OptionId::tcp_nodelay, 1));
+  Bytes got;
+  int dropped = 0;
+  for (int i = 0; i < 200; ++i) {
+    auto task = [](TcpStream& s, Bytes& out) -> Task<void> {
+      Bytes into(4);
+      into.resize((co_await s.async_recv(into)).value());
+      out.insert(out.end(), into.begin(), into.end());
+    }(server, got);
+    task.start();
+    if (i % 3 > 0) (void)client.try_send(Bytes(1, static_cast<std::uint8_t>(i)));
+    // Dropped in the queue, parked, complete but not resumed, or not at all.
+    for (int s = 0; s < i % 5; ++s) {
+      if (s % 2 == 0) {
+        (void)pair.step();
+      } else {
+        (void)pair.stack(1).poll_device_io(pair.now());
+      }
+    }
+    if (!task.done()) ++dropped;
+  }
+  EXPECT_GT(dropped, 20);
+  client.close();
+  for (;;) {
+    const Bytes some = server.recv_bytes(10).value();
+    if (some.empty()) break;
+    got.insert(got.end(), some.begin(), some.end());
+  }
+  Bytes expected;
+  for (std::uint8_t i = 0; i < 200; ++i)
+    if (i % 3 > 0) expected.push_back(i);
+  EXPECT_EQ(got, expected);
+}
+
+// --- the engine by hand ----------------------------------------------------------------------------------------------
+
+struct Waiting : Op {
+  Waiting() {
+    context = this;
+    completed = [](Op& o) { static_cast<Waiting*>(o.context)->over = true; };
+  }
+  bool over = false;
+};
+
+TEST(ChannelNetstack, TakesCommandsOneByOneAndKnowsItsTime) {
+  Instant now = Instant::from_ns(1000);
+  Netstack stack(small(), seeded_entropy(1), now);
+  EXPECT_FALSE(stack.process_one_cmd(now));
+  (void)stack.poll_device_io(now);
+  EXPECT_TRUE(stack.poll_at().is_never());
+  EXPECT_EQ(stack.poll_delay(now), Duration::max());
+  Waiting one, two;
+  one.open(SocketKind::udp);
+  two.open(SocketKind::stream);
+  stack.commands().start(one);
+  stack.commands().start(two);
+  EXPECT_FALSE(one.over);
+  EXPECT_TRUE(stack.wait_for_cmd(Duration{}));
+  EXPECT_TRUE(stack.process_one_cmd(now));
+  EXPECT_TRUE(one.over);
+  EXPECT_FALSE(two.over);
+  EXPECT_EQ(stack.process_cmds(now), 1U);
+  EXPECT_TRUE(two.over);
+  EXPECT_EQ(stack.poll_delay(now), Duration{}) << "something may have to be sent";
+  (void)stack.poll_device_io(now);
+  EXPECT_FALSE(stack.wait_for_cmd(Duration{}));
+  stack.wake();
+  EXPECT_TRUE(stack.wait_for_cmd(Duration::max()));
+  // A parked command with a deadline.
+  Waiting late;
+  const Handle udp = one.handle;
+  one.reset();
+  one.over = false;
+  one.bind(udp, {IpAddress{}, kPort});
+  stack.commands().start(one);
+  Bytes into(10);
+  late.receive(udp, into);
+  late.deadline = now + Duration::ms(5);
+  stack.commands().start(late);
+  stack.process_cmds(now);
+  (void)stack.poll_device_io(now);
+  EXPECT_EQ(stack.poll_at(), late.deadline);
+  EXPECT_EQ(stack.poll_delay(now), Duration::ms(5));
+  now = stack.poll_at();
+  (void)stack.poll_device_io(now);
+  EXPECT_TRUE(late.over);
+  EXPECT_EQ(late.error, Errc::timed_out);
+}
+
+TEST(ChannelNetstack, AFullQueueTellsThoseWhoMayNotWait) {
+  NetstackConfig config = small();
+  config.command_capacity = 2;
+  const Instant now;
+  Netstack stack(config, seeded_entropy(1), now);
+  stack.release_thread();
+  std::array<Waiting, 4> ops;
+  for (Waiting& op : ops) op.open(SocketKind::udp);
+  ops[2].flags.dont_wait = true;
+  for (Waiting& op : ops) stack.commands().start(op);
+  EXPECT_TRUE(ops[2].over);
+  EXPECT_EQ(ops[2].error, channel::Error::kFullCode);
+  Waiting close;
+  close.close(Handle::from_bits(12345));
+  close.flags.dont_wait = true;
+  stack.commands().start(close);
+  EXPECT_FALSE(close.over) << "closing is never refused";
+  // One that may wait stands in line; ended there, it is told at once.
+  stack.commands().cancel(ops[3]);
+  EXPECT_TRUE(ops[3].over);
+  EXPECT_EQ(ops[3].error, Errc::cancelled);
+  EXPECT_EQ(stack.process_cmds(now), 3U);
+  EXPECT_TRUE(ops[0].over && ops[1].over && close.over);
+  EXPECT_EQ(close.error, Errc::bad_handle);
+}
+
+TEST(ChannelNetstack, ACallThatNobodyWouldEndIsRefused) {
+  Netstack stack(small(), seeded_entropy(1), Instant{});
+  const Channel c = stack.channel();
+  UdpSocket socket = UdpSocket::bind(c, {IpAddress{}, kPort}).value();
+  Bytes into(10);
+  EXPECT_EQ(socket.recv_from(into).error(), Errc::again);
+  EXPECT_FALSE(socket.try_recv_from(into).value().has_value());
+}
+
+TEST(ChannelNetstack, ReceiveBudgetsFollowTheConfiguration) {
+  NetstackConfig config = small();
+  config.tcp_buffer = 10'000;
+  config.udp_buffer = 100'000;
+  config.udp_messages = 4;
+  config.raw_buffer = 5'000;
+  Netstack stack(config, seeded_entropy(1), Instant{});
+  const Channel c = stack.channel();
+  EXPECT_EQ(StackControl{c}.option(OptionId::receive_buffer).value(), 10'000);
+  EXPECT_EQ(StackControl{c}.option(OptionId::send_buffer).value(), 10'000);
+  const UdpSocket udp = UdpSocket::bind(c, {IpAddress{}, kPort}).value();
+  EXPECT_EQ(udp.option(OptionId::receive_buffer).value(), 4 * 2048);
+  const auto raw = channel::RawSocket::open(c, IpVersion::v4, 253).value();
+  EXPECT_EQ(raw.option(OptionId::receive_buffer).value(), 5'000);
+}
+
+TEST(ChannelNetstack, LoopbackAddressesNeedNoDevice) {
+  Netstack stack(small(), seeded_entropy(1), Instant{});
+  const Channel c = stack.channel();
+  Instant now;
+  auto turn = [&] {
+    stack.process_cmds(now);
+    const Instant next = stack.poll_device_io(now);
+    if (next.is_never()) return false;
+    now = next < now ? now : next;
+    return true;
+  };
+  stack.set_driver({[](void* f) { return (*static_cast<decltype(turn)*>(f))(); }, &turn});
+  TcpListener l = TcpListener::listen(c, {IpAddress::v4(127, 0, 0, 1), kPort}).value();
+  TcpStream s = TcpStream::connect(c, {IpAddress::v4(127, 0, 0, 1), kPort}).value();
+  TcpStream t = l.accept().value();
+  s.send(numbers(20)).value();
+  EXPECT_EQ(t.recv_bytes(100).value(), numbers(20));
+}
+
+TEST(ChannelNetstack, EntropyDecidesSequenceNumbers) {
+  const auto iss = [](std::uint64_t seed) {
+    PipedPair pair(small(), seeded_entropy(seed), seeded_entropy(9));
+    Channel a = pair.channel(0), b = pair.channel(1);
+    TcpListener l = TcpListener::listen(b, {IpAddress{}, kPort}).value();
+    return TcpStream::connect(a, {piped_address(1), kPort}).value().info().value().iss;
+  };
+  EXPECT_EQ(iss(1), iss(1));
+  EXPECT_NE(iss(1), iss(2));
+}
+
+// The runner as a coroutine: it sleeps until a command comes, and is stopped while it sleeps.
+TEST(ChannelNetstack, RunsAsACoroutineBesideItsCallers) {
+  Instant now = Instant::from_ns(5);
+  RunQueue tasks({[](void* t) { return *static_cast<Instant*>(t); }, &now});
+  Netstack stack(small(), seeded_entropy(1), now);
+  std::stop_source stop;
+  auto runner = run_async(stack, tasks, stop.get_token());
+  runner.start();
+  const auto turn = [&] {
+    while (tasks.run_ready() > 0) {
+    }
+  };
+  turn();
+  EXPECT_FALSE(tasks.has_ready()) << "an idle stack does not turn";
+  auto user = [](Channel c) -> Task<Errc> {
+    auto s = std::move(co_await UdpSocket::async_bind(c, {IpAddress{}, kPort})).value();
+    Bytes into(10);
+    co_return (co_await s.async_recv_from(into, Duration::ms(3))).error();
+  }(stack.channel(&tasks));
+  user.start();
+  turn();
+  EXPECT_FALSE(user.done());
+  EXPECT_EQ(tasks.next_timer().count_ns(), 5 + 3'000'000);
+  now = tasks.next_timer();
+  turn();
+  ASSERT_TRUE(user.done());
+  EXPECT_EQ(user.result(), Errc::timed_out);
+  stop.request_stop();
+  turn();
+  EXPECT_TRUE(runner.done());
+}
+
+// Waiting for I/O takes nothing: it may be dropped at any time.
+TEST(ChannelNetstack, WaitingForIoIsCancelSafe) {
+  Instant now;
+  RunQueue tasks({[](void* t) { return *static_cast<Instant*>(t); }, &now});
+  Netstack stack(small(), seeded_entropy(1), now);
+  const auto wait = [](Netstack& s, RunQueue& q) -> Task<int> {
+    co_await s.async_wait_for_io(q, Instant::never());
+    co_return 1;
+  };
+  {
+    auto dropped = wait(stack, tasks);
+    dropped.start();
+    auto never_started = wait(stack, tasks);
+  }
+  Waiting op;
+  op.open(SocketKind::udp);
+  {
+    auto rung = wait(stack, tasks);
+    rung.start();
+    stack.commands().start(op);
+    EXPECT_TRUE(tasks.has_ready());
+  }
+  EXPECT_FALSE(tasks.has_ready());
+  auto third = wait(stack, tasks);
+  third.start();  // the command is still there
+  tasks.run_ready();
+  EXPECT_TRUE(third.done());
+  EXPECT_EQ(stack.process_cmds(now), 1U);
+  EXPECT_TRUE(op.over);
+}
+
+}  // namespace
+}  // namespace leat
