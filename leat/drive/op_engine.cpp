@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <leat/core/ip/datagram.hpp>
 #include <leat/core/tcp/info.hpp>
 #include <leat/drive/op_engine.hpp>
 
@@ -60,6 +61,8 @@ OpEngine::Try OpEngine::attempt(Op& op) {
       return attempt_send(op);
     case Verb::receive:
       return attempt_receive(op);
+    case Verb::receive_error:
+      return attempt_receive_error(op);
     case Verb::poll:
       return attempt_poll(op);
     case Verb::wait_set:
@@ -176,13 +179,43 @@ OpEngine::Try OpEngine::attempt_send(Op& op) {
   if (is_stream(op)) return attempt_send_stream(op);
   if (op.from.size() > 1) return end(op, Errc::not_supported);  // a datagram is one span
   const ByteSpan bytes = op.from.empty() ? ByteSpan{} : op.from[0];
-  const auto r =
-      op.has_endpoint ? stack_->try_send_to(op.socket, bytes, op.endpoint) : stack_->try_send(op.socket, bytes);
+  const auto r = send_datagram(op, bytes);
   if (!r) return end(op, r.error());
   if (r->status == IoStatus::would_block && !op.flags.dont_wait) return Try::blocked;
   op.count = r->count;
   op.status = r->status;
   return end(op, Errc{});
+}
+
+// Overrides hold for this one datagram: what they change is put back before anybody else comes.
+Result<IoCount> OpEngine::send_datagram(Op& op, ByteSpan bytes) {
+  const auto send = [&] {
+    return op.has_endpoint ? stack_->try_send_to(op.socket, bytes, op.endpoint) : stack_->try_send(op.socket, bytes);
+  };
+  if (op.overrides == nullptr || !op.overrides->any()) return send();
+  const SendOverrides& wanted = *op.overrides;
+  Core& core = stack_->core();
+  const Index i = core.sockets.find(op.socket);
+  if (i == kNoIndex) return fail(Errc::bad_handle);
+  ip::DatagramSocket* const socket = ip::datagram_of(core, i);
+  if (socket == nullptr) return fail(Errc::not_supported);
+  const IpAddress usual = socket->local.address;
+  if (!wanted.source.is_unspecified()) {
+    if (!ip::is_local_address(core, wanted.source, core.scope)) return fail(Errc::address_not_available);
+    socket->local.address = wanted.source;
+  }
+  const bool group = op.has_endpoint ? op.endpoint.address.is_multicast() : socket->remote.address.is_multicast();
+  const OptionId ttl = group ? OptionId::ip_multicast_ttl : OptionId::ip_default_ttl;
+  const std::int64_t usual_ttl = stack_->option(op.socket, ttl).value();
+  const std::int64_t usual_tos = stack_->option(op.socket, OptionId::ip_tos).value();
+  Result<void> set{};
+  if (wanted.ttl >= 0) set = stack_->set_option(op.socket, ttl, wanted.ttl);
+  if (set && wanted.tos >= 0) set = stack_->set_option(op.socket, OptionId::ip_tos, wanted.tos);
+  const Result<IoCount> sent = set ? send() : Result<IoCount>(fail(set.error()));
+  if (wanted.ttl >= 0) (void)stack_->set_option(op.socket, ttl, usual_ttl);
+  if (wanted.tos >= 0) (void)stack_->set_option(op.socket, OptionId::ip_tos, usual_tos);
+  socket->local.address = usual;
+  return sent;
 }
 
 OpEngine::Try OpEngine::attempt_send_stream(Op& op) {
@@ -260,6 +293,14 @@ OpEngine::Try OpEngine::attempt_receive(Op& op) {
   if (status != IoStatus::would_block) return end(op, Errc{});
   if (op.flags.dont_wait || (op.count > 0 && !op.flags.wait_all)) return end(op, Errc{});
   return Try::blocked;
+}
+
+OpEngine::Try OpEngine::attempt_receive_error(Op& op) {
+  const auto r = stack_->try_receive_error(op.socket, op.to.empty() ? MutableByteSpan{} : op.to[0], *op.error_entry);
+  if (!r) return end(op, r.error());
+  op.count = r->count;
+  op.status = r->status;
+  return end(op, Errc{});  // as on Linux it never waits
 }
 
 // An error that came behind bytes which were moved: it is told by the next call.
@@ -557,6 +598,7 @@ OpEngine::Try OpEngine::attempt_set_call(Op& op) {
 }
 
 Errc OpEngine::add_member(ReadySet& set, SetMember& m) {
+  if (set.closed_) return Errc::bad_handle;
   if (m.set != nullptr) return Errc::already_exists;
   if (stack_->core().sockets.find(m.socket) == kNoIndex) return Errc::bad_handle;
   if (!link(m, m.socket, m.wanted | kAlways)) return Errc::wrong_state;
@@ -585,6 +627,7 @@ Errc OpEngine::remove_member(ReadySet& set, SetMember& m) {
 }
 
 void OpEngine::close_set(ReadySet& set) {
+  set.closed_ = true;
   while (set.members_ != nullptr) (void)remove_member(set, *set.members_);
   while (set.waiting_ != nullptr) expire(*set.waiting_, Errc::bad_handle);
   if (!set.to_serve_) return;
@@ -613,7 +656,7 @@ std::size_t OpEngine::collect(ReadySet& set, std::span<SetEvent> events) {
     const Ready now = stack_->readiness(m->socket) & m->interest;
     if (any(now)) {
       if (events.empty()) return 1;
-      events[n++] = {m->data, now, m->socket};
+      events[n++] = {m->data, m->tag, now, m->socket};
     }
     set.dequeue(*m);
     if (any(now)) {
@@ -629,6 +672,7 @@ std::size_t OpEngine::collect(ReadySet& set, std::span<SetEvent> events) {
 }
 
 OpEngine::Try OpEngine::attempt_wait_set(Op& op) {
+  if (op.set->closed_) return end(op, Errc::bad_handle);
   op.count = collect(*op.set, op.events);
   return op.count > 0 || op.flags.dont_wait ? end(op, Errc{}) : Try::blocked;
 }

@@ -62,7 +62,9 @@ class OpEngine {
   Try attempt_accept(Op& op);
   Try attempt_send(Op& op);
   Try attempt_send_stream(Op& op);
+  Result<IoCount> send_datagram(Op& op, ByteSpan bytes);
   Try attempt_receive(Op& op);
+  Try attempt_receive_error(Op& op);
   Try attempt_poll(Op& op);
   Try attempt_wait_set(Op& op);
   Try attempt_set_call(Op& op);

@@ -20,6 +20,13 @@ struct Message {  // of a datagram that was received
   InterfaceId interface = kNoInterface;
   std::uint8_t ttl = 0, traffic_class = 0;
 };
+// How one datagram is sent differently from what the socket's options say.
+struct SendOverrides {
+  IpAddress source{};     // unspecified: as usual
+  std::int16_t ttl = -1;  // hop limit; -1: as usual
+  std::int16_t tos = -1;  // traffic class
+  [[nodiscard]] bool any() const { return !source.is_unspecified() || ttl >= 0 || tos >= 0; }
+};
 enum class RecvFlags : std::uint8_t { none = 0, peek = 1 };
 
 }  // namespace leat

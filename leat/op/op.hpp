@@ -23,6 +23,7 @@
 #include <leat/base/post_node.hpp>
 #include <leat/base/time.hpp>
 #include <leat/op/control.hpp>
+#include <leat/op/error_entry.hpp>
 #include <leat/op/waiter.hpp>
 #include <memory>
 #include <span>
@@ -47,8 +48,9 @@ enum class Verb : std::uint8_t {
   listen,           // backlog
   connect,          // endpoint; waits until it is connected
   accept,           // -> handle, endpoint (the peer)
-  send,             // from [, endpoint]; a stream: waits until all is queued
+  send,             // from [, endpoint] [, *overrides]; a stream: waits until all is queued
   receive,          // to [, *message] -> count, status; waits for at least one byte or datagram
+  receive_error,    // to -> count, *error_entry: the oldest of the socket's error queue; would_block without one
   shutdown,         // how
   close,            // graceful; completes what waits on the socket with bad_handle
   abort,            // RST
@@ -98,7 +100,9 @@ struct Op : PostNode, Waiter {
   MutableByteSpan one_to;
   bool has_endpoint = false;  // send: to `endpoint`, not to where the socket is connected
   Endpoint endpoint;
+  const SendOverrides* overrides = nullptr;  // of a datagram
   Message* message = nullptr;
+  ErrorEntry* error_entry = nullptr;
   SocketKind kind = SocketKind::stream;
   IpVersion version = IpVersion::v4;
   std::uint8_t protocol = 0;

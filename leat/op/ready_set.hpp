@@ -7,8 +7,9 @@
 //   op.verb = Verb::wait_set; op.events = events; service.run(op);      // -> op.count events
 //
 // A member stays the caller's and stays in place until it was removed, its socket was closed (it leaves by itself:
-// `socket_gone` is set and the set forgets it) or the set was closed. Level: told again by every wait while it is true.
-// Edge: told once for each change. One-shot: told once, then silent until change_member.
+// `socket_gone` is set and the set forgets it) or the set was closed, which is for good: calls on it answer bad_handle.
+// Level: told again by every wait while it is true. Edge: told once for each change. One-shot: told once, then silent
+// until change_member.
 //
 // Complexity: joining, leaving and an event O(1); a wait O(events told + stale entries dropped). Threading: members and
 // sets are touched by the engine only while they are in use.
@@ -33,6 +34,7 @@ struct SetMember : Waiter {
   Ready wanted = Ready::none;  // error and closed are always told
   SetFlags flags;
   std::uint64_t data = 0;  // the caller's, comes back in events
+  std::uint32_t tag = 0;   // the same
 
   // The engine's.
   ReadySet* set = nullptr;
@@ -47,6 +49,7 @@ struct SetMember : Waiter {
 
 struct SetEvent {
   std::uint64_t data = 0;
+  std::uint32_t tag = 0;
   Ready ready = Ready::none;
   Handle socket;
 };
@@ -58,7 +61,7 @@ class ReadySet {
   ReadySet& operator=(const ReadySet&) = delete;
   ~ReadySet() { LEAT_ASSERT(members_ == nullptr && waiting_ == nullptr); }
 
-  // A hint for anybody, exact for the owner: something may be ready.
+  // For the owner of the shard: something may be ready.
   [[nodiscard]] bool has_ready() const { return ready_head_ != nullptr; }
 
  private:
@@ -100,6 +103,7 @@ class ReadySet {
   SetMember* members_ = nullptr;
   ReadySet* serve_next_ = nullptr;  // among the sets that have something for those who wait
   bool to_serve_ = false;
+  bool closed_ = false;
   SetMember* ready_head_ = nullptr;
   SetMember* ready_tail_ = nullptr;
   Op* waiting_ = nullptr;  // first of those who wait, by Op::set_next

@@ -246,12 +246,13 @@ Ready readiness(Core& core, const DatagramSocket& s) {
 }
 
 Result<void> shutdown(Core& core, DatagramSocket& s, ShutdownHow how) {
-  if (!s.connected) return fail(Errc::not_connected);
   if (how != ShutdownHow::write) {
     s.read_shut = true;
     core.sockets.notify(s.socket, Ready::readable);
   }
   if (how != ShutdownHow::read) s.write_shut = true;
+  // As Linux: it is an error and works all the same, so that who waits can be woken.
+  if (!s.connected) return fail(Errc::not_connected);
   return {};
 }
 

@@ -1,0 +1,258 @@
+// Names and connections: bind, listen, accept, connect, shutdown.
+
+#include <netinet/in.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <leat/api/posix/address.hpp>
+#include <leat/api/posix/epoll_set.hpp>
+#include <leat/api/posix/errors.hpp>
+#include <leat/api/posix/sockets.hpp>
+
+namespace leat::posix {
+
+int Sockets::bind(int fd, const sockaddr* address, socklen_t length) {
+  File f;
+  if (const int bad = find_socket(fd, f); bad != 0) return bad;
+  GivenAddress to;
+  if (const int bad = read_address(address, length, f.has(kV6), AddressUse::bind, to); bad != 0) return bad;
+  Op op;
+  op.bind(f.handle, to.endpoint);
+  run_through(op);
+  if (op.error == Errc{}) f.open->put(kBound, true);
+  return negative(op.error);
+}
+
+int Sockets::listen(int fd, int backlog) {
+  File f;
+  if (const int bad = find_socket(fd, f); bad != 0) return bad;
+  if (f.handle.kind() != SocketKind::stream) return -EOPNOTSUPP;
+  // Without a name it gets one of its own family.
+  if (const int bad = ensure_bound(f); bad != 0) return bad;
+  Op op;
+  op.listen(f.handle, static_cast<std::uint32_t>(std::clamp(backlog, 1, 65535)));
+  run_through(op);
+  if (op.error == Errc{}) f.open->phase.store(Phase::listening, std::memory_order_relaxed);
+  return negative(op.error);
+}
+
+// The stack names a socket that never said where it is by an address of both versions; an AF_INET socket must not get
+// IPv6 by that.
+int Sockets::ensure_bound(const File& f) {
+  if (f.has(kV6) || f.has(kBound) || f.phase != Phase::fresh) return 0;
+  if (f.handle.kind() != SocketKind::udp && f.handle.kind() != SocketKind::stream) return 0;
+  Op op;
+  op.bind(f.handle, {IpAddress::any(IpVersion::v4), Port{}});
+  run_through(op);
+  if (op.error == Errc{} || op.error == Errc::invalid_argument) {  // somebody else was first
+    f.open->put(kBound, true);
+    return 0;
+  }
+  return negative(op.error);
+}
+
+int Sockets::accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
+  File f;
+  if (const int bad = find_socket(fd, f); bad != 0) return bad;
+  if ((flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0) return -EINVAL;
+  if (f.handle.kind() != SocketKind::stream) return -EOPNOTSUPP;
+  if (f.phase != Phase::listening) return -EINVAL;
+  Op op;
+  if (!waits(f, 0)) {  // a loop over accept() ends here each time: before a number is reserved
+    op.verb = Verb::readiness;
+    op.socket = f.handle;
+    run_through(op);
+    if (op.error == Errc{} && !any(op.ready & Ready::readable)) return -EAGAIN;
+    op.reset();
+  }
+  // The number comes first: without one nothing is accepted.
+  const int number = table_.reserve();
+  if (number < 0) return number;
+  op.accept(f.handle);
+  op.flags.dont_wait = !waits(f, 0);
+  op.deadline = deadline_after(f.open->receive_timeout_ns.load(std::memory_order_relaxed));
+  service_->run(op);
+  if (op.error != Errc{} || !op.handle) {
+    ::close(number);
+    return op.error == Errc{} ? -EAGAIN : failed(fd, f, op);
+  }
+  std::uint32_t file_flags = (f.flags & kV6) | kBound;
+  if ((flags & SOCK_NONBLOCK) != 0) file_flags |= kNonBlocking;
+  const Endpoint peer = op.endpoint;
+  const int accepted =
+      name_new(op.handle, file_flags, Phase::connected, IPPROTO_TCP, number, (flags & SOCK_CLOEXEC) != 0);
+  if (accepted >= 0) write_address(peer, f.has(kV6), address, length);
+  return accepted;
+}
+
+int Sockets::connect(int fd, const sockaddr* address, socklen_t length) {
+  File f;
+  if (const int bad = find_socket(fd, f); bad != 0) return bad;
+  const bool stream = f.handle.kind() == SocketKind::stream;
+  GivenAddress to;
+  if (const int bad = read_address(address, length, f.has(kV6),
+                                   stream ? AddressUse::connect_stream : AddressUse::connect_datagram, to);
+      bad != 0) {
+    return bad;
+  }
+  if (stream) return connect_stream(fd, f, to);
+  if (to.endpoint.address.is_unspecified() && f.handle.kind() == SocketKind::raw && !f.has(kV6)) {
+    to.endpoint.address = IpAddress::any(IpVersion::v4);
+  }
+  Op op;
+  op.connect(f.handle, to.endpoint);
+  run_through(op);
+  if (op.error == Errc{}) {
+    f.open->put(kBound, true);
+    f.open->phase.store(to.disconnect ? Phase::fresh : Phase::connected, std::memory_order_relaxed);
+  }
+  return negative(op.error);
+}
+
+int Sockets::connect_stream(int fd, const File& f, const GivenAddress& to) {
+  auto& phase = f.open->phase;
+  const Phase before = f.phase;
+  if (to.disconnect) return before == Phase::fresh ? 0 : begin_again(fd, f);
+  if (before == Phase::listening || before == Phase::connected) return -EISCONN;
+  if (before == Phase::failed) {  // what was tried is over and told: a new attempt
+    if (const int bad = begin_again(fd, f); bad != 0) return bad;
+    File fresh;
+    if (const int bad = find_socket(fd, fresh); bad != 0) return bad;
+    return connect_stream(fd, fresh, to);
+  }
+  const bool wait = waits(f, 0);
+  Op op;
+  op.connect(f.handle, to.endpoint);
+  op.flags.dont_wait = !wait;
+  op.deadline = wait ? deadline_after(f.open->send_timeout_ns.load(std::memory_order_relaxed)) : Instant::never();
+  if (before == Phase::fresh) phase.store(Phase::connecting, std::memory_order_relaxed);
+  service_->run(op);
+  if (op.error == Errc{}) {
+    phase.store(Phase::connected, std::memory_order_relaxed);
+    f.open->put(kBound, true);
+    return 0;
+  }
+  switch (op.error) {
+    case Errc::in_progress:
+      f.open->put(kBound, true);
+      return before == Phase::connecting ? -EALREADY : -EINPROGRESS;
+    case Errc::already_connected:
+      phase.store(Phase::connected, std::memory_order_relaxed);
+      return before == Phase::connecting ? 0 : -EISCONN;
+    case Errc::interrupted:
+      return -EINTR;
+    case Errc::timed_out:
+      if (wait && !op.deadline.is_never() && service_->now() >= op.deadline) {
+        return before == Phase::connecting ? -EALREADY : -EINPROGRESS;
+      }
+      break;
+    case Errc::invalid_argument:
+      if (before == Phase::connecting) {  // it failed in the meantime: now it is told, unless SO_ERROR was asked
+        const int error = take_error(f);
+        phase.store(Phase::failed, std::memory_order_relaxed);
+        return error != 0 ? -error : -ECONNABORTED;
+      }
+      break;
+    default:
+      break;
+  }
+  // An attempt that never left the socket as it was can be followed by another.
+  const bool begun = op.started || before == Phase::connecting;
+  phase.store(begun ? Phase::failed : Phase::fresh, std::memory_order_relaxed);
+  if (op.error == Errc::address_not_available && to.endpoint.port == Port{}) return -ECONNREFUSED;
+  return failed(fd, f, op);
+}
+
+// A fresh stream in the place of one that is over, with its options, in the same sets: what Linux makes of a socket
+// whose connect() failed, or that was disconnected or stopped listening.
+int Sockets::begin_again(int fd, const File& f) {
+  const std::lock_guard lock(mutex_);
+  if (!table_.still(fd, f)) return -EBADF;
+  if (f.open->handle.load(std::memory_order_relaxed) != f.handle.bits()) return 0;  // another thread did it
+  Op op;
+  op.open(SocketKind::stream);
+  op.owner = owner_;
+  run_through(op);
+  if (op.error != Errc{}) return negative(op.error);
+  const Handle fresh = op.handle;
+  for (std::size_t i = 0; i < kOptions; ++i) {
+    const auto id = static_cast<OptionId>(i);
+    if (option_range(id).level == OptionLevel::stack) continue;
+    op.reset();
+    op.get_option(f.handle, id);
+    run_through(op);
+    const std::int64_t value = op.value;
+    const bool known = op.error == Errc{};
+    op.reset();
+    op.get_option(fresh, id);
+    run_through(op);
+    if (!known || op.value == value) continue;
+    op.reset();
+    op.set_option(fresh, id, value);
+    run_through(op);
+  }
+  leave_sets(*f.open);
+  op.reset();
+  op.abort(f.handle);
+  run_through(op);
+  f.open->handle.store(fresh.bits(), std::memory_order_release);
+  f.open->put(kBound, false);
+  f.open->phase.store(Phase::fresh, std::memory_order_release);
+  return 0;
+}
+
+int Sockets::getsockname(int fd, sockaddr* address, socklen_t* length) {
+  File f;
+  if (const int bad = find_socket(fd, f); bad != 0) return bad;
+  if (address == nullptr || length == nullptr) return -EFAULT;
+  Op op;
+  op.verb = Verb::local_endpoint;
+  op.socket = f.handle;
+  run_through(op);
+  if (op.error != Errc{}) return negative(op.error);
+  if (static_cast<int>(*length) < 0) return -EINVAL;
+  if (f.handle.kind() == SocketKind::raw) op.endpoint.port = Port{f.open->protocol.load(std::memory_order_relaxed)};
+  if (f.has(kV6) && op.endpoint.address == IpAddress::any(IpVersion::v4)) op.endpoint.address = IpAddress{};
+  write_address(op.endpoint, f.has(kV6), address, length);
+  return 0;
+}
+
+int Sockets::getpeername(int fd, sockaddr* address, socklen_t* length) {
+  File f;
+  if (const int bad = find_socket(fd, f); bad != 0) return bad;
+  if (address == nullptr || length == nullptr) return -EFAULT;
+  if (f.phase != Phase::connected && f.phase != Phase::connecting) return -ENOTCONN;
+  tcp::TcpInfo info;
+  Op op;
+  if (f.handle.kind() == SocketKind::stream) {
+    op.verb = Verb::tcp_info;
+    op.socket = f.handle;
+    op.info = &info;
+    run_through(op);
+    if (op.error == Errc{} && (info.state == tcp::TcpState::closed || info.state == tcp::TcpState::syn_sent)) {
+      return -ENOTCONN;
+    }
+    op.reset();
+  }
+  op.verb = Verb::remote_endpoint;
+  op.socket = f.handle;
+  run_through(op);
+  if (op.error != Errc{}) return negative(op.error);
+  if (static_cast<int>(*length) < 0) return -EINVAL;
+  write_address(op.endpoint, f.has(kV6), address, length);
+  return 0;
+}
+
+int Sockets::shutdown(int fd, int how) {
+  File f;
+  if (const int bad = find_socket(fd, f); bad != 0) return bad;
+  if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return -EINVAL;
+  if (f.phase == Phase::listening) return how == SHUT_WR ? 0 : begin_again(fd, f);
+  Op op;
+  op.shutdown(f.handle, how == SHUT_RD ? ShutdownHow::read : how == SHUT_WR ? ShutdownHow::write : ShutdownHow::both);
+  run_through(op);
+  return negative(op.error);
+}
+
+}  // namespace leat::posix

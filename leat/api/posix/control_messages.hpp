@@ -1,0 +1,33 @@
+#pragma once
+// Ancillary data of sendmsg() and recvmsg(). Threading: values.
+
+#include <sys/socket.h>
+
+#include <cstring>
+#include <leat/op/op.hpp>
+
+namespace leat::posix {
+
+// Appends control messages to a msghdr's buffer as long as they fit; MSG_CTRUNC says that one did not.
+class ControlWriter {
+ public:
+  explicit ControlWriter(msghdr& m) : message_(&m), room_(m.msg_control == nullptr ? 0 : m.msg_controllen) {}
+  template <class T>
+  void put(int level, int type, const T& value) {
+    put_bytes(level, type, &value, sizeof value);
+  }
+  void put_bytes(int level, int type, const void* data, std::size_t size);
+  [[nodiscard]] std::size_t used() const { return used_; }
+  [[nodiscard]] bool truncated() const { return truncated_; }
+
+ private:
+  msghdr* message_;
+  std::size_t room_;
+  std::size_t used_ = 0;
+  bool truncated_ = false;
+};
+
+// What the control messages of a sendmsg() ask for. 0, or a negative errno value where one is malformed or unknown.
+[[nodiscard]] int read_control(const msghdr& m, bool v6_socket, SendOverrides& to);
+
+}  // namespace leat::posix

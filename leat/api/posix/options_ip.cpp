@@ -1,0 +1,255 @@
+// Options of IPPROTO_IP and IPPROTO_IPV6.
+
+#include <netinet/in.h>
+
+#include <cerrno>
+#include <leat/api/posix/errors.hpp>
+#include <leat/api/posix/option_value.hpp>
+#include <leat/api/posix/sockets.hpp>
+
+// Of Linux, and not in the C library's headers everywhere.
+#ifndef IP_RECVERR_RFC4884
+#define IP_RECVERR_RFC4884 26
+#endif
+
+namespace leat::posix {
+namespace {
+
+// Names that turn a flag of the description on and off; none for others.
+std::uint32_t ip_flag(int name) {
+  switch (name) {
+    case IP_PKTINFO:
+      return kTellPacketInfo;
+    case IP_RECVTTL:
+      return kTellTtl;
+    case IP_RECVTOS:
+      return kTellTos;
+    case IP_RECVORIGDSTADDR:
+      return kTellDestination;
+    default:
+      return 0;
+  }
+}
+std::uint32_t ipv6_flag(int name) {
+  switch (name) {
+    case IPV6_RECVPKTINFO:
+      return kTellPacketInfo6;
+    case IPV6_RECVHOPLIMIT:
+      return kTellHopLimit;
+    case IPV6_RECVTCLASS:
+      return kTellTrafficClass;
+    default:
+      return 0;
+  }
+}
+
+}  // namespace
+
+int Sockets::set_ip_option(const File& f, int name, const void* value, socklen_t length) {
+  int number = 0;
+  if (!read_short_value(value, length, number)) return -EINVAL;
+  if (const std::uint32_t flag = ip_flag(name); flag != 0) {
+    f.open->put(static_cast<FileFlag>(flag), number != 0);
+    return 0;
+  }
+  switch (name) {
+    case IP_TTL:
+      if (number != -1 && (number < 1 || number > 255)) return -EINVAL;
+      return set_option(f, OptionId::ip_default_ttl, number == -1 ? 64 : number);
+    case IP_TOS:
+      return set_option(f, OptionId::ip_tos, number & 0xff);
+    case IP_MULTICAST_TTL:
+      if (f.handle.kind() == SocketKind::stream) return -EINVAL;
+      if (number < -1 || number > 255) return -EINVAL;
+      return set_option(f, OptionId::ip_multicast_ttl, number == -1 ? 1 : number);
+    case IP_MULTICAST_LOOP:
+      return set_option(f, OptionId::ip_multicast_loop, number != 0);
+    case IP_RECVERR:
+      return set_option(f, OptionId::ip_receive_errors, number != 0);
+    case IP_HDRINCL:
+      if (f.handle.kind() != SocketKind::raw) return -ENOPROTOOPT;
+      f.open->put(kKeepsHeader, number != 0);
+      return 0;
+    case IP_MTU_DISCOVER:
+      if (number < IP_PMTUDISC_DONT || number > 5) return -EINVAL;
+      remember(f, IPPROTO_IP, name, number);
+      return 0;
+    case IP_BIND_ADDRESS_NO_PORT:
+    case IP_FREEBIND:
+    case IP_TRANSPARENT:
+    case IP_RECVOPTS:
+    case IP_RETOPTS:
+    case IP_PASSSEC:
+    case IP_MULTICAST_ALL:
+    case IP_UNICAST_IF:
+    case IP_RECVERR_RFC4884:
+    case IP_CHECKSUM:
+    case IP_MINTTL:
+    case IP_RECVFRAGSIZE:
+      remember(f, IPPROTO_IP, name, number);
+      return 0;
+    default:
+      return -ENOPROTOOPT;
+  }
+}
+
+int Sockets::get_ip_option(const File& f, int name, void* value, socklen_t* length) {
+  std::int64_t number = 0;
+  int bad = 0;
+  if (const std::uint32_t flag = ip_flag(name); flag != 0) {
+    number = f.has(static_cast<FileFlag>(flag)) ? 1 : 0;
+  } else {
+    switch (name) {
+      case IP_TTL:
+        bad = get_option(f, OptionId::ip_default_ttl, number);
+        break;
+      case IP_TOS:
+        bad = get_option(f, OptionId::ip_tos, number);
+        break;
+      case IP_MULTICAST_TTL:
+        bad = get_option(f, OptionId::ip_multicast_ttl, number);
+        break;
+      case IP_MULTICAST_LOOP:
+        bad = get_option(f, OptionId::ip_multicast_loop, number);
+        break;
+      case IP_RECVERR:
+        bad = get_option(f, OptionId::ip_receive_errors, number);
+        break;
+      case IP_HDRINCL:
+        if (f.handle.kind() != SocketKind::raw) return -ENOPROTOOPT;
+        number = f.has(kKeepsHeader) ? 1 : 0;
+        break;
+      case IP_MTU_DISCOVER:
+        number = remembered(f, IPPROTO_IP, name, IP_PMTUDISC_WANT);
+        break;
+      case IP_MULTICAST_ALL:
+        number = remembered(f, IPPROTO_IP, name, 1);
+        break;
+      case IP_BIND_ADDRESS_NO_PORT:
+      case IP_FREEBIND:
+      case IP_TRANSPARENT:
+      case IP_RECVOPTS:
+      case IP_RETOPTS:
+      case IP_PASSSEC:
+      case IP_UNICAST_IF:
+      case IP_RECVERR_RFC4884:
+      case IP_CHECKSUM:
+      case IP_MINTTL:
+      case IP_RECVFRAGSIZE:
+        number = remembered(f, IPPROTO_IP, name, 0);
+        break;
+      default:
+        return -ENOPROTOOPT;
+    }
+  }
+  if (bad != 0) return bad;
+  // A caller with less room than an int gets a byte (Linux).
+  if (*length > 0 && *length < sizeof(int) && number >= 0 && number <= 255) {
+    return write_value(value, length, static_cast<std::uint8_t>(number));
+  }
+  return write_value(value, length, static_cast<int>(number));
+}
+
+int Sockets::set_ipv6_option(const File& f, int name, const void* value, socklen_t length) {
+  int number = 0;
+  if (!read_value(value, length, number)) return -EINVAL;
+  if (const std::uint32_t flag = ipv6_flag(name); flag != 0) {
+    f.open->put(static_cast<FileFlag>(flag), number != 0);
+    return 0;
+  }
+  switch (name) {
+    case IPV6_V6ONLY:
+      if (f.has(kBound)) return -EINVAL;
+      return set_option(f, OptionId::v6only, number != 0);
+    case IPV6_UNICAST_HOPS:
+      if (number < -1 || number > 255) return -EINVAL;
+      return set_option(f, OptionId::ip_default_ttl, number <= 0 ? 64 : number);
+    case IPV6_MULTICAST_HOPS:
+      if (f.handle.kind() == SocketKind::stream) return -ENOPROTOOPT;
+      if (number < -1 || number > 255) return -EINVAL;
+      return set_option(f, OptionId::ip_multicast_ttl, number == -1 ? 1 : number);
+    case IPV6_MULTICAST_LOOP:
+      if (number != 0 && number != 1) return -EINVAL;
+      return set_option(f, OptionId::ip_multicast_loop, number);
+    case IPV6_TCLASS:
+      if (number < -1 || number > 255) return -EINVAL;
+      return set_option(f, OptionId::ip_tos, number == -1 ? 0 : number);
+    case IPV6_RECVERR:
+      return set_option(f, OptionId::ip_receive_errors, number != 0);
+    case IPV6_MTU_DISCOVER:
+      if (number < IPV6_PMTUDISC_DONT || number > 5) return -EINVAL;
+      remember(f, IPPROTO_IPV6, name, number);
+      return 0;
+    case IPV6_DONTFRAG:
+    case IPV6_RECVRTHDR:
+    case IPV6_RECVHOPOPTS:
+    case IPV6_RECVDSTOPTS:
+    case IPV6_AUTOFLOWLABEL:
+    case IPV6_FREEBIND:
+    case IPV6_TRANSPARENT:
+    case IPV6_RECVPATHMTU:
+    case IPV6_MTU:
+    case IPV6_UNICAST_IF:
+    case IPV6_MINHOPCOUNT:
+    case IPV6_ADDR_PREFERENCES:
+    case IPV6_MULTICAST_ALL:
+    case IPV6_CHECKSUM:
+      remember(f, IPPROTO_IPV6, name, number);
+      return 0;
+    default:
+      return -ENOPROTOOPT;
+  }
+}
+
+int Sockets::get_ipv6_option(const File& f, int name, void* value, socklen_t* length) {
+  std::int64_t number = 0;
+  int bad = 0;
+  if (const std::uint32_t flag = ipv6_flag(name); flag != 0) {
+    number = f.has(static_cast<FileFlag>(flag)) ? 1 : 0;
+  } else {
+    switch (name) {
+      case IPV6_V6ONLY:
+        bad = get_option(f, OptionId::v6only, number);
+        break;
+      case IPV6_UNICAST_HOPS:
+        bad = get_option(f, OptionId::ip_default_ttl, number);
+        break;
+      case IPV6_MULTICAST_HOPS:
+        bad = get_option(f, OptionId::ip_multicast_ttl, number);
+        break;
+      case IPV6_MULTICAST_LOOP:
+        bad = get_option(f, OptionId::ip_multicast_loop, number);
+        break;
+      case IPV6_TCLASS:
+        bad = get_option(f, OptionId::ip_tos, number);
+        break;
+      case IPV6_RECVERR:
+        bad = get_option(f, OptionId::ip_receive_errors, number);
+        break;
+      case IPV6_MTU_DISCOVER:
+        number = remembered(f, IPPROTO_IPV6, name, IPV6_PMTUDISC_WANT);
+        break;
+      case IPV6_MULTICAST_ALL:
+      case IPV6_AUTOFLOWLABEL:
+        number = remembered(f, IPPROTO_IPV6, name, 1);
+        break;
+      case IPV6_DONTFRAG:
+      case IPV6_RECVRTHDR:
+      case IPV6_RECVHOPOPTS:
+      case IPV6_RECVDSTOPTS:
+      case IPV6_FREEBIND:
+      case IPV6_TRANSPARENT:
+      case IPV6_RECVPATHMTU:
+      case IPV6_UNICAST_IF:
+      case IPV6_MINHOPCOUNT:
+      case IPV6_ADDR_PREFERENCES:
+        number = remembered(f, IPPROTO_IPV6, name, 0);
+        break;
+      default:
+        return -ENOPROTOOPT;
+    }
+  }
+  return bad != 0 ? bad : write_value(value, length, static_cast<int>(number));
+}
+
+}  // namespace leat::posix

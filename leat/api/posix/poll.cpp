@@ -1,0 +1,199 @@
+// poll, ppoll, select, pselect: one operation with a watch for each of Leat's descriptors, while a kernel epoll
+// instance stands for the kernel's.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <leat/api/posix/epoll_set.hpp>
+#include <leat/api/posix/errors.hpp>
+#include <leat/api/posix/fork_watch.hpp>
+#include <leat/api/posix/signal_mask.hpp>
+#include <leat/api/posix/sockets.hpp>
+#include <vector>
+
+namespace leat::posix {
+namespace {
+
+short revents_of(Ready ready, short asked) {
+  return static_cast<short>(events_of(ready, static_cast<std::uint32_t>(static_cast<unsigned short>(asked))));
+}
+
+// The watches of one call: in the frame as long as they are few.
+class Watches {
+ public:
+  explicit Watches(std::size_t most) {
+    if (most > few_.size()) many_ = std::make_unique<Watch[]>(most);
+    all_ = most > few_.size() ? many_.get() : few_.data();
+  }
+  Watch& add() { return all_[count_++]; }
+  [[nodiscard]] std::span<Watch> list() { return {all_, count_}; }
+
+ private:
+  std::array<Watch, 4> few_;
+  std::unique_ptr<Watch[]> many_;
+  Watch* all_ = nullptr;
+  std::size_t count_ = 0;
+};
+
+}  // namespace
+
+int Sockets::poll_until(std::span<pollfd> fds, Instant until, bool block) {
+  Watches watches(fds.size());
+  std::vector<std::size_t> ours;  // which entry each watch is of
+  std::vector<pollfd> others;     // the kernel's, as they are asked for
+  std::vector<std::size_t> other_places;
+  int count = 0;
+  for (std::size_t i = 0; i < fds.size(); ++i) {
+    pollfd& p = fds[i];
+    p.revents = 0;
+    if (p.fd < 0) continue;
+    File f;
+    if (!find(p.fd, f)) {
+      others.push_back({p.fd, p.events, 0});
+      other_places.push_back(i);
+      continue;
+    }
+    if (f.has(kSet)) {  // a set within the call: its descriptor tells, once its Leat part shows there
+      (void)export_readiness(p.fd);
+      others.push_back({p.fd, p.events, 0});
+      other_places.push_back(i);
+      continue;
+    }
+    if (f.handle.kind() == SocketKind::stream && (f.phase == Phase::fresh || f.phase == Phase::failed)) {
+      // Linux: a stream without a connection is hung up, and can be written to in vain.
+      p.revents = static_cast<short>(POLLHUP | (p.events & (POLLOUT | POLLWRNORM)));
+      Op op;
+      op.verb = Verb::readiness;
+      op.socket = f.handle;
+      run_through(op);
+      if (op.error == Errc{}) p.revents = static_cast<short>(p.revents | revents_of(op.ready, p.events));
+      ++count;
+      continue;
+    }
+    if (f.open->pending_zero_copy.load(std::memory_order_relaxed) > 0) p.revents = POLLERR;
+    if (p.revents != 0) ++count;
+    Watch& w = watches.add();
+    w.socket = f.handle;
+    w.wanted = wanted_of(static_cast<std::uint32_t>(static_cast<unsigned short>(p.events)));
+    ours.push_back(i);
+  }
+
+  const auto take_others = [&] {
+    int n = others.empty() ? 0 : ::poll(others.data(), others.size(), 0);
+    for (std::size_t i = 0; n > 0 && i < others.size(); ++i) fds[other_places[i]].revents = others[i].revents;
+    return n < 0 ? -errno : n;
+  };
+  const auto take_ours = [&] {
+    int n = 0;
+    for (std::size_t i = 0; i < ours.size(); ++i) {
+      pollfd& p = fds[ours[i]];
+      const bool before = p.revents != 0;
+      p.revents = static_cast<short>(p.revents | revents_of(watches.list()[i].ready, p.events));
+      if (!before && p.revents != 0) ++n;
+    }
+    return n;
+  };
+
+  const int others_ready = take_others();
+  if (others_ready < 0) return others_ready;
+  count += others_ready;
+  Op op;
+  op.verb = Verb::poll;
+  op.watches = watches.list();
+  const bool look_only = count > 0 || !block;
+  op.flags.dont_wait = look_only;
+  if (look_only || others.empty()) {
+    if (!look_only) op.deadline = until;
+    if (look_only && watches.list().empty()) return count;
+    service_->run(op);
+    if (op.error != Errc{}) return count > 0 ? count : negative(op.error);
+    return count + take_ours();
+  }
+  // Both kinds, or only the kernel's and sets: the kernel's wait as one descriptor.
+  const int all_others = ::epoll_create1(EPOLL_CLOEXEC);
+  if (all_others < 0) return -errno;
+  for (const pollfd& p : others) {
+    epoll_event e{};
+    e.events = static_cast<std::uint32_t>(static_cast<unsigned short>(p.events));
+    // One that stands twice in the array, or that epoll can't hold (a file: always ready), was looked at above.
+    (void)::epoll_ctl(all_others, EPOLL_CTL_ADD, p.fd, &e);
+  }
+  op.also_fd = all_others;
+  op.deadline = until;
+  service_->run(op);
+  ::close(all_others);
+  const int late = take_others();
+  count += take_ours() + std::max(late, 0);
+  if (count > 0 || op.error == Errc{}) return count;
+  return negative(op.error);
+}
+
+int Sockets::poll(pollfd* fds, nfds_t count, int timeout_ms) {
+  if (fork_generation_ != fork_generation()) return ::poll(fds, count, timeout_ms) < 0 ? -errno : -EBADF;
+  if (fds == nullptr && count > 0) return -EFAULT;
+  if (count > static_cast<nfds_t>(Descriptors::kMost)) return -EINVAL;
+  const Instant until = timeout_ms < 0 ? Instant::never() : service_->now() + Duration::ms(timeout_ms);
+  return poll_until({fds, count}, until, timeout_ms != 0);
+}
+
+int Sockets::ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
+  if (fds == nullptr && count > 0) return -EFAULT;
+  if (count > static_cast<nfds_t>(Descriptors::kMost)) return -EINVAL;
+  Instant until = Instant::never();
+  if (const int bad = deadline_of(timeout, service_->now(), until); bad != 0) return bad;
+  const bool block = timeout == nullptr || timeout->tv_sec != 0 || timeout->tv_nsec != 0;
+  const SignalMask masked(mask);
+  return poll_until({fds, count}, until, block);
+}
+
+int Sockets::pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, const timespec* timeout,
+                     const sigset_t* mask) {
+  if (count < 0 || count > FD_SETSIZE) return -EINVAL;
+  Instant until = Instant::never();
+  if (const int bad = deadline_of(timeout, service_->now(), until); bad != 0) return bad;
+  const bool block = timeout == nullptr || timeout->tv_sec != 0 || timeout->tv_nsec != 0;
+  const auto wants = [](int fd, const fd_set* set) { return set != nullptr && FD_ISSET(fd, set); };
+  std::vector<pollfd> fds;
+  for (int fd = 0; fd < count; ++fd) {
+    const int events = (wants(fd, readable) ? POLLIN : 0) | (wants(fd, writable) ? POLLOUT : 0) |
+                       (wants(fd, exceptional) ? POLLPRI : 0);
+    if (events != 0) fds.push_back({fd, static_cast<short>(events), 0});
+  }
+  const SignalMask masked(mask);
+  const int n = poll_until(fds, until, block);
+  if (n < 0) return n;
+  for (const pollfd& p : fds)
+    if ((p.revents & POLLNVAL) != 0) return -EBADF;
+  int bits = 0;
+  const auto give = [&](const pollfd& p, fd_set* set, int asked, int meaning) {
+    if (set == nullptr || (p.events & asked) == 0) return;
+    if ((p.revents & meaning) != 0) {
+      ++bits;
+    } else {
+      FD_CLR(p.fd, set);
+    }
+  };
+  for (const pollfd& p : fds) {  // as Linux: an error is readable and writable, a hang-up readable
+    give(p, readable, POLLIN, POLLIN | POLLHUP | POLLERR);
+    give(p, writable, POLLOUT, POLLOUT | POLLERR);
+    give(p, exceptional, POLLPRI, POLLPRI);
+  }
+  return bits;
+}
+
+int Sockets::select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* timeout) {
+  if (timeout == nullptr) return pselect(count, readable, writable, exceptional, nullptr, nullptr);
+  if (timeout->tv_sec < 0 || timeout->tv_usec < 0) return -EINVAL;
+  const timespec t{timeout->tv_sec + timeout->tv_usec / 1'000'000, timeout->tv_usec % 1'000'000 * 1000};
+  const Instant begin = service_->now();
+  const int n = pselect(count, readable, writable, exceptional, &t, nullptr);
+  // Linux: what is left of the time.
+  const std::int64_t all = t.tv_sec * 1'000'000 + t.tv_nsec / 1000;
+  const std::int64_t left = std::max<std::int64_t>(0, all - (service_->now() - begin).count_us());
+  *timeout = {left / 1'000'000, left % 1'000'000};
+  return n;
+}
+
+}  // namespace leat::posix

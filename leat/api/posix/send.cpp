@@ -1,0 +1,145 @@
+// send, sendto, sendmsg, sendmmsg, write, writev.
+
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <leat/api/posix/address.hpp>
+#include <leat/api/posix/control_messages.hpp>
+#include <leat/api/posix/errors.hpp>
+#include <leat/api/posix/transfer.hpp>
+
+namespace leat::posix {
+namespace {
+
+// A stream that can't be written any more: the signal comes first, as on Linux.
+int broken_pipe(int flags) {
+  if ((flags & MSG_NOSIGNAL) == 0) (void)std::raise(SIGPIPE);
+  return -EPIPE;
+}
+
+}  // namespace
+
+ssize_t Sockets::send_stream(int fd, const File& f, ConstParts from, int flags) {
+  const bool wait = waits(f, flags);
+  const bool more = (flags & MSG_MORE) != 0;
+  if (more && !f.has(kMore)) {
+    if (set_option(f, OptionId::tcp_cork, 1) == 0) f.open->put(kMore, true);
+  }
+  Op op;
+  op.send(f.handle, from);
+  op.flags.dont_wait = !wait;
+  if (wait) op.deadline = deadline_after(f.open->send_timeout_ns.load(std::memory_order_relaxed));
+  service_->run(op);
+  if (!more && f.has(kMore)) {
+    f.open->put(kMore, false);
+    (void)set_option(f, OptionId::tcp_cork, remembered(f, IPPROTO_TCP, 3 /* TCP_CORK */, 0));
+  }
+  if (op.error != Errc{}) {
+    // Linux: who never connected, or was cut off, has a broken pipe.
+    if (op.error == Errc::broken_pipe || op.error == Errc::not_connected || op.error == Errc::not_supported) {
+      return broken_pipe(flags);
+    }
+    return failed(fd, f, op);
+  }
+  if (op.count == 0 && op.status == IoStatus::would_block) return -EAGAIN;
+  return static_cast<ssize_t>(op.count);
+}
+
+ssize_t Sockets::send_parts(int fd, const File& f, ConstParts from, int flags, const sockaddr* to, socklen_t length,
+                            const SendExtras* extras) {
+  if ((flags & MSG_OOB) != 0) return -EOPNOTSUPP;
+  if (f.handle.kind() == SocketKind::stream) {
+    const ssize_t sent = send_stream(fd, f, from, flags);
+    if (sent > 0 && (flags & MSG_ZEROCOPY) != 0 && f.has(kZeroCopy)) {
+      f.open->pending_zero_copy.fetch_add(1, std::memory_order_relaxed);
+    }
+    return sent;
+  }
+  std::size_t size = 0;
+  for (const ByteSpan part : from) size += part.size();
+  if (size > kMostDatagram) return -EMSGSIZE;
+  Op op;
+  if (to != nullptr && length > 0) {
+    GivenAddress address;
+    if (const int bad = read_address(to, length, f.has(kV6), AddressUse::send_datagram, address); bad != 0) return bad;
+    op.endpoint = address.endpoint;
+    op.has_endpoint = true;
+  }
+  if ((op.has_endpoint || f.phase == Phase::connected)) {
+    if (const int bad = ensure_bound(f); bad != 0) return bad;
+  }
+  const bool wait = waits(f, flags);
+  // A datagram is one span.
+  std::vector<std::uint8_t> gathered;
+  ByteSpan one = from.empty() ? ByteSpan{} : from[0];
+  if (from.size() > 1) {
+    gathered.reserve(size);
+    for (const ByteSpan part : from) gathered.insert(gathered.end(), part.begin(), part.end());
+    one = gathered;
+  }
+  const Endpoint peer = op.endpoint;
+  const bool has_peer = op.has_endpoint;
+  op.send(f.handle, one);
+  op.endpoint = peer;
+  op.has_endpoint = has_peer;
+  op.flags.dont_wait = !wait;
+  if (wait) op.deadline = deadline_after(f.open->send_timeout_ns.load(std::memory_order_relaxed));
+  if (extras != nullptr) op.overrides = &extras->overrides;
+  service_->run(op);
+  if (op.error != Errc{}) return failed(fd, f, op);
+  if (op.status == IoStatus::would_block) return -EAGAIN;
+  return static_cast<ssize_t>(op.count);
+}
+
+ssize_t Sockets::sendto(int fd, const void* data, size_t size, int flags, const sockaddr* to, socklen_t length) {
+  File f;
+  if (const int bad = find_socket(fd, f); bad != 0) return bad;
+  if (data == nullptr && size > 0) return -EFAULT;
+  const ByteSpan bytes{static_cast<const std::uint8_t*>(data), std::min(size, kMostOctets)};
+  return send_parts(fd, f, {&bytes, 1}, flags, to, length, nullptr);
+}
+
+ssize_t Sockets::sendmsg(int fd, const msghdr* message, int flags) {
+  File f;
+  if (const int bad = find_socket(fd, f); bad != 0) return bad;
+  if (message == nullptr) return -EFAULT;
+  if (message->msg_iovlen > kMostParts) return -EMSGSIZE;
+  PartList<ByteSpan> parts;
+  if (const int bad = parts.read(message->msg_iov, message->msg_iovlen); bad != 0) return bad;
+  SendExtras extras;
+  if (const int bad = read_control(*message, f.has(kV6), extras.overrides); bad != 0) return bad;
+  return send_parts(fd, f, parts.list(), flags, static_cast<const sockaddr*>(message->msg_name), message->msg_namelen,
+                    extras.overrides.any() ? &extras : nullptr);
+}
+
+int Sockets::sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
+  count = std::min(count, unsigned{kMostParts});
+  for (unsigned i = 0; i < count; ++i) {
+    const ssize_t sent = sendmsg(fd, &messages[i].msg_hdr, flags);
+    if (sent < 0) return i > 0 ? static_cast<int>(i) : static_cast<int>(sent);
+    messages[i].msg_len = static_cast<unsigned>(sent);
+  }
+  if (count > 0) return static_cast<int>(count);
+  File f;
+  return find_socket(fd, f);
+}
+
+ssize_t Sockets::write(int fd, const void* data, size_t size) {
+  File f;
+  if (!find(fd, f)) return -EBADF;
+  if (f.has(kSet)) return -EINVAL;
+  return sendto(fd, data, size, 0, nullptr, 0);
+}
+
+ssize_t Sockets::writev(int fd, const iovec* parts, int count) {
+  File f;
+  if (!find(fd, f)) return -EBADF;
+  if (f.has(kSet) || count < 0 || static_cast<std::size_t>(count) > kMostParts) return -EINVAL;
+  PartList<ByteSpan> list;
+  if (const int bad = list.read(parts, static_cast<std::size_t>(count)); bad != 0) return bad;
+  return send_parts(fd, f, list.list(), 0, nullptr, 0, nullptr);
+}
+
+}  // namespace leat::posix

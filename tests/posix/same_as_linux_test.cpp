@@ -1,0 +1,583 @@
+// One program, run on Linux's own sockets and on Leat's, with the same expectations: what a call answers, its errno
+// value included. Each EXPECT_EQ is a row of the table that this file is.
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "tests/posix/backends.hpp"
+#include "tests/posix/sockaddr.hpp"
+
+namespace leat::test {
+namespace {
+
+template <class Backend>
+class PosixSameAsLinux : public testing::Test {
+ public:
+  PosixSameAsLinux() { std::signal(SIGPIPE, SIG_IGN); }
+
+ protected:
+  int tcp(int flags = 0) { return net.socket(AF_INET, SOCK_STREAM | flags, 0); }
+  int tcp6(int flags = 0) { return net.socket(AF_INET6, SOCK_STREAM | flags, 0); }
+  int udp(int flags = 0) { return net.socket(AF_INET, SOCK_DGRAM | flags, 0); }
+  int udp6(int flags = 0) { return net.socket(AF_INET6, SOCK_DGRAM | flags, 0); }
+
+  std::uint16_t port_of(int fd) {
+    sockaddr_in6 a{};
+    socklen_t n = size(a);
+    EXPECT_EQ(net.getsockname(fd, sa(a), &n), 0);
+    return ntohs(a.sin6_port);  // stands where sin_port does
+  }
+  std::uint16_t bind_any(int fd) {
+    const sockaddr_in a = v4(0);
+    EXPECT_EQ(net.bind(fd, sa(a), size(a)), 0);
+    return port_of(fd);
+  }
+  int listener(std::uint16_t& port) {
+    const int fd = tcp();
+    port = bind_any(fd);
+    EXPECT_EQ(net.listen(fd, 16), 0);
+    return fd;
+  }
+  // Two ends of a connection.
+  struct Pair {
+    int client, server, listener;
+  };
+  Pair connected() {
+    std::uint16_t port = 0;
+    const int l = listener(port);
+    const int c = tcp();
+    const sockaddr_in a = v4(port);
+    EXPECT_EQ(net.connect(c, sa(a), size(a)), 0);
+    return {c, net.accept(l, nullptr, nullptr), l};
+  }
+  short wait_for(int fd, short events, int timeout_ms = 2000) {
+    pollfd p{fd, events, 0};
+    return net.poll(&p, 1, timeout_ms) < 0 ? short{-1} : p.revents;
+  }
+  int option(int fd, int level, int name) {
+    int v = 0;
+    socklen_t n = size(v);
+    const int r = net.getsockopt(fd, level, name, &v, &n);
+    return r < 0 ? r : v;
+  }
+  int set(int fd, int level, int name, int v) { return net.setsockopt(fd, level, name, &v, size(v)); }
+  void close_all(std::initializer_list<int> fds) {
+    for (const int fd : fds) EXPECT_EQ(net.close(fd), 0);
+  }
+
+  Backend net;
+};
+
+struct Names {
+  template <class Backend>
+  static std::string GetName(int) {
+    return Backend::kName;
+  }
+};
+using Backends = testing::Types<LinuxBackend, LeatBackend>;
+TYPED_TEST_SUITE(PosixSameAsLinux, Backends, Names);
+
+TYPED_TEST(PosixSameAsLinux, Socket) {
+  auto& n = this->net;
+  EXPECT_EQ(n.socket(AF_INET, SOCK_STREAM, IPPROTO_UDP), -EPROTONOSUPPORT);
+  EXPECT_EQ(n.socket(AF_INET, SOCK_DGRAM, IPPROTO_TCP), -EPROTONOSUPPORT);
+  EXPECT_EQ(n.socket(AF_INET6, SOCK_DGRAM, IPPROTO_TCP), -EPROTONOSUPPORT);
+  EXPECT_EQ(n.socket(AF_INET, SOCK_SEQPACKET, 0), -ESOCKTNOSUPPORT);
+  EXPECT_EQ(n.socket(AF_INET, 0, 0), -ESOCKTNOSUPPORT);
+  EXPECT_EQ(n.socket(AF_INET, 15, 0), -EINVAL);
+  EXPECT_EQ(n.socket(AF_INET, SOCK_STREAM | 0x10000, 0), -EINVAL);
+  EXPECT_EQ(n.socket(77, SOCK_STREAM, 0), -EAFNOSUPPORT);
+  EXPECT_EQ(n.socket(AF_INET, SOCK_STREAM, -1), -EINVAL);
+  const int s = n.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+  ASSERT_GE(s, 0);
+  EXPECT_EQ(n.fcntl(s, F_GETFL, 0L), O_RDWR | O_NONBLOCK);
+  EXPECT_EQ(n.fcntl(s, F_GETFD, 0L), FD_CLOEXEC);
+  EXPECT_EQ(n.close(s), 0);
+  EXPECT_EQ(n.close(s), -EBADF);
+}
+
+TYPED_TEST(PosixSameAsLinux, BadDescriptor) {
+  auto& n = this->net;
+  const int bad = this->tcp();
+  this->close_all({bad});
+  for (const int fd : {bad, -1, 1 << 19}) {
+    SCOPED_TRACE(fd);
+    char b = 0;
+    int v = 0;
+    sockaddr_in a = v4(1);
+    socklen_t len = size(a);
+    iovec part{&b, 1};
+    msghdr m{};
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    mmsghdr mm{};
+    mm.msg_hdr = m;
+    EXPECT_EQ(n.bind(fd, sa(a), size(a)), -EBADF);
+    EXPECT_EQ(n.listen(fd, 1), -EBADF);
+    EXPECT_EQ(n.accept(fd, nullptr, nullptr), -EBADF);
+    EXPECT_EQ(n.accept4(fd, nullptr, nullptr, SOCK_NONBLOCK), -EBADF);
+    EXPECT_EQ(n.connect(fd, sa(a), size(a)), -EBADF);
+    EXPECT_EQ(n.getsockname(fd, sa(a), &len), -EBADF);
+    EXPECT_EQ(n.getpeername(fd, sa(a), &len), -EBADF);
+    EXPECT_EQ(n.shutdown(fd, SHUT_RDWR), -EBADF);
+    EXPECT_EQ(n.send(fd, &b, 1, 0), -EBADF);
+    EXPECT_EQ(n.sendmsg(fd, &m, 0), -EBADF);
+    EXPECT_EQ(n.sendmmsg(fd, &mm, 1U, 0), -EBADF);
+    EXPECT_EQ(n.recv(fd, &b, 1, 0), -EBADF);
+    EXPECT_EQ(n.recvmsg(fd, &m, 0), -EBADF);
+    EXPECT_EQ(n.recvmmsg(fd, &mm, 1U, 0, nullptr), -EBADF);
+    EXPECT_EQ(n.read(fd, &b, 1), -EBADF);
+    EXPECT_EQ(n.write(fd, &b, 1), -EBADF);
+    EXPECT_EQ(n.readv(fd, &part, 1), -EBADF);
+    EXPECT_EQ(n.writev(fd, &part, 1), -EBADF);
+    EXPECT_EQ(n.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &v, size(v)), -EBADF);
+    len = size(v);
+    EXPECT_EQ(n.getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &v, &len), -EBADF);
+    EXPECT_EQ(n.dup(fd), -EBADF);
+    EXPECT_EQ(n.dup2(fd, 200), -EBADF);
+    EXPECT_EQ(n.fcntl(fd, F_GETFL, 0L), -EBADF);
+    EXPECT_EQ(n.ioctl(fd, FIONREAD, &v), -EBADF);
+    EXPECT_EQ(n.close(fd), -EBADF);
+    if (fd >= 0) {
+      pollfd p{fd, POLLIN, 0};
+      EXPECT_EQ(n.poll(&p, 1, 0), 1);
+      EXPECT_EQ(p.revents, POLLNVAL);
+    }
+  }
+}
+
+TYPED_TEST(PosixSameAsLinux, NotASocket) {
+  auto& n = this->net;
+  char b = 0;
+  sockaddr_in a = v4(1);
+  const int set = n.epoll_create1(0);
+  ASSERT_GE(set, 0);
+  for (const int fd : {0, set}) {
+    EXPECT_EQ(n.send(fd, &b, 1, 0), -ENOTSOCK);
+    EXPECT_EQ(n.recv(fd, &b, 1, 0), -ENOTSOCK);
+    EXPECT_EQ(n.connect(fd, sa(a), size(a)), -ENOTSOCK);
+    EXPECT_EQ(n.listen(fd, 1), -ENOTSOCK);
+    EXPECT_EQ(n.shutdown(fd, SHUT_RD), -ENOTSOCK);
+  }
+  EXPECT_EQ(n.read(set, &b, 1), -EINVAL);
+  EXPECT_EQ(n.write(set, &b, 1), -EINVAL);
+  this->close_all({set});
+}
+
+TYPED_TEST(PosixSameAsLinux, StreamThatIsNotConnected) {
+  auto& n = this->net;
+  const int s = this->tcp();
+  char b = 'x';
+  sockaddr_in a{};
+  socklen_t len = size(a);
+  EXPECT_EQ(n.recv(s, &b, 1, 0), -ENOTCONN);
+  EXPECT_EQ(n.recv(s, &b, 1, MSG_DONTWAIT), -ENOTCONN);
+  EXPECT_EQ(n.read(s, &b, 1), -ENOTCONN);
+  EXPECT_EQ(n.send(s, &b, 1, 0), -EPIPE);
+  EXPECT_EQ(n.send(s, &b, 1, MSG_NOSIGNAL), -EPIPE);
+  EXPECT_EQ(n.write(s, &b, 1), -EPIPE);
+  a = v4(1);
+  EXPECT_EQ(n.sendto(s, &b, 1, 0, sa(a), size(a)), -EPIPE);
+  EXPECT_EQ(n.getpeername(s, sa(a), &len), -ENOTCONN);
+  EXPECT_EQ(n.shutdown(s, SHUT_RDWR), -ENOTCONN);
+  EXPECT_EQ(n.shutdown(s, 5), -EINVAL);
+  EXPECT_EQ(n.accept(s, nullptr, nullptr), -EINVAL);
+  len = size(a);
+  EXPECT_EQ(n.getsockname(s, sa(a), &len), 0);
+  EXPECT_EQ(len, size(a));
+  EXPECT_EQ(a.sin_family, AF_INET);
+  EXPECT_EQ(a.sin_port, 0);
+  EXPECT_EQ(a.sin_addr.s_addr, 0U);
+  this->close_all({s});
+  const int fresh = this->tcp();
+  EXPECT_EQ(this->wait_for(fresh, POLLIN | POLLOUT, 0), POLLOUT | POLLHUP);
+  this->close_all({fresh});
+}
+
+TYPED_TEST(PosixSameAsLinux, Bind) {
+  auto& n = this->net;
+  const int s = this->tcp();
+  const sockaddr_in foreign = v4(0, "192.0.2.77");
+  const sockaddr_in6 six = v6(0);
+  sockaddr_in a = v4(0);
+  EXPECT_EQ(n.bind(s, sa(foreign), size(foreign)), -EADDRNOTAVAIL);
+  EXPECT_EQ(n.bind(s, sa(six), size(six)), -EAFNOSUPPORT);
+  EXPECT_EQ(n.bind(s, sa(a), 3), -EINVAL);
+  EXPECT_EQ(n.bind(s, sa(a), 12), -EINVAL);
+  EXPECT_EQ(n.bind(s, sa(a), size(a)), 0);
+  const std::uint16_t port = this->port_of(s);
+  EXPECT_NE(port, 0);
+  EXPECT_EQ(n.bind(s, sa(a), size(a)), -EINVAL);  // twice
+  const int other = this->tcp();
+  a = v4(port);
+  EXPECT_EQ(n.bind(other, sa(a), size(a)), -EADDRINUSE);
+  const sockaddr_in any = v4(port, "0.0.0.0");
+  EXPECT_EQ(n.bind(other, sa(any), size(any)), -EADDRINUSE);
+  const int u = this->udp();
+  EXPECT_EQ(n.bind(u, sa(a), size(a)), 0);  // another protocol
+  const int u2 = this->udp();
+  EXPECT_EQ(n.bind(u2, sa(a), size(a)), -EADDRINUSE);
+  EXPECT_EQ(n.bind(u, sa(a), size(a)), -EINVAL);
+  const int six_socket = this->tcp6();
+  EXPECT_EQ(n.bind(six_socket, sa(a), size(a)), -EINVAL);  // too short for its family
+  const sockaddr_in6 six_foreign = v6(0, "2001:db8::77");
+  EXPECT_EQ(n.bind(six_socket, sa(six_foreign), size(six_foreign)), -EADDRNOTAVAIL);
+  this->close_all({s, other, u, u2, six_socket});
+}
+
+TYPED_TEST(PosixSameAsLinux, ReuseAddressAndPort) {
+  auto& n = this->net;
+  std::uint16_t port = 0;
+  const int l = this->listener(port);
+  const sockaddr_in a = v4(port);
+  const int again = this->tcp();
+  EXPECT_EQ(this->set(again, SOL_SOCKET, SO_REUSEADDR, 1), 0);
+  EXPECT_EQ(n.bind(again, sa(a), size(a)), -EADDRINUSE);  // the other listens
+  const int p1 = this->tcp();
+  const int p2 = this->tcp();
+  EXPECT_EQ(this->set(p1, SOL_SOCKET, SO_REUSEPORT, 1), 0);
+  EXPECT_EQ(this->set(p2, SOL_SOCKET, SO_REUSEPORT, 1), 0);
+  EXPECT_EQ(n.bind(p1, sa(a), size(a)), -EADDRINUSE);  // the other did not ask for it
+  const std::uint16_t shared = this->bind_any(p1);
+  const sockaddr_in b = v4(shared);
+  EXPECT_EQ(n.bind(p2, sa(b), size(b)), 0);
+  EXPECT_EQ(n.listen(p1, 1), 0);
+  EXPECT_EQ(n.listen(p2, 1), 0);
+  this->close_all({l, again, p1, p2});
+}
+
+TYPED_TEST(PosixSameAsLinux, Listen) {
+  auto& n = this->net;
+  const int u = this->udp();
+  EXPECT_EQ(n.listen(u, 1), -EOPNOTSUPP);
+  EXPECT_EQ(n.accept(u, nullptr, nullptr), -EOPNOTSUPP);
+  const int s = this->tcp(SOCK_NONBLOCK);
+  EXPECT_EQ(n.listen(s, 1), 0);  // a port is chosen
+  EXPECT_NE(this->port_of(s), 0);
+  EXPECT_EQ(n.listen(s, 5), 0);
+  EXPECT_EQ(n.accept(s, nullptr, nullptr), -EAGAIN);
+  EXPECT_EQ(n.accept4(s, nullptr, nullptr, 0x4000000), -EINVAL);
+  EXPECT_EQ(this->option(s, SOL_SOCKET, SO_ACCEPTCONN), 1);
+  sockaddr_in a = v4(this->port_of(s));
+  socklen_t len = size(a);
+  EXPECT_EQ(n.connect(s, sa(a), size(a)), -EISCONN);
+  EXPECT_EQ(n.getpeername(s, sa(a), &len), -ENOTCONN);
+  char b = 0;
+  EXPECT_EQ(n.send(s, &b, 1, MSG_NOSIGNAL), -EPIPE);
+  EXPECT_EQ(n.recv(s, &b, 1, 0), -ENOTCONN);
+  EXPECT_EQ(this->wait_for(s, POLLIN | POLLOUT, 0), 0);
+  int v = 0;
+  EXPECT_EQ(n.ioctl(s, FIONREAD, &v), -EINVAL);
+  this->close_all({u, s});
+}
+
+TYPED_TEST(PosixSameAsLinux, ConnectBlocking) {
+  auto& n = this->net;
+  std::uint16_t port = 0;
+  const int l = this->listener(port);
+  const int c = this->tcp();
+  sockaddr_in a = v4(port);
+  EXPECT_EQ(n.connect(c, sa(a), 4), -EINVAL);
+  const sockaddr_in6 six = v6(port);
+  EXPECT_EQ(n.connect(c, sa(six), size(six)), -EAFNOSUPPORT);
+  EXPECT_EQ(n.connect(c, sa(a), size(a)), 0);
+  EXPECT_EQ(n.connect(c, sa(a), size(a)), -EISCONN);
+  EXPECT_EQ(n.listen(c, 1), -EINVAL);
+  EXPECT_EQ(n.bind(c, sa(a), size(a)), -EINVAL);
+  EXPECT_EQ(n.accept(c, nullptr, nullptr), -EINVAL);
+  sockaddr_in from{};
+  socklen_t len = size(from);
+  const int s = n.accept(l, sa(from), &len);
+  ASSERT_GE(s, 0);
+  EXPECT_EQ(len, size(from));
+  EXPECT_EQ(ntohs(from.sin_port), this->port_of(c));
+  EXPECT_EQ(from.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+  EXPECT_EQ(this->port_of(s), port);
+  len = size(from);
+  EXPECT_EQ(n.getpeername(c, sa(from), &len), 0);
+  EXPECT_EQ(ntohs(from.sin_port), port);
+  len = 4;  // what fits, and how long it is
+  EXPECT_EQ(n.getpeername(c, sa(from), &len), 0);
+  EXPECT_EQ(len, size(from));
+  EXPECT_EQ(n.getpeername(c, nullptr, &len), -EFAULT);
+  EXPECT_EQ(this->option(s, SOL_SOCKET, SO_ERROR), 0);
+  EXPECT_EQ(this->wait_for(c, POLLIN | POLLOUT, 0), POLLOUT);
+  this->close_all({c, s, l});
+}
+
+TYPED_TEST(PosixSameAsLinux, ConnectRefused) {
+  auto& n = this->net;
+  const int taken = this->tcp();
+  const std::uint16_t port = this->bind_any(taken);  // bound, and nobody listens
+  const sockaddr_in a = v4(port);
+  const int c = this->tcp();
+  EXPECT_EQ(n.connect(c, sa(a), size(a)), -ECONNREFUSED);
+  EXPECT_EQ(n.connect(c, sa(a), size(a)), -ECONNREFUSED);  // once more
+  EXPECT_EQ(this->option(c, SOL_SOCKET, SO_ERROR), 0);
+  EXPECT_EQ(n.listen(taken, 1), 0);
+  EXPECT_EQ(n.connect(c, sa(a), size(a)), 0);  // and now it works
+  this->close_all({c, taken});
+}
+
+TYPED_TEST(PosixSameAsLinux, ConnectRefusedWithoutWaiting) {
+  auto& n = this->net;
+  const int taken = this->tcp();
+  const sockaddr_in a = v4(this->bind_any(taken));
+  const int c = this->tcp(SOCK_NONBLOCK);
+  EXPECT_EQ(n.connect(c, sa(a), size(a)), -EINPROGRESS);
+  EXPECT_EQ(this->wait_for(c, POLLIN | POLLOUT), POLLIN | POLLOUT | POLLERR | POLLHUP);
+  EXPECT_EQ(this->option(c, SOL_SOCKET, SO_ERROR), ECONNREFUSED);
+  EXPECT_EQ(this->option(c, SOL_SOCKET, SO_ERROR), 0);
+  EXPECT_EQ(n.connect(c, sa(a), size(a)), -ECONNABORTED);  // Linux tells so once
+  EXPECT_EQ(n.connect(c, sa(a), size(a)), -EINPROGRESS);
+  EXPECT_EQ(this->wait_for(c, POLLOUT) & POLLERR, POLLERR);
+  EXPECT_EQ(n.connect(c, sa(a), size(a)), -ECONNREFUSED);
+  this->close_all({c, taken});
+}
+
+TYPED_TEST(PosixSameAsLinux, ConnectWithoutWaiting) {
+  auto& n = this->net;
+  std::uint16_t port = 0;
+  const int l = this->listener(port);
+  const sockaddr_in a = v4(port);
+  const int c = this->tcp(SOCK_NONBLOCK);
+  EXPECT_EQ(n.connect(c, sa(a), size(a)), -EINPROGRESS);
+  EXPECT_EQ(this->wait_for(c, POLLOUT), POLLOUT);
+  EXPECT_EQ(this->option(c, SOL_SOCKET, SO_ERROR), 0);
+  EXPECT_EQ(n.connect(c, sa(a), size(a)), 0);  // told once more
+  EXPECT_EQ(n.connect(c, sa(a), size(a)), -EISCONN);
+  this->close_all({c, l});
+}
+
+TYPED_TEST(PosixSameAsLinux, ConnectToAnyIsToThisHost) {
+  auto& n = this->net;
+  std::uint16_t port = 0;
+  const int l = this->listener(port);
+  const sockaddr_in a = v4(port, "0.0.0.0");
+  const int c = this->tcp();
+  EXPECT_EQ(n.connect(c, sa(a), size(a)), 0);
+  sockaddr_in peer{};
+  socklen_t len = size(peer);
+  EXPECT_EQ(n.getpeername(c, sa(peer), &len), 0);
+  EXPECT_EQ(peer.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+  this->close_all({c, l});
+}
+
+TYPED_TEST(PosixSameAsLinux, Disconnect) {
+  auto& n = this->net;
+  const auto p = this->connected();
+  sockaddr unspecified{};
+  unspecified.sa_family = AF_UNSPEC;
+  EXPECT_EQ(n.connect(p.client, &unspecified, size(unspecified)), 0);
+  char b = 0;
+  sockaddr_in peer{};
+  socklen_t len = size(peer);
+  EXPECT_EQ(n.getpeername(p.client, sa(peer), &len), -ENOTCONN);
+  EXPECT_EQ(n.recv(p.server, &b, 1, 0), -ECONNRESET);
+  EXPECT_EQ(n.recv(p.server, &b, 1, 0), 0);
+  const sockaddr_in a = v4(this->port_of(p.listener));
+  EXPECT_EQ(n.connect(p.client, sa(a), size(a)), 0);
+  this->close_all({p.client, p.server, p.listener});
+}
+
+TYPED_TEST(PosixSameAsLinux, StreamTransfer) {
+  auto& n = this->net;
+  const auto p = this->connected();
+  char b[64] = {};
+  EXPECT_EQ(n.recv(p.server, b, size(b), MSG_DONTWAIT), -EAGAIN);
+  EXPECT_EQ(n.send(p.client, "hello world", 11, 0), 11);
+  EXPECT_EQ(this->wait_for(p.server, POLLIN), POLLIN);
+  int pending = 0;
+  EXPECT_EQ(n.ioctl(p.server, FIONREAD, &pending), 0);
+  EXPECT_EQ(pending, 11);
+  EXPECT_EQ(n.recv(p.server, b, 5, MSG_PEEK), 5);
+  EXPECT_EQ(n.recv(p.server, b, 64, MSG_PEEK), 11);
+  EXPECT_EQ(n.recv(p.server, b, 0, 0), 0);
+  EXPECT_EQ(n.recv(p.server, b, 5, 0), 5);
+  EXPECT_EQ(std::string(b, 5), "hello");
+  EXPECT_EQ(n.recv(p.server, b, 2, MSG_TRUNC), 2);  // taken and not shown
+  EXPECT_EQ(std::string(b, 5), "hello");
+  sockaddr_in from{};
+  socklen_t len = size(from);
+  EXPECT_EQ(n.recvfrom(p.server, b, size(b), 0, sa(from), &len), 4);
+  EXPECT_EQ(std::string(b, 4), "orld");
+  EXPECT_EQ(len, 0U);  // a stream tells no address
+  EXPECT_EQ(n.recv(p.server, b, 0, MSG_DONTWAIT), -EAGAIN);
+  EXPECT_EQ(n.read(p.server, b, 0), 0);
+  EXPECT_EQ(n.send(p.client, b, 0, 0), 0);
+  EXPECT_EQ(n.write(p.client, b, 0), 0);
+  iovec out[3] = {{const_cast<char*>("ab"), 2}, {nullptr, 0}, {const_cast<char*>("cde"), 3}};
+  EXPECT_EQ(n.writev(p.client, out, 3), 5);
+  EXPECT_EQ(n.writev(p.client, out, 0), 0);
+  EXPECT_EQ(n.writev(p.client, out, -1), -EINVAL);
+  EXPECT_EQ(n.writev(p.client, out, 2000), -EINVAL);
+  char c[8] = {};
+  iovec in[2] = {{b, 3}, {c, 8}};
+  EXPECT_EQ(n.recv(p.server, b, 5, MSG_WAITALL | MSG_PEEK), 5);
+  EXPECT_EQ(n.readv(p.server, in, 2), 5);
+  EXPECT_EQ(std::string(b, 3), "abc");
+  EXPECT_EQ(std::string(c, 2), "de");
+  EXPECT_EQ(n.recv(p.server, b, 1, MSG_OOB), -EINVAL);
+  EXPECT_EQ(n.recv(p.server, b, 1, MSG_ERRQUEUE), -EAGAIN);
+  this->close_all({p.client, p.server, p.listener});
+}
+
+TYPED_TEST(PosixSameAsLinux, EndOfStream) {
+  auto& n = this->net;
+  const auto p = this->connected();
+  char b[8];
+  EXPECT_EQ(n.send(p.client, "bye", 3, 0), 3);
+  EXPECT_EQ(n.shutdown(p.client, SHUT_WR), 0);
+  EXPECT_EQ(n.send(p.client, "x", 1, MSG_NOSIGNAL), -EPIPE);
+  EXPECT_EQ(n.shutdown(p.client, SHUT_WR), 0);
+  EXPECT_EQ(this->wait_for(p.server, POLLRDHUP), POLLRDHUP);
+  EXPECT_EQ(this->wait_for(p.server, POLLIN | POLLRDHUP | POLLOUT), POLLIN | POLLRDHUP | POLLOUT);
+  EXPECT_EQ(n.recv(p.server, b, 8, MSG_WAITALL), 3);
+  EXPECT_EQ(n.recv(p.server, b, 8, 0), 0);
+  EXPECT_EQ(n.recv(p.server, b, 8, MSG_DONTWAIT), 0);
+  EXPECT_EQ(n.send(p.server, "still", 5, 0), 5);  // half-closed
+  EXPECT_EQ(n.recv(p.client, b, 8, 0), 5);
+  EXPECT_EQ(n.shutdown(p.client, SHUT_RD), 0);
+  EXPECT_EQ(n.recv(p.client, b, 8, 0), 0);
+  this->close_all({p.client, p.server, p.listener});
+}
+
+TYPED_TEST(PosixSameAsLinux, Reset) {
+  auto& n = this->net;
+  const auto p = this->connected();
+  const linger hard{1, 0};
+  EXPECT_EQ(n.setsockopt(p.client, SOL_SOCKET, SO_LINGER, &hard, size(hard)), 0);
+  EXPECT_EQ(n.close(p.client), 0);
+  char b = 0;
+  EXPECT_EQ(this->wait_for(p.server, POLLIN | POLLOUT | POLLRDHUP), POLLIN | POLLOUT | POLLRDHUP | POLLERR | POLLHUP);
+  EXPECT_EQ(n.recv(p.server, &b, 1, 0), -ECONNRESET);
+  EXPECT_EQ(n.recv(p.server, &b, 1, 0), 0);
+  EXPECT_EQ(n.send(p.server, &b, 1, MSG_NOSIGNAL), -EPIPE);
+  EXPECT_EQ(n.shutdown(p.server, SHUT_WR), -ENOTCONN);
+  sockaddr_in a{};
+  socklen_t len = size(a);
+  EXPECT_EQ(n.getpeername(p.server, sa(a), &len), -ENOTCONN);
+  this->close_all({p.server, p.listener});
+}
+
+TYPED_TEST(PosixSameAsLinux, ResetIsToldToTheWriterOnce) {
+  auto& n = this->net;
+  const auto p = this->connected();
+  EXPECT_EQ(n.send(p.server, "x", 1, 0), 1);
+  char b = 0;
+  EXPECT_EQ(this->wait_for(p.client, POLLIN), POLLIN);
+  EXPECT_EQ(n.close(p.client), 0);  // with unread data: a reset
+  EXPECT_EQ(this->wait_for(p.server, POLLIN) & POLLERR, POLLERR);
+  EXPECT_EQ(n.send(p.server, &b, 1, MSG_NOSIGNAL), -ECONNRESET);
+  EXPECT_EQ(n.send(p.server, &b, 1, MSG_NOSIGNAL), -EPIPE);
+  EXPECT_EQ(n.recv(p.server, &b, 1, 0), 0);
+  this->close_all({p.server, p.listener});
+}
+
+TYPED_TEST(PosixSameAsLinux, Datagrams) {
+  auto& n = this->net;
+  const int a = this->udp(SOCK_NONBLOCK);
+  const int b = this->udp();
+  char buffer[32] = {};
+  EXPECT_EQ(n.send(b, "x", 1, 0), -EDESTADDRREQ);
+  EXPECT_EQ(n.recv(a, buffer, size(buffer), 0), -EAGAIN);
+  const std::uint16_t port = this->bind_any(a);
+  sockaddr_in to = v4(port);
+  EXPECT_EQ(n.sendto(b, "hello", 5, 0, sa(to), 4), -EINVAL);
+  EXPECT_EQ(n.sendto(b, "hello", 5, 0, sa(to), size(to)), 5);
+  EXPECT_NE(this->port_of(b), 0);
+  EXPECT_EQ(this->wait_for(a, POLLIN | POLLOUT), POLLIN | POLLOUT);
+  int pending = 0;
+  EXPECT_EQ(n.ioctl(a, FIONREAD, &pending), 0);
+  EXPECT_EQ(pending, 5);
+  EXPECT_EQ(n.recv(a, buffer, 2, MSG_PEEK), 2);
+  EXPECT_EQ(n.recv(a, buffer, 2, MSG_PEEK | MSG_TRUNC), 5);
+  sockaddr_in from{};
+  socklen_t len = size(from);
+  EXPECT_EQ(n.recvfrom(a, buffer, size(buffer), 0, sa(from), &len), 5);
+  EXPECT_EQ(len, size(from));
+  EXPECT_EQ(ntohs(from.sin_port), this->port_of(b));
+  EXPECT_EQ(n.sendto(b, "", 0, 0, sa(to), size(to)), 0);  // empty, and it arrives
+  EXPECT_EQ(this->wait_for(a, POLLIN), POLLIN);
+  EXPECT_EQ(n.recv(a, buffer, size(buffer), 0), 0);
+  EXPECT_EQ(n.recv(a, buffer, size(buffer), 0), -EAGAIN);
+  std::vector<char> big(70000);
+  EXPECT_EQ(n.sendto(b, big.data(), 65508, 0, sa(to), size(to)), -EMSGSIZE);
+  EXPECT_EQ(n.sendto(b, big.data(), big.size(), 0, sa(to), size(to)), -EMSGSIZE);
+  sockaddr_in zero = v4(0);
+  EXPECT_EQ(n.sendto(b, "x", 1, 0, sa(zero), size(zero)), -EINVAL);
+  sockaddr_in6 six = v6(port);
+  EXPECT_EQ(n.sendto(b, "x", 1, 0, sa(six), size(six)), -EAFNOSUPPORT);
+  sockaddr_in broadcast = v4(port, "255.255.255.255");
+  EXPECT_EQ(n.sendto(b, "x", 1, 0, sa(broadcast), size(broadcast)), -EACCES);
+  EXPECT_EQ(n.send(b, "x", 1, MSG_OOB), -EOPNOTSUPP);
+  EXPECT_EQ(n.recv(a, buffer, 1, MSG_OOB), -EAGAIN);
+  this->close_all({a, b});
+}
+
+TYPED_TEST(PosixSameAsLinux, ShutdownWithoutConnectionStillWakes) {
+  auto& n = this->net;
+  const int u = this->udp();
+  EXPECT_EQ(n.shutdown(u, SHUT_RDWR), -ENOTCONN);
+  char b;
+  EXPECT_EQ(n.recv(u, &b, 1, 0), 0);
+  const sockaddr_in to = v4(9);
+  EXPECT_EQ(n.sendto(u, "x", 1, 0, sa(to), size(to)), -EPIPE);
+  this->close_all({u});
+}
+
+TYPED_TEST(PosixSameAsLinux, ConnectedDatagrams) {
+  auto& n = this->net;
+  const int a = this->udp(SOCK_NONBLOCK);
+  const int b = this->udp(SOCK_NONBLOCK);
+  const sockaddr_in at_a = v4(this->bind_any(a));
+  const sockaddr_in at_b = v4(this->bind_any(b));
+  char buffer[8];
+  EXPECT_EQ(n.connect(b, sa(at_a), size(at_a)), 0);
+  sockaddr_in peer{};
+  socklen_t len = size(peer);
+  EXPECT_EQ(n.getpeername(b, sa(peer), &len), 0);
+  EXPECT_EQ(peer.sin_port, at_a.sin_port);
+  EXPECT_EQ(n.send(b, "x", 1, 0), 1);
+  EXPECT_EQ(this->wait_for(a, POLLIN), POLLIN);
+  EXPECT_EQ(n.recv(a, buffer, 8, 0), 1);
+  const int other = this->udp();
+  EXPECT_EQ(n.sendto(other, "stray", 5, 0, sa(at_b), size(at_b)), 5);  // not from its peer
+  EXPECT_EQ(this->wait_for(b, POLLIN, 1), 0);
+  EXPECT_EQ(n.shutdown(b, SHUT_WR), 0);
+  EXPECT_EQ(n.send(b, "x", 1, 0), -EPIPE);
+  sockaddr unspecified{};
+  unspecified.sa_family = AF_UNSPEC;
+  EXPECT_EQ(n.connect(b, &unspecified, size(unspecified)), 0);
+  EXPECT_EQ(n.getpeername(b, sa(peer), &len), -ENOTCONN);
+  this->close_all({a, b, other});
+}
+
+TYPED_TEST(PosixSameAsLinux, RefusedDatagram) {
+  auto& n = this->net;
+  const int gone = this->udp();
+  const sockaddr_in to = v4(this->bind_any(gone));
+  this->close_all({gone});
+  const int c = this->udp(SOCK_NONBLOCK);
+  EXPECT_EQ(n.connect(c, sa(to), size(to)), 0);
+  EXPECT_EQ(n.send(c, "x", 1, 0), 1);
+  EXPECT_EQ(this->wait_for(c, POLLIN) & POLLERR, POLLERR);
+  char b;
+  EXPECT_EQ(n.recv(c, &b, 1, 0), -ECONNREFUSED);
+  EXPECT_EQ(n.recv(c, &b, 1, 0), -EAGAIN);
+  EXPECT_EQ(n.send(c, "x", 1, 0), 1);
+  EXPECT_EQ(this->wait_for(c, 0) & POLLERR, POLLERR);
+  EXPECT_EQ(this->option(c, SOL_SOCKET, SO_ERROR), ECONNREFUSED);
+  EXPECT_EQ(this->option(c, SOL_SOCKET, SO_ERROR), 0);
+  EXPECT_EQ(n.send(c, "x", 1, 0), 1);
+  EXPECT_EQ(this->wait_for(c, 0) & POLLERR, POLLERR);
+  EXPECT_EQ(n.send(c, "x", 1, 0), -ECONNREFUSED);
+  this->close_all({c});
+}
+
+}  // namespace
+}  // namespace leat::test
