@@ -132,7 +132,8 @@ struct Node::Link {
   std::optional<MemoryPipe> pipe;
   std::optional<DeviceRef<MemoryPipe::End>> pipe_a, pipe_b;
   std::optional<Shm> shm;
-  std::optional<DeviceRef<Shm>> shm_ref;
+  std::unique_ptr<ShmPair> pair;  // to a second stack with a thread of its own
+  std::optional<DeviceRef<Shm>> shm_ref, shm_peer_ref;
   std::vector<DelaySlot> there, back;
   std::optional<FaultInjector> faults;
   std::optional<DeviceRef<FaultInjector>> faults_ref;
@@ -146,20 +147,30 @@ struct Node::Link {
   [[nodiscard]] std::string_view kernel_name() const { return tap->info().name_view(); }
 };
 
-Node::Node(const Plan& plan) : plan_(plan), entropy_(plan.seed ? seeded_entropy(*plan.seed) : system_entropy()) {
+Node::Node(const Plan& plan, Owner owner)
+    : plan_(plan), entropy_(plan.seed ? seeded_entropy(*plan.seed) : system_entropy()) {
   if (!plan_.pcap.empty()) capture_ = std::make_unique<Capture>(plan_.pcap, plan_.snap_length);
-  auto host = Host::make({.limits = plan_.limits,
-                          .packet_memory = plan_.packet_memory,
-                          .interfaces = std::max<std::size_t>(plan_.interfaces.size(), 1),
-                          .entropy = entropy_});
-  if (!host) throw Failure("there is no address space for this configuration", "take smaller limits");
-  host_ = std::move(*host);
-  for (const auto& [id, value] : plan_.options)
-    if (const auto r = stack().set_option(id, value); !r)
-      throw Failure(cat("option ", option_info(id).name, ": ", error_text(r.error())), "");
+  const std::size_t interfaces = std::max<std::size_t>(plan_.interfaces.size(), 1);
+  if (owner == Owner::shared) {
+    auto stack = SharedStack::make(
+        {.limits = plan_.limits, .packet_memory = plan_.packet_memory, .interfaces = interfaces, .entropy = entropy_});
+    if (!stack) throw Failure("there is no address space for this configuration", "take smaller limits");
+    shared_ = std::move(*stack);
+  } else {
+    auto host = Host::make(
+        {.limits = plan_.limits, .packet_memory = plan_.packet_memory, .interfaces = interfaces, .entropy = entropy_});
+    if (!host) throw Failure("there is no address space for this configuration", "take smaller limits");
+    host_ = std::move(*host);
+  }
+  with_stack([this](Stack& stack) {
+    for (const auto& [id, value] : plan_.options)
+      if (const auto r = stack.set_option(id, value); !r)
+        throw Failure(cat("option ", option_info(id).name, ": ", error_text(r.error())), "");
+  });
   for (const InterfacePlan& interface : plan_.interfaces) add_interface(interface);
-  add_routes();
-  if (capture_) {
+  with_stack([this](Stack& stack) { add_routes(stack); });
+  if (peer_ && shared_) peer_->runner().start();
+  if (capture_ && host_) {
     // Whoever reads along sees packets a second late at most.
     struct Flush {
       Node* node;
@@ -179,13 +190,27 @@ Node::~Node() {
     for (const DevicePort& port : host.shard().ports())
       if (port.attached()) (void)host.shard().detach(port.interface());
   };
+  if (shared_) {
+    if (peer_) peer_->runner().stop();
+    for (const auto& link : links_)
+      if (link->interface != kNoInterface) (void)shared_->detach(link->interface);
+    shared_->stop();
+  }
   for (const auto& link : links_) link->echo.reset();
   if (peer_) {
-    runner().remove(peer_->shard());
+    if (host_) runner().remove(peer_->shard());
     let_go(*peer_);
   }
   if (host_) let_go(*host_);
   links_.clear();
+}
+
+std::string Node::cat_error(std::string_view what, Errc error) {
+  return cat(what, ": ", error_text(error));
+}
+
+PacketPool& Node::pool() {
+  return shared_ ? shared_->pool() : host_->pool();
 }
 
 Host* Node::peer() {
@@ -194,11 +219,14 @@ Host* Node::peer() {
 
 AnyDevice* Node::open_tap(Link& link, const InterfacePlan& plan) {
   TapProblem why;
-  auto tap = Tap::open({.name = plan.device.name,
-                        .link = plan.device.kind == "tun" ? LinkType::ip : LinkType::ethernet,
-                        .mtu = plan.mtu,
-                        .mac = plan.mac.value_or(MacAddress{})},
-                       host_->pool(), &why);
+  Result<Tap> tap = fail(Errc::io_error);
+  with_stack([&](Stack&) {  // it takes chunks of the pool
+    tap = Tap::open({.name = plan.device.name,
+                     .link = plan.device.kind == "tun" ? LinkType::ip : LinkType::ethernet,
+                     .mtu = plan.mtu,
+                     .mac = plan.mac.value_or(MacAddress{})},
+                    pool(), &why);
+  });
   if (!tap)
     throw Failure(cat("can't open ", plan.device.kind, " ", plan.device.name, ": ", why.cause), std::string(why.fix));
   link.kernel = true;
@@ -214,34 +242,55 @@ AnyDevice* Node::open_tap(Link& link, const InterfacePlan& plan) {
   return &*link.tap_ref;
 }
 
-AnyDevice* Node::open_memory(Link& link, const InterfacePlan& plan) {
+Host& Node::make_peer() {
   if (!peer_) {
     Entropy other = entropy_;
     other.words[0] ^= 1;
     auto peer = Host::make({.limits = plan_.limits, .packet_memory = plan_.packet_memory, .entropy = other});
     if (!peer) throw Failure("there is no address space for a second stack", "take smaller limits");
     peer_ = std::move(*peer);
-    runner().add(peer_->shard());
+    if (host_) runner().add(peer_->shard());
   }
-  link.to_a.resize(kPipeFrames);
-  link.to_b.resize(kPipeFrames);
-  const SipKey key = derive_key(entropy_, 0x6d656d);
-  link.pipe.emplace(
-      MemoryPipe::Options{.pool_a = &host_->pool(),
-                          .pool_b = &peer_->pool(),
-                          .to_a = link.to_a,
-                          .to_b = link.to_b,
-                          .caps = {.link = LinkType::ethernet, .mac = {}, .mtu = plan.mtu == 0 ? kMemoryMtu : plan.mtu},
-                          .mac_a = plan.mac.value_or(derived_mac(key)),
-                          .mac_b = derived_mac(SipKey{key.k1, key.k0})});
-  link.pipe_a.emplace(link.pipe->a());
-  link.pipe_b.emplace(link.pipe->b());
+  return *peer_;
+}
+
+AnyDevice* Node::open_memory(Link& link, const InterfacePlan& plan) {
+  make_peer();
+  AnyDevice* theirs = nullptr;
+  AnyDevice* ours = nullptr;
+  const std::uint32_t mtu = plan.mtu == 0 ? kMemoryMtu : plan.mtu;
+  if (shared_) {  // the second stack runs in a thread of its own
+    auto pair = ShmPair::make({.mtu = mtu, .frames = kPipeFrames, .mac = {}}, pool(), peer_->pool());
+    if (!pair) throw Failure(cat("can't make shared memory: ", error_text(pair.error())), "");
+    link.pair = std::move(*pair);
+    ours = &link.shm_ref.emplace(link.pair->a());
+    theirs = &link.shm_peer_ref.emplace(link.pair->b());
+  } else {
+    ours = open_pipe(link, plan, mtu);
+    theirs = &*link.pipe_b;
+  }
   std::vector<IpPrefix> addresses;
   for (const IpPrefix& own : plan.addresses)
     if (const auto other = other_side(own, plan.gateways)) addresses.push_back(*other);
-  const auto id = peer_->attach(*link.pipe_b, {.name = plan.name}, addresses);
+  const auto id = peer_->attach(*theirs, {.name = plan.name}, addresses);
   if (!id) throw Failure(cat("can't set up the other end of ", plan.name, ": ", error_text(id.error())), "");
   link.echo = std::make_unique<EchoServices>(*peer_, 7);
+  return ours;
+}
+
+AnyDevice* Node::open_pipe(Link& link, const InterfacePlan& plan, std::uint32_t mtu) {
+  link.to_a.resize(kPipeFrames);
+  link.to_b.resize(kPipeFrames);
+  const SipKey key = derive_key(entropy_, 0x6d656d);
+  link.pipe.emplace(MemoryPipe::Options{.pool_a = &host_->pool(),
+                                        .pool_b = &peer_->pool(),
+                                        .to_a = link.to_a,
+                                        .to_b = link.to_b,
+                                        .caps = {.link = LinkType::ethernet, .mac = {}, .mtu = mtu},
+                                        .mac_a = plan.mac.value_or(derived_mac(key)),
+                                        .mac_b = derived_mac(SipKey{key.k1, key.k0})});
+  link.pipe_a.emplace(link.pipe->a());
+  link.pipe_b.emplace(link.pipe->b());
   return &*link.pipe_a;
 }
 
@@ -249,7 +298,7 @@ AnyDevice* Node::open_shm(Link& link, const InterfacePlan& plan) {
   ShmProblem why;
   auto shm =
       Shm::open(plan.device.name, {.mtu = plan.mtu == 0 ? kShmMtu : plan.mtu, .mac = plan.mac.value_or(MacAddress{})},
-                host_->pool(), &why);
+                pool(), &why);
   if (!shm) throw Failure(cat("can't open shm ", plan.device.name, ": ", why.cause), std::string(why.fix));
   link.shm.emplace(std::move(*shm));
   log_debug(cat("shm ", plan.device.name, ": ", link.shm->joined() ? "joined" : "waiting for the other side"));
@@ -281,28 +330,33 @@ void Node::add_interface(const InterfacePlan& plan) {
     link.tracer.emplace(*device, link.lines, link.plan.name);
     device = &link.tracer_ref.emplace(*link.tracer);
   }
-  const auto id = host_->attach(*device, {.name = plan.name}, {});
+  const auto id =
+      shared_ ? shared_->attach(*device, {.name = plan.name}, {}) : host_->attach(*device, {.name = plan.name}, {});
   if (!id) throw Failure(cat("can't attach interface ", plan.name, ": ", error_text(id.error())), "");
   link.interface = *id;
   links_.push_back(std::move(owned));
+  with_stack([&](Stack& stack) { configure(stack, *id, plan); });
+}
+
+void Node::configure(Stack& stack, InterfaceId id, const InterfacePlan& plan) {
   for (const IpPrefix& address : plan.addresses)
-    if (const auto r = stack().add_address(*id, address); !r)
+    if (const auto r = stack.add_address(id, address); !r)
       throw Failure(cat("can't give ", plan.name, " the address ", address, ": ", error_text(r.error())),
                     "take another address");
   for (const IpAddress& gateway : plan.gateways) {
-    const auto r = stack().add_route(
-        {.destination = {IpAddress::any(gateway.version()), 0}, .gateway = gateway, .interface = *id});
+    const auto r =
+        stack.add_route({.destination = {IpAddress::any(gateway.version()), 0}, .gateway = gateway, .interface = id});
     if (!r)
       throw Failure(cat("can't route by gateway ", gateway, ": ", error_text(r.error())),
                     "give one gateway per IP version");
   }
 }
 
-void Node::add_routes() {
+void Node::add_routes(Stack& stack) {
   for (RoutePlan route : plan_.routes) {
     for (const auto& link : links_)
       if (link->plan.name == route.interface) route.config.interface = link->interface;
-    if (const auto r = stack().add_route(route.config); !r)
+    if (const auto r = stack.add_route(route.config); !r)
       throw Failure(cat("can't add the route to ", route.config.destination, ": ", error_text(r.error())),
                     "check its gateway and interface");
   }
@@ -345,9 +399,11 @@ void Node::configure_kernel_side() {
 
 void Node::announce() {
   struct UpToDate {  // what is called before the first turn happens now, not when the stack was made
-    Stack& stack;
-    ~UpToDate() { stack.set_now(monotonic_now()); }
-  } const up_to_date{stack()};
+    Stack* stack;
+    ~UpToDate() {
+      if (stack != nullptr) stack->set_now(monotonic_now());
+    }
+  } const up_to_date{host_ ? &stack() : nullptr};
   const std::vector<std::string> commands = kernel_commands();
   if (plan_.setup) {
     configure_kernel_side();
@@ -360,9 +416,10 @@ void Node::announce() {
   std::fputs(text.c_str(), stderr);
 }
 
-Value Node::counters() const {
+Value Node::counters() {
   Value all;
-  const Counters& counters = host_->stack().counters();
+  Counters counters;
+  with_stack([&](const Stack& stack) { counters = stack.counters(); });
   for (std::size_t i = 0; i < kCounters; ++i)
     if (const auto n = counters.get(static_cast<Counter>(i)); n > 0) all.set(kCounterInfo[i].name, n);
   Value drops;
@@ -372,8 +429,12 @@ Value Node::counters() const {
   return all;
 }
 
+void Node::flush_capture() {
+  if (capture_) with_stack([this](Stack&) { capture_->flush(); });
+}
+
 void Node::finish_capture() {
-  if (capture_) capture_->finish();
+  if (capture_) with_stack([this](Stack&) { capture_->finish(); });
 }
 
 EchoServices::EchoServices(Host& host, std::uint16_t port) : buffer_(65536) {

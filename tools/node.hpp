@@ -3,16 +3,21 @@
 // kernel's side of a TAP needs is printed as commands, or done with --setup. Over a memory device a second stack is at
 // the other end, which answers ping and serves echo. Everything that fails is a Failure with cause and fix.
 //
-//   Node node(make_plan(arguments));
+//   Node node(make_plan(arguments));                          one thread owns the stack: callbacks
 //   node.announce();
 //   node.host().run();
+//
+//   Node node(make_plan(arguments), Node::Owner::shared);     any thread may call it: node.shared()
 
+#include <exception>
 #include <functional>
 #include <leat/runtime/host.hpp>
+#include <leat/runtime/shared_stack.hpp>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "failure.hpp"
 #include "json.hpp"
 #include "plan.hpp"
 
@@ -20,7 +25,8 @@ namespace leat::tools {
 
 class Node {
  public:
-  explicit Node(const Plan& plan);
+  enum class Owner : std::uint8_t { one_thread, shared };
+  explicit Node(const Plan& plan, Owner owner = Owner::one_thread);
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
@@ -28,6 +34,23 @@ class Node {
   [[nodiscard]] Host& host() { return *host_; }
   [[nodiscard]] Stack& stack() { return host_->stack(); }
   [[nodiscard]] Runner& runner() { return host_->runner(); }
+  // Of a shared node, where the three above are not to be had.
+  [[nodiscard]] const std::shared_ptr<SharedStack>& shared() { return shared_; }
+  // With the stack to itself, whoever owns it. Failures come through.
+  template <class F>
+  void with_stack(F&& function) {
+    if (!shared_) return function(host_->stack());
+    std::exception_ptr thrown;
+    const auto called = shared_->with_owner([&](Shard& shard) {
+      try {
+        function(shard.stack());
+      } catch (...) {
+        thrown = std::current_exception();
+      }
+    });
+    if (thrown) std::rethrow_exception(thrown);
+    if (!called) throw Failure(cat_error("the stack has ended", called.error()), "");
+  }
   [[nodiscard]] const Plan& plan() const { return plan_; }
   // The other end of a memory device; nullptr without one.
   [[nodiscard]] Host* peer();
@@ -39,19 +62,26 @@ class Node {
   // Addresses of the other side, as kernel_commands() gives them to it.
   [[nodiscard]] std::vector<IpAddress> peer_addresses() const;
   // Non-zero counters by name; drops under "drops".
-  [[nodiscard]] Value counters() const;
+  [[nodiscard]] Value counters();
+  // Brings the capture file up to date.
+  void flush_capture();
   // Ends the capture file; a failure to write it is told here.
   void finish_capture();
 
  private:
   struct Link;
   class Capture;
+  static std::string cat_error(std::string_view what, Errc error);
+  [[nodiscard]] PacketPool& pool();
+  Host& make_peer();
   void add_interface(const InterfacePlan& plan);
   AnyDevice* open_tap(Link& link, const InterfacePlan& plan);
   AnyDevice* open_memory(Link& link, const InterfacePlan& plan);
   AnyDevice* open_shm(Link& link, const InterfacePlan& plan);
   void configure_kernel_side();
-  void add_routes();
+  void configure(Stack& stack, InterfaceId id, const InterfacePlan& plan);
+  void add_routes(Stack& stack);
+  AnyDevice* open_pipe(Link& link, const InterfacePlan& plan, std::uint32_t mtu);
 
   Plan plan_;
   Entropy entropy_;
@@ -59,6 +89,7 @@ class Node {
   std::unique_ptr<Host> peer_;
   std::vector<std::unique_ptr<Link>> links_;
   std::unique_ptr<Host> host_;
+  std::shared_ptr<SharedStack> shared_;
 };
 
 // The address of the other side in the network of `own`: the gateway when it is in it, else the first other one.

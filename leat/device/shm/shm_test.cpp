@@ -140,6 +140,43 @@ TEST(Device_shm, TwoSidesMeetByNameAndPart) {
   }
 }
 
+TEST(Device_shm, WhoIsLeftAloneFindsTheNextPartner) {
+  const std::string name = "left-" + std::to_string(::getpid());
+  Memory a, b, c;
+  PacketBatch in, out;
+  auto first = std::make_unique<Shm>(Shm::open(name, {}, a.pool).value());
+  std::thread joiner;
+  Result<Shm> second = fail(Errc::not_found);
+  std::atomic<bool> open{true};
+  joiner = std::thread([&] {
+    second = Shm::open(name, {}, b.pool);
+    open = false;
+  });
+  while (open) (void)first->rx(in, {});
+  joiner.join();
+  ASSERT_TRUE(second);
+  first.reset();
+  second->after_sleep();
+  EXPECT_FALSE(second->joined());
+  // It takes the name itself, and the next one to come is let in.
+  Instant now;
+  EXPECT_FALSE(second->next_event().is_never());
+  (void)second->rx(in, now = second->next_event());
+  EXPECT_TRUE(second->next_event().is_never());
+  Result<Shm> third = fail(Errc::not_found);
+  open = true;
+  joiner = std::thread([&] {
+    third = Shm::open(name, {}, c.pool);
+    open = false;
+  });
+  while (open) (void)second->rx(in, now);
+  joiner.join();
+  ASSERT_TRUE(third);
+  out.push(c.frame(60, 3));
+  (void)third->tx(out, now);
+  EXPECT_EQ(second->rx(in, now), 1U);
+}
+
 TEST(Device_shm, BadNamesAndSizesAreErrors) {
   Memory a;
   ShmProblem why;

@@ -1,12 +1,15 @@
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
@@ -20,6 +23,8 @@ constexpr std::uint32_t kMagic = 0x4c454154;  // "LEAT"
 constexpr std::uint32_t kVersion = 1;
 constexpr std::uint32_t kMaxFrames = 65536;
 constexpr std::uint32_t kLinkHeader = 14;
+constexpr int kGreetingMs = 5000;
+constexpr Duration kLookAgain = Duration::ms(20);
 
 // What the first side tells the second, with the descriptors: memory, the second's bell, the first's bell.
 struct Hello {
@@ -55,6 +60,14 @@ bool address_of(std::string_view name, sockaddr_un& to, socklen_t& length) {
   std::memcpy(to.sun_path + 1 + kPrefix.size(), name.data(), name.size());
   length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + kPrefix.size() + name.size());
   return true;
+}
+
+MacAddress random_mac() {
+  MacAddress mac{{2, 0x4c, 0x45}};
+  std::array<std::uint8_t, 3> tail{};
+  [[maybe_unused]] const ssize_t got = ::getrandom(tail.data(), tail.size(), 0);
+  std::ranges::copy(tail, mac.bytes.begin() + 3);
+  return mac;
 }
 
 bool same_user(int socket) {
@@ -94,7 +107,9 @@ bool send_hello(int socket, const Hello& hello, const std::array<int, kPassed>& 
   return ::sendmsg(socket, &m, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof hello);
 }
 
-bool receive_hello(int socket, Hello& hello, std::array<Descriptor, kPassed>& to) {
+enum class Received : std::uint8_t { hello, nothing, ended, nonsense };
+
+Received receive_hello(int socket, Hello& hello, std::array<Descriptor, kPassed>& to) {
   iovec part{.iov_base = &hello, .iov_len = sizeof hello};
   std::array<int, kPassed> fds{};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fds)> control{};
@@ -103,14 +118,18 @@ bool receive_hello(int socket, Hello& hello, std::array<Descriptor, kPassed>& to
   m.msg_iovlen = 1;
   m.msg_control = control.data();
   m.msg_controllen = control.size();
-  const ssize_t got = ::recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
+  const ssize_t got = ::recvmsg(socket, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return Received::nothing;
+  if (got <= 0) return Received::ended;
   const cmsghdr* const c = CMSG_FIRSTHDR(&m);
-  if (c == nullptr || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) return false;
+  if (c == nullptr || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) return Received::nonsense;
   const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
   std::memcpy(fds.data(), CMSG_DATA(c), std::min(count, kPassed) * sizeof(int));
   for (std::size_t i = 0; i < std::min(count, kPassed); ++i) to[i] = Descriptor{fds[i]};
   return got == static_cast<ssize_t>(sizeof hello) && count == kPassed && hello.magic == kMagic &&
-         hello.version == kVersion;
+                 hello.version == kVersion
+             ? Received::hello
+             : Received::nonsense;
 }
 
 bool watch(int epoll, int fd) {
@@ -152,9 +171,8 @@ bool Shm::meet(Descriptor&& memory, std::size_t side, const ShmOptions& o, bool 
   options_.frames = o.frames;
   caps_.link = LinkType::ethernet;
   caps_.mtu = o.mtu;
-  caps_.gather = true;  // the copy into the ring gathers
-  caps_.mac = options_.mac;
-  if (caps_.mac.is_zero()) caps_.mac = MacAddress{{2, 0x4c, 0x45, 0x41, 0x54, static_cast<std::uint8_t>(1 + side)}};
+  caps_.gather = true;       // the copy into the ring gathers
+  caps_.mac = options_.mac;  // which stays, whichever side this becomes: the stack has it already
   return true;
 }
 
@@ -168,6 +186,8 @@ Result<std::unique_ptr<ShmPair>> ShmPair::make(const ShmOptions& o, PacketPool& 
     s->bell_ = Descriptor{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
     if (!s->epoll_ || !s->bell_ || !watch(s->epoll_.get(), s->bell_.get())) return fail(Errc::io_error);
   }
+  pair->a_.options_.mac = MacAddress{{2, 0x4c, 0x45, 0, 0, 1}};
+  pair->b_.options_.mac = MacAddress{{2, 0x4c, 0x45, 0, 0, 2}};
   pair->a_.pool_ = &pool_a;
   pair->b_.pool_ = &pool_b;
   pair->a_.their_bell_ = Descriptor{::fcntl(pair->b_.bell_.get(), F_DUPFD_CLOEXEC, 0)};
@@ -177,6 +197,47 @@ Result<std::unique_ptr<ShmPair>> ShmPair::make(const ShmOptions& o, PacketPool& 
       !pair->b_.meet(std::move(again), 1, o, false))
     return fail(Errc::io_error);
   return pair;
+}
+
+// Takes the name, or knocks at who has it.
+Shm::Meeting Shm::find_partner() {
+  sockaddr_un address{};
+  socklen_t length = 0;
+  Descriptor socket{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+  if (!socket || !address_of(name_, address, length)) return Meeting::failed;
+  const auto* const at = reinterpret_cast<const sockaddr*>(&address);
+  if (::bind(socket.get(), at, length) == 0) {
+    if (::listen(socket.get(), 1) != 0 || !watch(epoll_.get(), socket.get())) return Meeting::failed;
+    listener_ = std::move(socket);
+    return Meeting::first;
+  }
+  if (::connect(socket.get(), at, length) != 0) return Meeting::refused;
+  if (!watch(epoll_.get(), socket.get())) return Meeting::failed;
+  peer_ = std::move(socket);
+  return Meeting::second;
+}
+
+// Waits for nothing: takes what the first side sends, if it is there.
+Shm::Greeting Shm::greet() {
+  if (!same_user(peer_.get())) return Greeting::refused;
+  Hello hello;
+  std::array<Descriptor, kPassed> passed;
+  switch (receive_hello(peer_.get(), hello, passed)) {
+    case Received::nothing:
+      return Greeting::not_yet;
+    case Received::ended:
+      return Greeting::refused;
+    case Received::nonsense:
+      return Greeting::nonsense;
+    case Received::hello:
+      break;
+  }
+  const ShmOptions theirs{.mtu = hello.mtu, .frames = hello.frames, .mac = options_.mac};
+  if (!sizes_fit(theirs) || !is_sealed(passed[0].get(), region_bytes(theirs))) return Greeting::nonsense;
+  bell_ = std::move(passed[1]);
+  their_bell_ = std::move(passed[2]);
+  return watch(epoll_.get(), bell_.get()) && meet(std::move(passed[0]), 1, theirs, false) ? Greeting::met
+                                                                                          : Greeting::failed;
 }
 
 Result<Shm> Shm::open(std::string_view name, const ShmOptions& o, PacketPool& pool, ShmProblem* why) {
@@ -195,57 +256,47 @@ Result<Shm> Shm::open(std::string_view name, const ShmOptions& o, PacketPool& po
   Shm s;
   s.pool_ = &pool;
   s.options_ = o;
-  s.caps_ = {.link = LinkType::ethernet, .mac = o.mac, .mtu = o.mtu, .gather = true};
-  if (s.caps_.mac.is_zero()) s.caps_.mac = MacAddress{{2, 0x4c, 0x45, 0x41, 0x54, 1}};
+  if (o.mac.is_zero()) s.options_.mac = random_mac();
+  s.name_ = name;
+  s.caps_ = {.link = LinkType::ethernet, .mac = s.options_.mac, .mtu = o.mtu, .gather = true};
   s.epoll_ = Descriptor{::epoll_create1(EPOLL_CLOEXEC)};
   s.bell_ = Descriptor{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
-  Descriptor socket{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
-  if (!s.epoll_ || !s.bell_ || !socket || !watch(s.epoll_.get(), s.bell_.get())) {
+  if (!s.epoll_ || !s.bell_ || !watch(s.epoll_.get(), s.bell_.get())) {
     told = problem("the system has no descriptors left", "close some, or raise the limit (ulimit -n)");
     return fail(Errc::io_error);
   }
-  const auto* const at = reinterpret_cast<const sockaddr*>(&address);
-  if (::bind(socket.get(), at, length) == 0) {  // we are the first
-    if (::listen(socket.get(), 1) != 0 || ::fcntl(socket.get(), F_SETFL, O_NONBLOCK) != 0 ||
-        !watch(s.epoll_.get(), socket.get())) {
-      told = problem("can't wait for the other side", "");
+  switch (s.find_partner()) {
+    case Meeting::first:
+      return s;
+    case Meeting::second:
+      break;
+    case Meeting::refused:
+      told = problem("can't reach the other side of this name", "end the process that holds it, or take another name");
+      return fail(Errc::address_in_use);
+    case Meeting::failed:
+      told = problem("the system has no descriptors left", "close some, or raise the limit (ulimit -n)");
       return fail(Errc::io_error);
-    }
-    s.listener_ = std::move(socket);
-    return s;
   }
-  if (::connect(socket.get(), at, length) != 0) {
-    told = problem("can't reach the other side of this name", "end the process that holds it, or take another name");
-    return fail(Errc::address_in_use);
+  // The first side answers within its next turn; one that has a partner closes.
+  pollfd p{.fd = s.peer_.get(), .events = POLLIN, .revents = 0};
+  (void)::poll(&p, 1, kGreetingMs);
+  switch (s.greet()) {
+    case Greeting::met:
+      return s;
+    case Greeting::not_yet:
+    case Greeting::refused:
+      told = {
+          "the first side of this name did not let us in: it has a partner, belongs to another user, or stands still",
+          "end one of the two, or take another name", 0};
+      return fail(Errc::address_in_use);
+    case Greeting::nonsense:
+      told = {"what the other side offers is no memory of Leat", "run the same version on both sides", 0};
+      return fail(Errc::protocol_error);
+    case Greeting::failed:
+      break;
   }
-  if (!same_user(socket.get())) {
-    told = {"the other side belongs to another user", "run both as one user, or take another name", 0};
-    return fail(Errc::permission_denied);
-  }
-  // The first side answers within its next turn; one that is gone or busy with another closes.
-  const timeval patience{.tv_sec = 5, .tv_usec = 0};
-  (void)::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  Hello hello;
-  std::array<Descriptor, kPassed> passed;
-  if (!receive_hello(socket.get(), hello, passed)) {
-    told = {"the first side of this name did not let us in: it has a partner, or does not run",
-            "end one of the two, or take another name", 0};
-    return fail(Errc::address_in_use);
-  }
-  const ShmOptions theirs{.mtu = hello.mtu, .frames = hello.frames, .mac = o.mac};
-  if (!sizes_fit(theirs) || !is_sealed(passed[0].get(), region_bytes(theirs))) {
-    told = {"what the other side offers is no memory of Leat", "run the same version on both sides", 0};
-    return fail(Errc::protocol_error);
-  }
-  s.bell_ = std::move(passed[1]);
-  s.their_bell_ = std::move(passed[2]);
-  if (!watch(s.epoll_.get(), s.bell_.get()) || !watch(s.epoll_.get(), socket.get()) ||
-      !s.meet(std::move(passed[0]), 1, theirs, false)) {
-    told = problem("can't map the shared memory", "");
-    return fail(Errc::io_error);
-  }
-  s.peer_ = std::move(socket);
-  return s;
+  told = problem("can't map the shared memory", "");
+  return fail(Errc::io_error);
 }
 
 // Somebody knocks: gets memory of its own making, so that nothing of an earlier partner is left. False: nobody.
@@ -274,11 +325,13 @@ void Shm::part() {
   map_.reset();
 }
 
-// The socket says only one thing: that the other side has come, or gone.
+// The sockets say only one thing: that the other side has come, or gone.
 void Shm::look_at_socket() {
-  if (peer_) {
+  if (peer_ && joined()) {
     char byte = 0;
     if (::recv(peer_.get(), &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0) part();
+  } else if (peer_) {
+    if (const Greeting g = greet(); g != Greeting::met && g != Greeting::not_yet) part();
   }
   if (listener_) (void)accept();
 }
@@ -301,6 +354,10 @@ void Shm::after_sleep() {
 
 std::size_t Shm::rx(PacketBatch& batch, Instant now) {
   if (!joined()) {
+    if (alone() && now >= look_again_) {
+      look_again_ = now + kLookAgain;
+      (void)find_partner();
+    }
     look_at_socket();
     if (!joined()) return 0;
   }

@@ -8,7 +8,8 @@
 //
 // By name: an abstract Unix socket, which the first to come listens on; the second gets memory and eventfds through it.
 // Only processes of the same user are let in. While nobody is at the other side, what is sent is dropped and counted,
-// as on a cable that is not plugged in; when the other side ends, the first may be joined again (a fresh wire).
+// as on a cable that is not plugged in; when the other side ends, who is left waits for the next one, or finds it (a
+// fresh wire).
 //
 // The sides need not trust each other: a frame is copied before anything in it is believed (frame_ring_unsafe.hpp), and
 // the memory can't shrink under us. A frame that the receiver's pool has no room for is dropped and counted.
@@ -20,6 +21,7 @@
 #include <leat/device/device.hpp>
 #include <leat/sync/frame_ring_unsafe.hpp>
 #include <memory>
+#include <string>
 #include <string_view>
 
 namespace leat {
@@ -27,7 +29,7 @@ namespace leat {
 struct ShmOptions {
   std::uint32_t mtu = 1500;     // of both sides: the second takes the first's
   std::uint32_t frames = 1024;  // each way; a power of two
-  MacAddress mac{};             // of this side; zero: 02:4c:45:41:54:01 for the first, ...:02 for the second
+  MacAddress mac{};             // of this side; zero: 02:4c:45 and three random bytes (of a pair: ...:01 and ...:02)
 };
 
 struct ShmProblem {
@@ -50,7 +52,8 @@ class Shm {
   [[nodiscard]] DeviceCaps caps() const { return caps_; }
   std::size_t rx(PacketBatch& batch, Instant now);
   std::size_t tx(PacketBatch& batch, Instant now);
-  [[nodiscard]] Instant next_event() const { return Instant::never(); }
+  // Who was left alone looks for another partner once in a while.
+  [[nodiscard]] Instant next_event() const { return alone() ? look_again_ : Instant::never(); }
   [[nodiscard]] int poll_fd() const { return epoll_.get(); }
   [[nodiscard]] DeviceCounters counters() const { return counters_; }
   bool before_sleep() { return !joined() || in_.before_sleep(); }
@@ -63,7 +66,12 @@ class Shm {
   friend class ShmPair;
   class Map;
   Shm() = default;
+  [[nodiscard]] bool alone() const { return !name_.empty() && !listener_ && !peer_; }
   [[nodiscard]] bool accept();
+  enum class Meeting : std::uint8_t { first, second, refused, failed };
+  [[nodiscard]] Meeting find_partner();
+  enum class Greeting : std::uint8_t { met, not_yet, refused, nonsense, failed };
+  [[nodiscard]] Greeting greet();
   [[nodiscard]] bool meet(Descriptor&& memory, std::size_t side, const ShmOptions& options, bool create);
   void look_at_socket();
   void part();
@@ -79,6 +87,8 @@ class Shm {
   Descriptor their_bell_;  // we ring it
   Descriptor listener_;    // the first side, while it has a name
   Descriptor peer_;        // the socket to the other side: hangs up when that ends
+  std::string name_;
+  Instant look_again_;
 };
 static_assert(NetDevice<Shm>);
 
