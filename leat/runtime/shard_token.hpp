@@ -10,7 +10,7 @@
 // somebody in that list there is a watcher; at most one sleeper is armed, and whoever watches is; an Op that is POSTED
 // has a thread that looks at its state, so that it may be granted.
 //
-// World:  types Atomics, Sleeper (derived from SleeperState<Atomics>)
+// World:  types Atomics, Sleeper (derived from SleeperState<Atomics>); kForeignOps, the budget of rule 6
 //   under the token   start, withdraw, withdraw_all, take_completed, turn, flush, turn_time, received, checks,
 //                     before_sleep, after_sleep, arm, set_timer, drain_watch
 //   from any thread   sleeper, ref, unref, wake, kick, ask_janitor, wake_janitor, sleep, sleep_alone, pause,
@@ -471,8 +471,11 @@ void ShardToken<World>::prepare_to_leave(Visit& v) {
   bool more = v.next <= world_->turn_time();
   const bool spins = leader_ != nullptr && leader_->spins.load(std::memory_order_relaxed);
   if (watcher_ != Watcher::nobody && !spins && !told_) {
-    told_ = true;
-    if (!world_->before_sleep()) more = true;
+    told_ = world_->before_sleep();
+    if (!told_) {  // something came meanwhile: they are told again when that has been looked at
+      world_->after_sleep();
+      more = true;
+    }
   }
   if (!more) {
     if (v.next < timer_set_) {

@@ -59,6 +59,7 @@ void pause_cpu() {
 struct SharedStack::Inside {
   using Atomics = sync::StdAtomics;
   using Sleeper = leat::Sleeper;
+  static constexpr unsigned kForeignOps = 64;
 
   struct OpenTap {
     explicit OpenTap(Tap&& opened) : tap(std::move(opened)), device(tap) {}
