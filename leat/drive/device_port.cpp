@@ -32,14 +32,13 @@ DevicePort::Progress DevicePort::receive(Stack& stack, Instant now, unsigned bat
     const std::size_t asked = adaptive ? burst_.ask(batch_) : batch_;
     batch.set_capacity(asked);
     const std::size_t received = device_->rx(batch, now);
-    if (adaptive) burst_.brought(asked, received);
+    const bool go_on = adaptive ? burst_.brought(asked, received) : received == asked;
     if (received == 0) return Progress::idle;
     received_ += received;
     if (!caps_.rx_merges) gro_.merge(batch);
     stack.input(interface_, batch, now);
     LEAT_ASSERT(batch.empty());
-    if (received < asked) return Progress::idle;        // the device had no more
-    if (adaptive && asked == 1) return Progress::idle;  // or says so by its descriptor
+    if (!go_on) return Progress::idle;  // the device has no more, or its descriptor tells
   }
   return Progress::more;
 }

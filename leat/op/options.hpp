@@ -68,6 +68,8 @@ enum class OptionType : std::uint8_t { boolean, integer, bytes, duration_us, cho
   X(tcp_ack_segments, tcp, integer, 1, 64, 2, "RFC 9293 3.8.6.3", "Full segments that make an ACK due.")               \
   X(tcp_stretch_acks, tcp, choice, 0, 2, 1, "RFC 5681 4.2: exception as Linux",                                        \
     "ACKs of a burst: 0 exactly tcp_ack_segments each, 1 one per merged super-segment (as Linux), 2 one per burst.")   \
+  X(tcp_reply_wait, tcp, duration_us, 0, 500000, 1000, "RFC 9293 3.8.6.3: exception",                                  \
+    "How long the ACK of a whole request waits for the reply to carry it; 0: not at all.")                             \
   X(tcp_syn_retries, tcp, integer, 1, 16, 6, "RFC 9293 3.8.3", "SYNs sent again before giving up.")                    \
   X(tcp_synack_retries, tcp, integer, 1, 16, 5, "RFC 9293 3.8.3", "SYN-ACKs sent again before giving up.")             \
   X(tcp_retries, tcp, integer, 1, 32, 15, "RFC 9293 3.8.3 (R2)", "Retransmissions of data before giving up.")          \

@@ -81,6 +81,7 @@ class Server {
   [[nodiscard]] unsigned replies() const { return replies_; }
   [[nodiscard]] bool ended() const { return ended_; }
 
+  [[nodiscard]] bool owes_reply() const { return owes_reply_; }
   void reply() {
     owes_reply_ = false;
     ++replies_;
@@ -130,12 +131,12 @@ struct Device_closed_loop : testing::TestWithParam<std::size_t> {
     ASSERT_TRUE(host.open_tap("loop0", {kOurs}));
     ASSERT_TRUE(netlink::add_address("loop0", *IpPrefix::parse(kKernel)));
   }
-  // The machine may be busy with other work: a reply that comes late costs an ACK of its own.
+  // The machine may be busy with other work: a reply that comes late costs an ACK of its own. Linux acknowledges a
+  // reply of several segments when it is read, so that there are up to two packets for each request.
   static void expect_one_each(const Server& s) {
-    EXPECT_LT(s.packets_per_round(), 1.1);
-    EXPECT_LT(s.reads_per_round(), 1.1);
+    EXPECT_LT(s.packets_per_round(), GetParam() <= 1448 ? 1.1 : 2.1);
+    EXPECT_LT(s.reads_per_round(), s.packets_per_round() * 1.1) << "reads in vain";
     EXPECT_LT(s.writes_per_round(), 1.1);
-    EXPECT_GE(s.reads_per_round(), 0.9);
   }
   Host host;
 };
@@ -153,10 +154,31 @@ TEST_P(Device_closed_loop, AReplyFromTheHandlerCostsAWaitAReadAndAWrite) {
       monotonic_now() + Duration::s(20)));
   EXPECT_TRUE(client.join());
   expect_one_each(server);
-  EXPECT_LT(static_cast<double>(last - first) / kRounds, 1.1);
+  EXPECT_LT(static_cast<double>(last - first) / kRounds, server.packets_per_round() * 1.1);
 }
 
-INSTANTIATE_TEST_SUITE_P(Bytes, Device_closed_loop, testing::Values(100U, 1400U));
+// As a blocking receive does it: the turn serves the reader, which replies in its next call.
+TEST_P(Device_closed_loop, AReplyFromTheNextCallCostsTheSame) {
+  Server server(host, GetParam(), false);
+  KernelClient client(GetParam(), kSettle + kRounds);
+  const Instant end = monotonic_now() + Duration::s(20);
+  pollfd wait{.fd = host.shard().ports()[0].device()->poll_fd(), .events = POLLIN, .revents = 0};
+  Instant next = host.shard().turn(monotonic_now());
+  for (Instant now = monotonic_now(); !server.ended() && now < end; now = monotonic_now()) {
+    const Duration left = next > now ? std::min(next - now, Duration::s(1)) : Duration{};
+    const timespec limit{.tv_sec = left.count_s(), .tv_nsec = left.count_ns() % 1'000'000'000};
+    ::ppoll(&wait, 1, &limit, nullptr);
+    next = host.shard().turn(monotonic_now());
+    if (!server.owes_reply()) continue;
+    server.reply();
+    next = host.shard().flush(monotonic_now());
+  }
+  EXPECT_TRUE(server.ended());
+  EXPECT_TRUE(client.join());
+  expect_one_each(server);
+}
+
+INSTANTIATE_TEST_SUITE_P(Bytes, Device_closed_loop, testing::Values(100U, 1400U, 4096U));
 
 }  // namespace
 }  // namespace leat

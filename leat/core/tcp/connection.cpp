@@ -287,7 +287,6 @@ void load_options(Tcb& t) {
   f.put(Flag::nodelay, o.on(OptionId::tcp_nodelay));
   f.put(Flag::cork, o.on(OptionId::tcp_cork));
   f.put(Flag::quick_ack, o.on(OptionId::tcp_quickack));
-  f.put(Flag::stretch_acks, o.get(OptionId::tcp_stretch_acks) == 2);
   f.put(Flag::keep_alive, o.on(OptionId::keep_alive));
 }
 

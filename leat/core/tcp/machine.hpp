@@ -184,8 +184,10 @@ void carry_out(Tcb& t, Segment& s, Disposition d);
 // After the reader took data: is a window update due?
 void after_read(Tcb& t);
 void ack_soon(Tcb& t);  // at the next visit
-// In-order payload of `size` octets in `merged` segments came: now or later.
-void owe_ack(Tcb& t, Active& a, std::uint32_t size, std::uint32_t merged);
+// In-order payload in `merged` segments of `size` octets came, the last with PSH or not: now, later, or with the reply.
+void owe_ack(Tcb& t, Active& a, std::uint32_t size, std::uint32_t merged, bool pushed);
+// The reader found nothing: it has no reply yet, so the ACK that waits for one goes.
+void reader_waits(Tcb& t);
 void record_timestamp(Tcb& t, const Segment& s);
 
 // --- recovery.cpp ---------------------------------------------------------------------------------------------------

@@ -126,6 +126,7 @@ void after_read(Tcb& t) {
 
 void ack_soon(Tcb& t) {
   t.hot.flags.set(Flag::ack_now);
+  if (Active* a = t.active()) a->ack_may_wait = false;
   mark_dirty(t);
 }
 
@@ -145,30 +146,56 @@ std::uint32_t weight(const Tcb& t, std::uint32_t merged) {
   return std::min(merged, static_cast<std::uint32_t>(most));
 }
 
+// RFC 9293 3.8.6.3: exception: the ACK of a request of several segments may wait for the reply that carries it, when
+// replies have come at once so far (Linux: ping-pong mode). The sender must have nothing more to say (PSH: it is not
+// its window that ended the burst) and room to go on if it has: a few segments are less than half of any initial
+// window. The limit is far below a delayed ACK's, because the sender's probe of RFC 8985 7.2 expects an ACK of two
+// segments within two round trips.
+constexpr std::uint32_t kReplySegments = 4;
+
+bool reply_may_carry(const Tcb& t, const Active& a, bool pushed) {
+  const Hot& h = t.hot;
+  const std::uint32_t most = kReplySegments * a.rcv_mss;
+  return pushed && h.has(Flag::talks_back) && !h.has(Flag::quick_ack) && h.rcv_nxt - h.last_ack_sent <= most &&
+         h.receive_window() >= most && t.option(OptionId::tcp_reply_wait) != 0;
+}
+
 }  // namespace
 
 // RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment is acknowledged, and none waits longer than the
 // limit. "Full" is measured by what the peer really sends.
-void owe_ack(Tcb& t, Active& a, std::uint32_t size, std::uint32_t merged) {
+void owe_ack(Tcb& t, Active& a, std::uint32_t size, std::uint32_t merged, bool pushed) {
   Hot& h = t.hot;
   mark_dirty(t);
   if (a.rcv_mss < size) a.rcv_mss = static_cast<std::uint16_t>(std::min<std::uint32_t>(size, 0xffff));
   if (size >= a.rcv_mss)
     a.full_segments = static_cast<std::uint8_t>(std::min(a.full_segments + weight(t, merged), 255U));
-  if (h.has(Flag::ack_now)) return;
+  if (h.has(Flag::ack_now)) {
+    a.ack_may_wait = a.ack_may_wait && reply_may_carry(t, a, pushed);
+    return;
+  }
   const OptionValues& o = t.options();
   if (h.has(Flag::quick_ack) || a.full_segments >= o.get(OptionId::tcp_ack_segments)) {
     h.flags.set(Flag::ack_now);
+    a.ack_may_wait = reply_may_carry(t, a, pushed);
     return;
   }
   if (h.has(Flag::ack_later)) return;
   const std::int64_t delay = o.get(OptionId::tcp_delayed_ack);
   if (delay == 0) {
     h.flags.set(Flag::ack_now);
+    a.ack_may_wait = false;
     return;
   }
   h.flags.set(Flag::ack_later);
   a.ack_due = tick_in(t.core, static_cast<std::uint64_t>(delay));
+}
+
+void reader_waits(Tcb& t) {
+  const Active* a = t.active();
+  if (a == nullptr) return;
+  const bool due = t.hot.has(Flag::ack_later) && a->full_segments >= t.option(OptionId::tcp_ack_segments);
+  if (a->ack_may_wait || due) ack_soon(t);
 }
 
 // RFC 7323 4.3 (2): from segments that begin at or before what we acknowledged last.
@@ -208,7 +235,7 @@ Disposition take_text(Tcb& t, Segment& s) {
   // Row D3: octets that were queued behind the end of the stream are not there either.
   if (s.flags.fin()) t.tables().ooo.clear(a.ooo, t.core.pool);
   deliver(t, a, s);
-  owe_ack(t, a, size, merged);
+  owe_ack(t, a, size, merged, s.flags.psh());
   if (h.has(Flag::fin_ahead) && a.fin_seq == h.rcv_nxt) {
     take_peer_fin(t);
     return finished();

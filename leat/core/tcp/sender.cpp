@@ -47,6 +47,7 @@ class Visit {
   bool send_fin();
   bool send_probe();
   bool send_acks();
+  [[nodiscard]] bool wait_for_reply();
   bool emit(const Piece& p, std::uint32_t& sent);
   bool emit_empty(SeqNum seq, wire::TcpFlags flags) {
     std::uint32_t sent = 0;
@@ -64,6 +65,7 @@ class Visit {
   [[nodiscard]] bool partial_may_go(std::uint32_t n, std::uint32_t unsent) const;
   void hold_partial(Active& a);
   void restart_after_idle(Active& a);
+  void begin_flight(Active& a);
   void acknowledged(SeqNum ack);
   void measure_options();
   [[nodiscard]] bool wants_data() const;
@@ -297,13 +299,17 @@ bool Visit::resend() {
 
 // --- new data --------------------------------------------------------------------------------------------------------
 
-// RFC 9293 3.8.6.2.1 and 3.7.4 (Nagle): may a segment that is not full leave? `n` octets of `unsent` fit the windows.
+// RFC 9293 3.8.6.2.1 and 3.7.4 (Nagle): may octets leave that don't fill the last segment? `n` of `unsent` fit the
+// windows.
 bool Visit::partial_may_go(std::uint32_t n, std::uint32_t unsent) const {
-  if (n < unsent) return n >= t_.max_window() / 2 || h_.has(Flag::uncork);  // the window cut it: (3), or (4)
+  if (n < unsent) {  // the window cut it: (3), or (4)
+    return n < segment_size() && (n >= t_.max_window() / 2 || h_.has(Flag::uncork));
+  }
   if (h_.has(Flag::fin_queued)) return true;
   if (h_.has(Flag::uncork)) return true;
   if (h_.has(Flag::cork)) return false;
-  return h_.has(Flag::nodelay) || t_.payload_in_flight() == 0;
+  // RFC 9293 A.3: only what was sent small before holds it back, so that a large write leaves whole.
+  return h_.has(Flag::nodelay) || t_.payload_in_flight() == 0 || !t_.active()->small_in_flight;
 }
 
 void Visit::hold_partial(Active& a) {
@@ -321,11 +327,21 @@ void Visit::restart_after_idle(Active& a) {
   t_.congestion().on_idle(a.congestion, h_.window, h_.mss, t_.option(OptionId::tcp_initial_window));
 }
 
+// What leaves soon after something came is taken for a reply: so will the next one be.
+void Visit::begin_flight(Active& a) {
+  a.small_in_flight = false;
+  const std::uint32_t since_ms = ms_now(t_.core) - t_.cold.last_rx_ms;
+  if (std::uint64_t{since_ms} * 1000 <= t_.option(OptionId::tcp_reply_wait)) h_.flags.set(Flag::talks_back);
+}
+
 bool Visit::send_new() {
   Active* a = t_.active();
   if (a == nullptr || !kSending.has(h_.state) || h_.has(Flag::fin_sent)) return true;
   State& tables = t_.tables();
-  if (t_.unsent() != 0) restart_after_idle(*a);
+  if (t_.unsent() != 0) {
+    restart_after_idle(*a);
+    if (t_.payload_in_flight() == 0) begin_flight(*a);
+  }
   while (true) {
     const std::uint32_t unsent = t_.unsent();
     if (unsent == 0) break;
@@ -338,11 +354,12 @@ bool Visit::send_new() {
     const std::uint32_t room = h_.window.cwnd > in_pipe ? h_.window.cwnd - in_pipe : 0;
     if (room < std::min(n, size)) break;  // the congestion window
     n = std::min({n, room, largest()});
-    if (n >= size) {
+    if (n % size != 0 && !partial_may_go(n, unsent)) {
       n -= n % size;
-    } else if (!partial_may_go(n, unsent)) {
-      hold_partial(*a);
-      break;
+      if (n == 0) {
+        hold_partial(*a);
+        break;
+      }
     }
     if (sent_bytes_ >= kVisitBytes) return stop(Outcome::more);
     if (!tables.ranges.room(a->ranges)) return stop(Outcome::starved);
@@ -356,6 +373,7 @@ bool Visit::send_new() {
     if (!emit({.seq = h_.snd_nxt, .length = n, .flags = flags, .cursor = &a->send_cursor}, sent)) return false;
     tables.ranges.sent(a->ranges, h_.snd_nxt, h_.snd_nxt + sent, us_now(t_.core), a->delivered, kRangeCap);
     h_.snd_nxt += sent;
+    if (sent % size != 0) a->small_in_flight = true;
     if (fin && sent == n) {
       h_.snd_nxt += 1;
       h_.flags.set(Flag::fin_sent);
@@ -400,14 +418,29 @@ bool Visit::send_probe() {
   return true;
 }
 
+// The reader has all that came and will be heard of soon: what is due becomes what is owed, for a short while.
+bool Visit::wait_for_reply() {
+  Active* a = t_.active();
+  if (a == nullptr || !a->ack_may_wait || !a->receive.empty() || h_.has(Flag::window_update)) return false;
+  if (a->dsack.left < a->dsack.right) return false;
+  const std::uint32_t most = std::min(t_.option(OptionId::tcp_reply_wait), t_.option(OptionId::tcp_delayed_ack));
+  const std::uint32_t due = tick_in(t_.core, most);
+  if (!h_.has(Flag::ack_later) || static_cast<std::int32_t>(due - a->ack_due) < 0) a->ack_due = due;
+  a->ack_may_wait = false;
+  h_.flags.clear(Flag::ack_now);
+  h_.flags.set(Flag::ack_later);
+  return true;
+}
+
 bool Visit::send_acks() {
   if (!h_.flags.any(Flag::ack_now, Flag::window_update)) return true;
+  if (wait_for_reply()) return true;
   Active* a = t_.active();
   // RFC 5681 4.2: as many ACKs as the arrivals of a burst made due (receiver.cpp says what counts), unless one for all
   // of it will do. The ones before the last acknowledge equal shares of it, in whole segments.
-  if (a != nullptr && !h_.has(Flag::stretch_acks) && a->ooo.count == 0 && a->rcv_mss != 0) {
+  if (a != nullptr && a->ooo.count == 0 && a->rcv_mss != 0) {
     const std::uint32_t segments = t_.option(OptionId::tcp_ack_segments);
-    while (a->full_segments >= 2 * segments) {
+    while (a->full_segments >= 2 * segments && t_.option(OptionId::tcp_stretch_acks) != 2) {
       const std::uint32_t share = (h_.rcv_nxt - h_.last_ack_sent) / (a->full_segments / segments);
       const std::uint32_t step = share / a->rcv_mss * a->rcv_mss;
       if (step == 0) break;

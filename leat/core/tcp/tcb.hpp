@@ -51,7 +51,7 @@ enum class Flag : std::uint32_t {
   nodelay = 1U << 17,          // options, copied where the sender and the receiver read them
   cork = 1U << 18,
   quick_ack = 1U << 19,
-  stretch_acks = 1U << 20,   // one ACK a burst
+  talks_back = 1U << 20,  // what the peer sends is answered: its ACK may wait for the reply
   keep_alive = 1U << 21,
   uncork = 1U << 22,         // a corked partial segment has waited long enough
   wants_memory = 1U << 23,   // a writer found a pool empty
@@ -182,6 +182,8 @@ struct alignas(64) Active {
   std::uint8_t backoff = 0;        // doublings of the RTO; held until a new measurement (RFC 6298 5.7)
   bool corked = false;             // a partial segment is held back until cork_due
   bool congestion_ready = false;   // `congestion` is set up
+  bool ack_may_wait = false;       // with Flag::ack_now: for the reply
+  bool small_in_flight = false;    // a segment that was not full, since nothing was in flight
   Window before;                   // the window before the last reduction
   Index next_free = kNoIndex;
 };

@@ -135,6 +135,7 @@ void expired(Core& core, Index i) {
   }
   if (Active* a = t.active()) {
     if (h.has(Flag::ack_later) && tick_passed(core, a->ack_due)) {
+      h.flags.clear(Flag::talks_back);
       h.flags.clear(Flag::ack_later);  // due is due: with an empty pool the deadline must not come again at once
       ack_soon(t);
     }

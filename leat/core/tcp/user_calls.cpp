@@ -267,6 +267,7 @@ Result<IoCount> receive(Core& core, Index socket, MutableByteSpan to, RecvFlags 
   if (t.hot.has(Flag::detached) && core.sockets[socket].error != Errc{})
     return fail(taken_error(core, socket, Errc::connection_reset));
   if (at_end(t)) return IoCount{0, IoStatus::end_of_stream};
+  reader_waits(t);
   return IoCount{0, IoStatus::would_block};
 }
 
