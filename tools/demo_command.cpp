@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -185,20 +186,28 @@ struct Scene {
 
 // Stock programs on the kernel's side ----------------------------------------------------------------------------
 
+// How many of the first kPings requests were answered: "64 bytes from 10.9.0.2: icmp_seq=1 ttl=64 time=0.051 ms"
+std::size_t answered(std::string_view output) {
+  std::bitset<kPings> seen;
+  constexpr std::string_view kKey = "icmp_seq=";
+  for (std::size_t at = 0; (at = output.find(kKey, at)) != std::string_view::npos;) {
+    at += kKey.size();
+    const auto number = parse_number(output.substr(at, output.find(' ', at) - at));
+    if (number && *number >= 1 && *number <= kPings) seen.set(*number - 1);
+  }
+  return seen.count();
+}
+
 // "rtt min/avg/max/mdev = 0.021/0.034/0.101/0.010 ms"
 void stock_ping(Report& report, const IpAddress& to) {
   const std::string what = cat("ping -c ", kPings, " -i 0.05 ", to);
   report.begin(what);
   int code = 0;
+  // Without -w it waits for the last reply two round trips and no longer, which a busy machine may take to run anybody.
   const std::string output =
-      run_program({"ping", "-n", "-c", std::to_string(kPings), "-i", "0.05", "-W", "2", cat(to)}, code, kPatience);
-  const std::size_t received_at = output.find(" packets transmitted, ");
+      run_program({"ping", "-n", "-c", std::to_string(kPings), "-i", "0.05", "-w", "5", cat(to)}, code, kPatience);
   const std::size_t rtt_at = output.find("min/avg/max/mdev = ");
-  std::uint64_t received = 0;
-  if (received_at != std::string::npos) {
-    const std::string_view rest = std::string_view(output).substr(received_at + 22);
-    received = parse_number(rest.substr(0, rest.find(' '))).value_or(0);
-  }
+  const std::size_t received = answered(output);
   std::string found = cat(received, " of ", kPings, " replies");
   if (rtt_at != std::string::npos) {
     const std::string_view rest = std::string_view(output).substr(rtt_at + 19);
