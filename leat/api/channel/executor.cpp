@@ -9,17 +9,25 @@ void RunQueue::expect(Resumption& r) {
   r.state = Resumption::State::pending;
 }
 
+RunQueue::~RunQueue() {
+  const std::lock_guard lock(mutex_);  // the last who posted is out of post()
+}
+
+// All under the lock: as soon as it is let go the coroutine may go on, and with it the queue may end.
 void RunQueue::post(Resumption& r) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (r.state != Resumption::State::pending) return;
-    r.state = Resumption::State::posted;
-    r.next = nullptr;
-    (head_ == nullptr ? head_ : tail_->next) = &r;
-    tail_ = &r;
-    changed_.notify_all();  // under the lock: the frame may be gone behind it
-  }
+  const std::lock_guard lock(mutex_);
+  if (r.state != Resumption::State::pending) return;
+  r.state = Resumption::State::posted;
+  r.next = nullptr;
+  (head_ == nullptr ? head_ : tail_->next) = &r;
+  tail_ = &r;
+  changed_.notify_all();
   if (wake_) wake_();
+}
+
+void RunQueue::set_wake(Delegate<void()> wake) {
+  const std::lock_guard lock(mutex_);
+  wake_ = wake;
 }
 
 bool RunQueue::posted(Resumption& r) {
@@ -73,11 +81,9 @@ void RunQueue::wait(Instant until) {
 }
 
 void RunQueue::stop() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopped_ = true;
-    changed_.notify_all();
-  }
+  const std::lock_guard lock(mutex_);
+  stopped_ = true;
+  changed_.notify_all();
   if (wake_) wake_();
 }
 

@@ -43,6 +43,7 @@ class RunQueue final : public Executor {
  public:
   // The clock of sleep_until; without one there are no timers.
   explicit RunQueue(Delegate<Instant()> clock = {}) : clock_(clock) {}
+  ~RunQueue();
   RunQueue(const RunQueue&) = delete;
   RunQueue& operator=(const RunQueue&) = delete;
 
@@ -73,9 +74,9 @@ class RunQueue final : public Executor {
   }
   void stop();
   [[nodiscard]] bool stopped();
-  // Called when something is posted, from any thread and under no lock: wakes whoever turns this queue in a loop of its
-  // own.
-  void set_wake(Delegate<void()> wake) { wake_ = wake; }
+  // Called when something is posted, from any thread: wakes whoever turns this queue in a loop of its own. It must not
+  // call the queue. Once set_wake has returned, the old one is not called any more.
+  void set_wake(Delegate<void()> wake);
   // When the next timer is due.
   [[nodiscard]] Instant next_timer() const { return timers_ == nullptr ? Instant::never() : timers_->when; }
   [[nodiscard]] bool has_ready();
@@ -112,8 +113,8 @@ class RunQueue final : public Executor {
   void forget(Sleep&);
 
   Delegate<Instant()> clock_;
-  Delegate<void()> wake_;
   std::mutex mutex_;
+  Delegate<void()> wake_;  // guarded by mutex_
   std::condition_variable changed_;
   Resumption* head_ = nullptr;  // guarded by mutex_, as the states of resumptions are
   Resumption* tail_ = nullptr;

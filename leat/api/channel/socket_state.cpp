@@ -25,7 +25,8 @@ void SocketState::end(Verb verb) {
   } else {
     close_op_.abort(handle);
   }
-  channel.service().start(close_op_);
+  const auto service = channel.shared_service();  // which *this may not outlive
+  service->start(close_op_);
 }
 
 Result<std::int64_t> SocketOwner::option(OptionId id) const {
