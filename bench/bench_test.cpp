@@ -95,5 +95,13 @@ TEST(Bench_Runs, AnUnknownDeviceIsOneLine) {
   EXPECT_THROW(run("bulk", request), Unable);
 }
 
+TEST(Bench_Runs, ChannelInEveryForm) {
+  const auto rows = run("channel", small());
+  ASSERT_EQ(rows.size(), 9U);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_GT(number(rows[i], "requests_per_s"), 0);
+  for (std::size_t i = 3; i < 9; ++i) EXPECT_GT(number(rows[i], "gbit_per_s"), 0);
+  EXPECT_GT(number(rows[1], "ratio_to_direct"), 0);
+}
+
 }  // namespace
 }  // namespace leat::bench

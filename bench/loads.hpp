@@ -14,6 +14,7 @@ std::vector<Row> run_bulk_tap(const Request&);
 std::vector<Row> run_echo(const Request&);
 std::vector<Row> run_connect(const Request&);
 std::vector<Row> run_idle(const Request&);
+std::vector<Row> run_channel(const Request&);
 std::vector<Row> run_pingpong(const Request&);
 
 template <class T>

@@ -11,6 +11,8 @@ constexpr std::array kBenches{
     Bench{"echo", "100-byte echo on a random one of N connections: ns of the server's side", run_echo},
     Bench{"connect", "connect, accept and close of both sides: connections a second", run_connect},
     Bench{"idle", "memory of an idle established connection: bytes", run_idle},
+    Bench{"channel", "the command form against direct calls: requests a second, bulk by TCP and UDP over a pipe",
+          run_channel},
     Bench{"pingpong", "one byte there and back between two stacks over shared memory, both spinning", run_pingpong},
 };
 

@@ -53,7 +53,9 @@ class ChannelPair : public ::testing::Test {
 
 // Blocking calls of the thread that turns both stacks: they turn them.
 TEST_F(ChannelPair, BlockingCallsOfTheOwnThreadTurnTheStacks) {
+  const Instant began = pair.now();
   connect();
+  EXPECT_EQ(pair.now(), began) << "the wire has no length, and nothing was waited for";
   const Bytes sent = numbers(50'000);
   EXPECT_EQ(client.send_all(sent).value(), sent.size());
   client.close();

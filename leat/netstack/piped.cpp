@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <leat/netstack/piped.hpp>
 #include <leat/runtime/clock.hpp>
 
@@ -40,23 +41,25 @@ PipedPair::~PipedPair() {
   for (auto& s : stacks_) s.reset();
 }
 
+// Time moves at the beginning of a turn, when the one before did nothing: whoever was told in that turn still acts at
+// its time.
 bool PipedPair::turn(Instant until, bool with_tasks) {
-  std::size_t did = 0;
-  Instant next = Instant::never();
-  for (auto& s : stacks_) did += s->process_cmds(now_);
-  for (auto& s : stacks_) next = earlier(next, s->poll_device_io(now_));
-  if (with_tasks) did += tasks_.run_ready();
-  for (auto& s : stacks_)
-    if (s->commands().has_work()) ++did;
-  if (did > 0) return true;
-  for (auto& d : devices_) next = earlier(next, d->next_event());
-  if (with_tasks) next = earlier(next, tasks_.next_timer());
-  if (next <= now_) return true;
-  if (next.is_never() || next > until) {
-    if (!until.is_never()) now_ = until;
-    return false;
+  const auto busy = [](const auto& s) { return s->commands().has_work(); };
+  if (quiet_ && std::ranges::none_of(stacks_, busy) && !(with_tasks && tasks_.has_ready())) {
+    Instant next = with_tasks ? tasks_.next_timer() : Instant::never();
+    for (auto& s : stacks_) next = earlier(next, s->poll_at());
+    for (auto& d : devices_) next = earlier(next, d->next_event());
+    if (next.is_never() || next > until) {
+      if (!until.is_never()) now_ = until;
+      return false;
+    }
+    if (next > now_) now_ = next;
   }
-  now_ = next;
+  std::size_t did = 0;
+  for (auto& s : stacks_) did += s->process_cmds(now_);
+  for (auto& s : stacks_) (void)s->poll_device_io(now_);
+  if (with_tasks) did += tasks_.run_ready();
+  quiet_ = did == 0;
   return true;
 }
 

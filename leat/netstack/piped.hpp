@@ -40,8 +40,8 @@ class PipedPair {
   [[nodiscard]] channel::RunQueue& tasks() { return tasks_; }
   [[nodiscard]] Instant now() const { return now_; }
 
-  // Commands, packets and coroutines of this time; then time moves on to what comes next, at most to `until`. False:
-  // nothing will happen by then.
+  // Commands, packets and coroutines of this time; when there were none, time moves on to what comes next, at most to
+  // `until`. False: nothing will happen by then.
   bool step(Instant until = Instant::never()) { return turn(until, true); }
   template <class Done>
   bool run_until(Done&& done, Instant until = Instant::never()) {
@@ -62,6 +62,7 @@ class PipedPair {
   Instant clock() { return now_; }
 
   Instant now_ = Instant::from_ns(1'000'000'000);
+  bool quiet_ = false;  // nothing was done in the last turn
   channel::RunQueue tasks_{Delegate<Instant()>::to<&PipedPair::clock>(*this)};
   std::array<std::vector<Packet>, 2> rings_;
   std::array<std::unique_ptr<Netstack>, 2> stacks_;
