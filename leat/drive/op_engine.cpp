@@ -132,11 +132,35 @@ OpEngine::Try OpEngine::run_at_once(Op& op) {
     case Verb::remove_member:
     case Verb::close_set:
       return attempt_set_call(op);
+    case Verb::group:
+      return end(op, group_call(*op.group, op.socket));
     case Verb::control:
       return end(op, control(s, *op.request));
     default:
       return end(op, Errc::not_supported);
   }
+}
+
+Result<void> OpEngine::group_call(GroupCall& call, Handle socket) {
+  switch (call.verb) {
+    case GroupVerb::join:
+      return stack_->join_group(socket, call.request);
+    case GroupVerb::leave:
+      return stack_->leave_group(socket, call.request);
+    case GroupVerb::block_source:
+      return stack_->block_source(socket, call.request);
+    case GroupVerb::unblock_source:
+      return stack_->unblock_source(socket, call.request);
+    case GroupVerb::set_filter:
+      return stack_->set_source_filter(socket, call.request, call.mode, call.sources.first(call.count));
+    case GroupVerb::get_filter: {
+      const auto n = stack_->source_filter(socket, call.request, call.mode, call.sources);
+      if (!n) return fail(n.error());
+      call.count = *n;
+      return {};
+    }
+  }
+  return fail(Errc::invalid_argument);
 }
 
 OpEngine::Try OpEngine::give_endpoint(Op& op, const Result<Endpoint>& r) {

@@ -72,6 +72,7 @@ class OpEngine {
   Try end(Op& op, const Result<void>& r) { return end(op, r ? Errc{} : r.error()); }
   Try end_io(Op& op, const Result<IoCount>& r);
   Try run_at_once(Op& op);
+  Result<void> group_call(GroupCall& call, Handle socket);
   Try give_endpoint(Op& op, const Result<Endpoint>& r);
   void keep_error(Handle h, Errc error);
 

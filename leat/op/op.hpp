@@ -24,6 +24,7 @@
 #include <leat/base/time.hpp>
 #include <leat/op/control.hpp>
 #include <leat/op/error_entry.hpp>
+#include <leat/op/group_call.hpp>
 #include <leat/op/waiter.hpp>
 #include <memory>
 #include <span>
@@ -67,6 +68,7 @@ enum class Verb : std::uint8_t {
   remove_member,    // *set, *member
   wait_set,         // *set: waits until it has something -> events, count (events empty: count is 1, nothing is taken)
   close_set,        // *set: its members leave it, who waits on it gets bad_handle
+  group,            // *group: membership in multicast groups
   control,          // *control
 };
 
@@ -113,6 +115,7 @@ struct Op : PostNode, Waiter {
   std::int64_t value = 0;
   tcp::TcpInfo* info = nullptr;
   ControlRequest* request = nullptr;
+  GroupCall* group = nullptr;
   std::span<Watch> watches;
   ReadySet* set = nullptr;
   SetMember* member = nullptr;

@@ -8,78 +8,14 @@
 #include <string>
 #include <vector>
 
-#include "tests/posix/backends.hpp"
-#include "tests/posix/sockaddr.hpp"
+#include "tests/posix/same_program.hpp"
 
 namespace leat::test {
 namespace {
 
 template <class Backend>
-class PosixSameAsLinux : public testing::Test {
- public:
-  PosixSameAsLinux() { std::signal(SIGPIPE, SIG_IGN); }
-
- protected:
-  int tcp(int flags = 0) { return net.socket(AF_INET, SOCK_STREAM | flags, 0); }
-  int tcp6(int flags = 0) { return net.socket(AF_INET6, SOCK_STREAM | flags, 0); }
-  int udp(int flags = 0) { return net.socket(AF_INET, SOCK_DGRAM | flags, 0); }
-  int udp6(int flags = 0) { return net.socket(AF_INET6, SOCK_DGRAM | flags, 0); }
-
-  std::uint16_t port_of(int fd) {
-    sockaddr_in6 a{};
-    socklen_t n = size(a);
-    EXPECT_EQ(net.getsockname(fd, sa(a), &n), 0);
-    return ntohs(a.sin6_port);  // stands where sin_port does
-  }
-  std::uint16_t bind_any(int fd) {
-    const sockaddr_in a = v4(0);
-    EXPECT_EQ(net.bind(fd, sa(a), size(a)), 0);
-    return port_of(fd);
-  }
-  int listener(std::uint16_t& port) {
-    const int fd = tcp();
-    port = bind_any(fd);
-    EXPECT_EQ(net.listen(fd, 16), 0);
-    return fd;
-  }
-  // Two ends of a connection.
-  struct Pair {
-    int client, server, listener;
-  };
-  Pair connected() {
-    std::uint16_t port = 0;
-    const int l = listener(port);
-    const int c = tcp();
-    const sockaddr_in a = v4(port);
-    EXPECT_EQ(net.connect(c, sa(a), size(a)), 0);
-    return {c, net.accept(l, nullptr, nullptr), l};
-  }
-  short wait_for(int fd, short events, int timeout_ms = 2000) {
-    pollfd p{fd, events, 0};
-    return net.poll(&p, 1, timeout_ms) < 0 ? short{-1} : p.revents;
-  }
-  int option(int fd, int level, int name) {
-    int v = 0;
-    socklen_t n = size(v);
-    const int r = net.getsockopt(fd, level, name, &v, &n);
-    return r < 0 ? r : v;
-  }
-  int set(int fd, int level, int name, int v) { return net.setsockopt(fd, level, name, &v, size(v)); }
-  void close_all(std::initializer_list<int> fds) {
-    for (const int fd : fds) EXPECT_EQ(net.close(fd), 0);
-  }
-
-  Backend net;
-};
-
-struct Names {
-  template <class Backend>
-  static std::string GetName(int) {
-    return Backend::kName;
-  }
-};
-using Backends = testing::Types<LinuxBackend, LeatBackend>;
-TYPED_TEST_SUITE(PosixSameAsLinux, Backends, Names);
+class PosixSameAsLinux : public SameProgram<Backend> {};
+TYPED_TEST_SUITE(PosixSameAsLinux, Backends, BackendNames);
 
 TYPED_TEST(PosixSameAsLinux, Socket) {
   auto& n = this->net;
@@ -109,18 +45,18 @@ TYPED_TEST(PosixSameAsLinux, BadDescriptor) {
     char b = 0;
     int v = 0;
     sockaddr_in a = v4(1);
-    socklen_t len = size(a);
+    socklen_t len = length_of(a);
     iovec part{&b, 1};
     msghdr m{};
     m.msg_iov = &part;
     m.msg_iovlen = 1;
     mmsghdr mm{};
     mm.msg_hdr = m;
-    EXPECT_EQ(n.bind(fd, sa(a), size(a)), -EBADF);
+    EXPECT_EQ(n.bind(fd, sa(a), length_of(a)), -EBADF);
     EXPECT_EQ(n.listen(fd, 1), -EBADF);
     EXPECT_EQ(n.accept(fd, nullptr, nullptr), -EBADF);
     EXPECT_EQ(n.accept4(fd, nullptr, nullptr, SOCK_NONBLOCK), -EBADF);
-    EXPECT_EQ(n.connect(fd, sa(a), size(a)), -EBADF);
+    EXPECT_EQ(n.connect(fd, sa(a), length_of(a)), -EBADF);
     EXPECT_EQ(n.getsockname(fd, sa(a), &len), -EBADF);
     EXPECT_EQ(n.getpeername(fd, sa(a), &len), -EBADF);
     EXPECT_EQ(n.shutdown(fd, SHUT_RDWR), -EBADF);
@@ -134,8 +70,8 @@ TYPED_TEST(PosixSameAsLinux, BadDescriptor) {
     EXPECT_EQ(n.write(fd, &b, 1), -EBADF);
     EXPECT_EQ(n.readv(fd, &part, 1), -EBADF);
     EXPECT_EQ(n.writev(fd, &part, 1), -EBADF);
-    EXPECT_EQ(n.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &v, size(v)), -EBADF);
-    len = size(v);
+    EXPECT_EQ(n.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &v, length_of(v)), -EBADF);
+    len = length_of(v);
     EXPECT_EQ(n.getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &v, &len), -EBADF);
     EXPECT_EQ(n.dup(fd), -EBADF);
     EXPECT_EQ(n.dup2(fd, 200), -EBADF);
@@ -159,7 +95,7 @@ TYPED_TEST(PosixSameAsLinux, NotASocket) {
   for (const int fd : {0, set}) {
     EXPECT_EQ(n.send(fd, &b, 1, 0), -ENOTSOCK);
     EXPECT_EQ(n.recv(fd, &b, 1, 0), -ENOTSOCK);
-    EXPECT_EQ(n.connect(fd, sa(a), size(a)), -ENOTSOCK);
+    EXPECT_EQ(n.connect(fd, sa(a), length_of(a)), -ENOTSOCK);
     EXPECT_EQ(n.listen(fd, 1), -ENOTSOCK);
     EXPECT_EQ(n.shutdown(fd, SHUT_RD), -ENOTSOCK);
   }
@@ -173,7 +109,7 @@ TYPED_TEST(PosixSameAsLinux, StreamThatIsNotConnected) {
   const int s = this->tcp();
   char b = 'x';
   sockaddr_in a{};
-  socklen_t len = size(a);
+  socklen_t len = length_of(a);
   EXPECT_EQ(n.recv(s, &b, 1, 0), -ENOTCONN);
   EXPECT_EQ(n.recv(s, &b, 1, MSG_DONTWAIT), -ENOTCONN);
   EXPECT_EQ(n.read(s, &b, 1), -ENOTCONN);
@@ -181,14 +117,14 @@ TYPED_TEST(PosixSameAsLinux, StreamThatIsNotConnected) {
   EXPECT_EQ(n.send(s, &b, 1, MSG_NOSIGNAL), -EPIPE);
   EXPECT_EQ(n.write(s, &b, 1), -EPIPE);
   a = v4(1);
-  EXPECT_EQ(n.sendto(s, &b, 1, 0, sa(a), size(a)), -EPIPE);
+  EXPECT_EQ(n.sendto(s, &b, 1, 0, sa(a), length_of(a)), -EPIPE);
   EXPECT_EQ(n.getpeername(s, sa(a), &len), -ENOTCONN);
   EXPECT_EQ(n.shutdown(s, SHUT_RDWR), -ENOTCONN);
   EXPECT_EQ(n.shutdown(s, 5), -EINVAL);
   EXPECT_EQ(n.accept(s, nullptr, nullptr), -EINVAL);
-  len = size(a);
+  len = length_of(a);
   EXPECT_EQ(n.getsockname(s, sa(a), &len), 0);
-  EXPECT_EQ(len, size(a));
+  EXPECT_EQ(len, length_of(a));
   EXPECT_EQ(a.sin_family, AF_INET);
   EXPECT_EQ(a.sin_port, 0);
   EXPECT_EQ(a.sin_addr.s_addr, 0U);
@@ -199,33 +135,34 @@ TYPED_TEST(PosixSameAsLinux, StreamThatIsNotConnected) {
 }
 
 TYPED_TEST(PosixSameAsLinux, Bind) {
+  if (!this->has_v6()) GTEST_SKIP() << "no IPv6 here";
   auto& n = this->net;
   const int s = this->tcp();
   const sockaddr_in foreign = v4(0, "192.0.2.77");
   const sockaddr_in6 six = v6(0);
   sockaddr_in a = v4(0);
-  EXPECT_EQ(n.bind(s, sa(foreign), size(foreign)), -EADDRNOTAVAIL);
-  EXPECT_EQ(n.bind(s, sa(six), size(six)), -EAFNOSUPPORT);
+  EXPECT_EQ(n.bind(s, sa(foreign), length_of(foreign)), -EADDRNOTAVAIL);
+  EXPECT_EQ(n.bind(s, sa(six), length_of(six)), -EAFNOSUPPORT);
   EXPECT_EQ(n.bind(s, sa(a), 3), -EINVAL);
   EXPECT_EQ(n.bind(s, sa(a), 12), -EINVAL);
-  EXPECT_EQ(n.bind(s, sa(a), size(a)), 0);
+  EXPECT_EQ(n.bind(s, sa(a), length_of(a)), 0);
   const std::uint16_t port = this->port_of(s);
   EXPECT_NE(port, 0);
-  EXPECT_EQ(n.bind(s, sa(a), size(a)), -EINVAL);  // twice
+  EXPECT_EQ(n.bind(s, sa(a), length_of(a)), -EINVAL);  // twice
   const int other = this->tcp();
   a = v4(port);
-  EXPECT_EQ(n.bind(other, sa(a), size(a)), -EADDRINUSE);
+  EXPECT_EQ(n.bind(other, sa(a), length_of(a)), -EADDRINUSE);
   const sockaddr_in any = v4(port, "0.0.0.0");
-  EXPECT_EQ(n.bind(other, sa(any), size(any)), -EADDRINUSE);
+  EXPECT_EQ(n.bind(other, sa(any), length_of(any)), -EADDRINUSE);
   const int u = this->udp();
-  EXPECT_EQ(n.bind(u, sa(a), size(a)), 0);  // another protocol
+  EXPECT_EQ(n.bind(u, sa(a), length_of(a)), 0);  // another protocol
   const int u2 = this->udp();
-  EXPECT_EQ(n.bind(u2, sa(a), size(a)), -EADDRINUSE);
-  EXPECT_EQ(n.bind(u, sa(a), size(a)), -EINVAL);
+  EXPECT_EQ(n.bind(u2, sa(a), length_of(a)), -EADDRINUSE);
+  EXPECT_EQ(n.bind(u, sa(a), length_of(a)), -EINVAL);
   const int six_socket = this->tcp6();
-  EXPECT_EQ(n.bind(six_socket, sa(a), size(a)), -EINVAL);  // too short for its family
+  EXPECT_EQ(n.bind(six_socket, sa(a), length_of(a)), -EINVAL);  // too short for its family
   const sockaddr_in6 six_foreign = v6(0, "2001:db8::77");
-  EXPECT_EQ(n.bind(six_socket, sa(six_foreign), size(six_foreign)), -EADDRNOTAVAIL);
+  EXPECT_EQ(n.bind(six_socket, sa(six_foreign), length_of(six_foreign)), -EADDRNOTAVAIL);
   this->close_all({s, other, u, u2, six_socket});
 }
 
@@ -236,15 +173,15 @@ TYPED_TEST(PosixSameAsLinux, ReuseAddressAndPort) {
   const sockaddr_in a = v4(port);
   const int again = this->tcp();
   EXPECT_EQ(this->set(again, SOL_SOCKET, SO_REUSEADDR, 1), 0);
-  EXPECT_EQ(n.bind(again, sa(a), size(a)), -EADDRINUSE);  // the other listens
+  EXPECT_EQ(n.bind(again, sa(a), length_of(a)), -EADDRINUSE);  // the other listens
   const int p1 = this->tcp();
   const int p2 = this->tcp();
   EXPECT_EQ(this->set(p1, SOL_SOCKET, SO_REUSEPORT, 1), 0);
   EXPECT_EQ(this->set(p2, SOL_SOCKET, SO_REUSEPORT, 1), 0);
-  EXPECT_EQ(n.bind(p1, sa(a), size(a)), -EADDRINUSE);  // the other did not ask for it
+  EXPECT_EQ(n.bind(p1, sa(a), length_of(a)), -EADDRINUSE);  // the other did not ask for it
   const std::uint16_t shared = this->bind_any(p1);
   const sockaddr_in b = v4(shared);
-  EXPECT_EQ(n.bind(p2, sa(b), size(b)), 0);
+  EXPECT_EQ(n.bind(p2, sa(b), length_of(b)), 0);
   EXPECT_EQ(n.listen(p1, 1), 0);
   EXPECT_EQ(n.listen(p2, 1), 0);
   this->close_all({l, again, p1, p2});
@@ -263,8 +200,8 @@ TYPED_TEST(PosixSameAsLinux, Listen) {
   EXPECT_EQ(n.accept4(s, nullptr, nullptr, 0x4000000), -EINVAL);
   EXPECT_EQ(this->option(s, SOL_SOCKET, SO_ACCEPTCONN), 1);
   sockaddr_in a = v4(this->port_of(s));
-  socklen_t len = size(a);
-  EXPECT_EQ(n.connect(s, sa(a), size(a)), -EISCONN);
+  socklen_t len = length_of(a);
+  EXPECT_EQ(n.connect(s, sa(a), length_of(a)), -EISCONN);
   EXPECT_EQ(n.getpeername(s, sa(a), &len), -ENOTCONN);
   char b = 0;
   EXPECT_EQ(n.send(s, &b, 1, MSG_NOSIGNAL), -EPIPE);
@@ -283,26 +220,26 @@ TYPED_TEST(PosixSameAsLinux, ConnectBlocking) {
   sockaddr_in a = v4(port);
   EXPECT_EQ(n.connect(c, sa(a), 4), -EINVAL);
   const sockaddr_in6 six = v6(port);
-  EXPECT_EQ(n.connect(c, sa(six), size(six)), -EAFNOSUPPORT);
-  EXPECT_EQ(n.connect(c, sa(a), size(a)), 0);
-  EXPECT_EQ(n.connect(c, sa(a), size(a)), -EISCONN);
+  EXPECT_EQ(n.connect(c, sa(six), length_of(six)), -EAFNOSUPPORT);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), 0);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -EISCONN);
   EXPECT_EQ(n.listen(c, 1), -EINVAL);
-  EXPECT_EQ(n.bind(c, sa(a), size(a)), -EINVAL);
+  EXPECT_EQ(n.bind(c, sa(a), length_of(a)), -EINVAL);
   EXPECT_EQ(n.accept(c, nullptr, nullptr), -EINVAL);
   sockaddr_in from{};
-  socklen_t len = size(from);
+  socklen_t len = length_of(from);
   const int s = n.accept(l, sa(from), &len);
   ASSERT_GE(s, 0);
-  EXPECT_EQ(len, size(from));
+  EXPECT_EQ(len, length_of(from));
   EXPECT_EQ(ntohs(from.sin_port), this->port_of(c));
   EXPECT_EQ(from.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
   EXPECT_EQ(this->port_of(s), port);
-  len = size(from);
+  len = length_of(from);
   EXPECT_EQ(n.getpeername(c, sa(from), &len), 0);
   EXPECT_EQ(ntohs(from.sin_port), port);
   len = 4;  // what fits, and how long it is
   EXPECT_EQ(n.getpeername(c, sa(from), &len), 0);
-  EXPECT_EQ(len, size(from));
+  EXPECT_EQ(len, length_of(from));
   EXPECT_EQ(n.getpeername(c, nullptr, &len), -EFAULT);
   EXPECT_EQ(this->option(s, SOL_SOCKET, SO_ERROR), 0);
   EXPECT_EQ(this->wait_for(c, POLLIN | POLLOUT, 0), POLLOUT);
@@ -315,11 +252,11 @@ TYPED_TEST(PosixSameAsLinux, ConnectRefused) {
   const std::uint16_t port = this->bind_any(taken);  // bound, and nobody listens
   const sockaddr_in a = v4(port);
   const int c = this->tcp();
-  EXPECT_EQ(n.connect(c, sa(a), size(a)), -ECONNREFUSED);
-  EXPECT_EQ(n.connect(c, sa(a), size(a)), -ECONNREFUSED);  // once more
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -ECONNREFUSED);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -ECONNREFUSED);  // once more
   EXPECT_EQ(this->option(c, SOL_SOCKET, SO_ERROR), 0);
   EXPECT_EQ(n.listen(taken, 1), 0);
-  EXPECT_EQ(n.connect(c, sa(a), size(a)), 0);  // and now it works
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), 0);  // and now it works
   this->close_all({c, taken});
 }
 
@@ -328,14 +265,14 @@ TYPED_TEST(PosixSameAsLinux, ConnectRefusedWithoutWaiting) {
   const int taken = this->tcp();
   const sockaddr_in a = v4(this->bind_any(taken));
   const int c = this->tcp(SOCK_NONBLOCK);
-  EXPECT_EQ(n.connect(c, sa(a), size(a)), -EINPROGRESS);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -EINPROGRESS);
   EXPECT_EQ(this->wait_for(c, POLLIN | POLLOUT), POLLIN | POLLOUT | POLLERR | POLLHUP);
   EXPECT_EQ(this->option(c, SOL_SOCKET, SO_ERROR), ECONNREFUSED);
   EXPECT_EQ(this->option(c, SOL_SOCKET, SO_ERROR), 0);
-  EXPECT_EQ(n.connect(c, sa(a), size(a)), -ECONNABORTED);  // Linux tells so once
-  EXPECT_EQ(n.connect(c, sa(a), size(a)), -EINPROGRESS);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -ECONNABORTED);  // Linux tells so once
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -EINPROGRESS);
   EXPECT_EQ(this->wait_for(c, POLLOUT) & POLLERR, POLLERR);
-  EXPECT_EQ(n.connect(c, sa(a), size(a)), -ECONNREFUSED);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -ECONNREFUSED);
   this->close_all({c, taken});
 }
 
@@ -345,11 +282,11 @@ TYPED_TEST(PosixSameAsLinux, ConnectWithoutWaiting) {
   const int l = this->listener(port);
   const sockaddr_in a = v4(port);
   const int c = this->tcp(SOCK_NONBLOCK);
-  EXPECT_EQ(n.connect(c, sa(a), size(a)), -EINPROGRESS);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -EINPROGRESS);
   EXPECT_EQ(this->wait_for(c, POLLOUT), POLLOUT);
   EXPECT_EQ(this->option(c, SOL_SOCKET, SO_ERROR), 0);
-  EXPECT_EQ(n.connect(c, sa(a), size(a)), 0);  // told once more
-  EXPECT_EQ(n.connect(c, sa(a), size(a)), -EISCONN);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), 0);  // told once more
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -EISCONN);
   this->close_all({c, l});
 }
 
@@ -359,9 +296,9 @@ TYPED_TEST(PosixSameAsLinux, ConnectToAnyIsToThisHost) {
   const int l = this->listener(port);
   const sockaddr_in a = v4(port, "0.0.0.0");
   const int c = this->tcp();
-  EXPECT_EQ(n.connect(c, sa(a), size(a)), 0);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), 0);
   sockaddr_in peer{};
-  socklen_t len = size(peer);
+  socklen_t len = length_of(peer);
   EXPECT_EQ(n.getpeername(c, sa(peer), &len), 0);
   EXPECT_EQ(peer.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
   this->close_all({c, l});
@@ -372,15 +309,15 @@ TYPED_TEST(PosixSameAsLinux, Disconnect) {
   const auto p = this->connected();
   sockaddr unspecified{};
   unspecified.sa_family = AF_UNSPEC;
-  EXPECT_EQ(n.connect(p.client, &unspecified, size(unspecified)), 0);
+  EXPECT_EQ(n.connect(p.client, &unspecified, length_of(unspecified)), 0);
   char b = 0;
   sockaddr_in peer{};
-  socklen_t len = size(peer);
+  socklen_t len = length_of(peer);
   EXPECT_EQ(n.getpeername(p.client, sa(peer), &len), -ENOTCONN);
   EXPECT_EQ(n.recv(p.server, &b, 1, 0), -ECONNRESET);
   EXPECT_EQ(n.recv(p.server, &b, 1, 0), 0);
   const sockaddr_in a = v4(this->port_of(p.listener));
-  EXPECT_EQ(n.connect(p.client, sa(a), size(a)), 0);
+  EXPECT_EQ(n.connect(p.client, sa(a), length_of(a)), 0);
   this->close_all({p.client, p.server, p.listener});
 }
 
@@ -388,7 +325,7 @@ TYPED_TEST(PosixSameAsLinux, StreamTransfer) {
   auto& n = this->net;
   const auto p = this->connected();
   char b[64] = {};
-  EXPECT_EQ(n.recv(p.server, b, size(b), MSG_DONTWAIT), -EAGAIN);
+  EXPECT_EQ(n.recv(p.server, b, length_of(b), MSG_DONTWAIT), -EAGAIN);
   EXPECT_EQ(n.send(p.client, "hello world", 11, 0), 11);
   EXPECT_EQ(this->wait_for(p.server, POLLIN), POLLIN);
   int pending = 0;
@@ -402,8 +339,8 @@ TYPED_TEST(PosixSameAsLinux, StreamTransfer) {
   EXPECT_EQ(n.recv(p.server, b, 2, MSG_TRUNC), 2);  // taken and not shown
   EXPECT_EQ(std::string(b, 5), "hello");
   sockaddr_in from{};
-  socklen_t len = size(from);
-  EXPECT_EQ(n.recvfrom(p.server, b, size(b), 0, sa(from), &len), 4);
+  socklen_t len = length_of(from);
+  EXPECT_EQ(n.recvfrom(p.server, b, length_of(b), 0, sa(from), &len), 4);
   EXPECT_EQ(std::string(b, 4), "orld");
   EXPECT_EQ(len, 0U);  // a stream tells no address
   EXPECT_EQ(n.recv(p.server, b, 0, MSG_DONTWAIT), -EAGAIN);
@@ -450,7 +387,7 @@ TYPED_TEST(PosixSameAsLinux, Reset) {
   auto& n = this->net;
   const auto p = this->connected();
   const linger hard{1, 0};
-  EXPECT_EQ(n.setsockopt(p.client, SOL_SOCKET, SO_LINGER, &hard, size(hard)), 0);
+  EXPECT_EQ(n.setsockopt(p.client, SOL_SOCKET, SO_LINGER, &hard, length_of(hard)), 0);
   EXPECT_EQ(n.close(p.client), 0);
   char b = 0;
   EXPECT_EQ(this->wait_for(p.server, POLLIN | POLLOUT | POLLRDHUP), POLLIN | POLLOUT | POLLRDHUP | POLLERR | POLLHUP);
@@ -459,7 +396,7 @@ TYPED_TEST(PosixSameAsLinux, Reset) {
   EXPECT_EQ(n.send(p.server, &b, 1, MSG_NOSIGNAL), -EPIPE);
   EXPECT_EQ(n.shutdown(p.server, SHUT_WR), -ENOTCONN);
   sockaddr_in a{};
-  socklen_t len = size(a);
+  socklen_t len = length_of(a);
   EXPECT_EQ(n.getpeername(p.server, sa(a), &len), -ENOTCONN);
   this->close_all({p.server, p.listener});
 }
@@ -484,11 +421,11 @@ TYPED_TEST(PosixSameAsLinux, Datagrams) {
   const int b = this->udp();
   char buffer[32] = {};
   EXPECT_EQ(n.send(b, "x", 1, 0), -EDESTADDRREQ);
-  EXPECT_EQ(n.recv(a, buffer, size(buffer), 0), -EAGAIN);
+  EXPECT_EQ(n.recv(a, buffer, length_of(buffer), 0), -EAGAIN);
   const std::uint16_t port = this->bind_any(a);
   sockaddr_in to = v4(port);
   EXPECT_EQ(n.sendto(b, "hello", 5, 0, sa(to), 4), -EINVAL);
-  EXPECT_EQ(n.sendto(b, "hello", 5, 0, sa(to), size(to)), 5);
+  EXPECT_EQ(n.sendto(b, "hello", 5, 0, sa(to), length_of(to)), 5);
   EXPECT_NE(this->port_of(b), 0);
   EXPECT_EQ(this->wait_for(a, POLLIN | POLLOUT), POLLIN | POLLOUT);
   int pending = 0;
@@ -497,23 +434,23 @@ TYPED_TEST(PosixSameAsLinux, Datagrams) {
   EXPECT_EQ(n.recv(a, buffer, 2, MSG_PEEK), 2);
   EXPECT_EQ(n.recv(a, buffer, 2, MSG_PEEK | MSG_TRUNC), 5);
   sockaddr_in from{};
-  socklen_t len = size(from);
-  EXPECT_EQ(n.recvfrom(a, buffer, size(buffer), 0, sa(from), &len), 5);
-  EXPECT_EQ(len, size(from));
+  socklen_t len = length_of(from);
+  EXPECT_EQ(n.recvfrom(a, buffer, length_of(buffer), 0, sa(from), &len), 5);
+  EXPECT_EQ(len, length_of(from));
   EXPECT_EQ(ntohs(from.sin_port), this->port_of(b));
-  EXPECT_EQ(n.sendto(b, "", 0, 0, sa(to), size(to)), 0);  // empty, and it arrives
+  EXPECT_EQ(n.sendto(b, "", 0, 0, sa(to), length_of(to)), 0);  // empty, and it arrives
   EXPECT_EQ(this->wait_for(a, POLLIN), POLLIN);
-  EXPECT_EQ(n.recv(a, buffer, size(buffer), 0), 0);
-  EXPECT_EQ(n.recv(a, buffer, size(buffer), 0), -EAGAIN);
+  EXPECT_EQ(n.recv(a, buffer, length_of(buffer), 0), 0);
+  EXPECT_EQ(n.recv(a, buffer, length_of(buffer), 0), -EAGAIN);
   std::vector<char> big(70000);
-  EXPECT_EQ(n.sendto(b, big.data(), 65508, 0, sa(to), size(to)), -EMSGSIZE);
-  EXPECT_EQ(n.sendto(b, big.data(), big.size(), 0, sa(to), size(to)), -EMSGSIZE);
+  EXPECT_EQ(n.sendto(b, big.data(), 65508, 0, sa(to), length_of(to)), -EMSGSIZE);
+  EXPECT_EQ(n.sendto(b, big.data(), big.size(), 0, sa(to), length_of(to)), -EMSGSIZE);
   sockaddr_in zero = v4(0);
-  EXPECT_EQ(n.sendto(b, "x", 1, 0, sa(zero), size(zero)), -EINVAL);
+  EXPECT_EQ(n.sendto(b, "x", 1, 0, sa(zero), length_of(zero)), -EINVAL);
   sockaddr_in6 six = v6(port);
-  EXPECT_EQ(n.sendto(b, "x", 1, 0, sa(six), size(six)), -EAFNOSUPPORT);
+  EXPECT_EQ(n.sendto(b, "x", 1, 0, sa(six), length_of(six)), -EAFNOSUPPORT);
   sockaddr_in broadcast = v4(port, "255.255.255.255");
-  EXPECT_EQ(n.sendto(b, "x", 1, 0, sa(broadcast), size(broadcast)), -EACCES);
+  EXPECT_EQ(n.sendto(b, "x", 1, 0, sa(broadcast), length_of(broadcast)), -EACCES);
   EXPECT_EQ(n.send(b, "x", 1, MSG_OOB), -EOPNOTSUPP);
   EXPECT_EQ(n.recv(a, buffer, 1, MSG_OOB), -EAGAIN);
   this->close_all({a, b});
@@ -526,7 +463,7 @@ TYPED_TEST(PosixSameAsLinux, ShutdownWithoutConnectionStillWakes) {
   char b;
   EXPECT_EQ(n.recv(u, &b, 1, 0), 0);
   const sockaddr_in to = v4(9);
-  EXPECT_EQ(n.sendto(u, "x", 1, 0, sa(to), size(to)), -EPIPE);
+  EXPECT_EQ(n.sendto(u, "x", 1, 0, sa(to), length_of(to)), -EPIPE);
   this->close_all({u});
 }
 
@@ -537,22 +474,22 @@ TYPED_TEST(PosixSameAsLinux, ConnectedDatagrams) {
   const sockaddr_in at_a = v4(this->bind_any(a));
   const sockaddr_in at_b = v4(this->bind_any(b));
   char buffer[8];
-  EXPECT_EQ(n.connect(b, sa(at_a), size(at_a)), 0);
+  EXPECT_EQ(n.connect(b, sa(at_a), length_of(at_a)), 0);
   sockaddr_in peer{};
-  socklen_t len = size(peer);
+  socklen_t len = length_of(peer);
   EXPECT_EQ(n.getpeername(b, sa(peer), &len), 0);
   EXPECT_EQ(peer.sin_port, at_a.sin_port);
   EXPECT_EQ(n.send(b, "x", 1, 0), 1);
   EXPECT_EQ(this->wait_for(a, POLLIN), POLLIN);
   EXPECT_EQ(n.recv(a, buffer, 8, 0), 1);
   const int other = this->udp();
-  EXPECT_EQ(n.sendto(other, "stray", 5, 0, sa(at_b), size(at_b)), 5);  // not from its peer
+  EXPECT_EQ(n.sendto(other, "stray", 5, 0, sa(at_b), length_of(at_b)), 5);  // not from its peer
   EXPECT_EQ(this->wait_for(b, POLLIN, 1), 0);
   EXPECT_EQ(n.shutdown(b, SHUT_WR), 0);
   EXPECT_EQ(n.send(b, "x", 1, 0), -EPIPE);
   sockaddr unspecified{};
   unspecified.sa_family = AF_UNSPEC;
-  EXPECT_EQ(n.connect(b, &unspecified, size(unspecified)), 0);
+  EXPECT_EQ(n.connect(b, &unspecified, length_of(unspecified)), 0);
   EXPECT_EQ(n.getpeername(b, sa(peer), &len), -ENOTCONN);
   this->close_all({a, b, other});
 }
@@ -563,7 +500,7 @@ TYPED_TEST(PosixSameAsLinux, RefusedDatagram) {
   const sockaddr_in to = v4(this->bind_any(gone));
   this->close_all({gone});
   const int c = this->udp(SOCK_NONBLOCK);
-  EXPECT_EQ(n.connect(c, sa(to), size(to)), 0);
+  EXPECT_EQ(n.connect(c, sa(to), length_of(to)), 0);
   EXPECT_EQ(n.send(c, "x", 1, 0), 1);
   EXPECT_EQ(this->wait_for(c, POLLIN) & POLLERR, POLLERR);
   char b;

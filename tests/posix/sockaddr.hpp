@@ -28,7 +28,7 @@ const sockaddr* sa(const A& a) {
   return static_cast<const sockaddr*>(static_cast<const void*>(&a));
 }
 template <class A>
-constexpr socklen_t size(const A&) {
+constexpr socklen_t length_of(const A&) {
   return sizeof(A);
 }
 template <class A>

@@ -20,7 +20,7 @@ class PosixStory : public testing::Test {
   int serve(std::uint16_t port, int flags = 0) {
     const int fd = there.socket(AF_INET, SOCK_STREAM | flags, 0);
     const sockaddr_in a = v4(port, "0.0.0.0");
-    EXPECT_EQ(there.bind(fd, sa(a), size(a)), 0);
+    EXPECT_EQ(there.bind(fd, sa(a), length_of(a)), 0);
     EXPECT_EQ(there.listen(fd, 8), 0);
     return fd;
   }
@@ -34,9 +34,9 @@ TEST_F(PosixStory, EchoBetweenTwoHosts) {
   const int l = serve(7);
   const int c = here.socket(AF_INET, SOCK_STREAM, 0);
   const sockaddr_in a = at(7);
-  ASSERT_EQ(here.connect(c, sa(a), size(a)), 0);
+  ASSERT_EQ(here.connect(c, sa(a), length_of(a)), 0);
   sockaddr_in peer{};
-  socklen_t len = size(peer);
+  socklen_t len = length_of(peer);
   const int s = there.accept(l, sa(peer), &len);
   ASSERT_GE(s, 0);
   EXPECT_EQ(peer.sin_addr.s_addr, inet_addr("10.0.0.1"));
@@ -50,7 +50,7 @@ TEST_F(PosixStory, EchoBetweenTwoHosts) {
 TEST_F(PosixStory, ReceiveTimeoutPassesInVirtualTime) {
   const int u = here.socket(AF_INET, SOCK_DGRAM, 0);
   const timeval t{3, 500'000};
-  EXPECT_EQ(here.setsockopt(u, SOL_SOCKET, SO_RCVTIMEO, &t, size(t)), 0);
+  EXPECT_EQ(here.setsockopt(u, SOL_SOCKET, SO_RCVTIMEO, &t, length_of(t)), 0);
   const Instant begin = world->hosts.now();
   char b;
   EXPECT_EQ(here.recv(u, &b, 1, 0), -EAGAIN);
@@ -60,10 +60,10 @@ TEST_F(PosixStory, ReceiveTimeoutPassesInVirtualTime) {
 TEST_F(PosixStory, ConnectGivesUpWaitingAsLinuxDoes) {
   const int c = here.socket(AF_INET, SOCK_STREAM, 0);
   const timeval t{2, 0};
-  EXPECT_EQ(here.setsockopt(c, SOL_SOCKET, SO_SNDTIMEO, &t, size(t)), 0);
+  EXPECT_EQ(here.setsockopt(c, SOL_SOCKET, SO_SNDTIMEO, &t, length_of(t)), 0);
   const sockaddr_in nobody = v4(7, "10.0.0.99");
-  EXPECT_EQ(here.connect(c, sa(nobody), size(nobody)), -EINPROGRESS);
-  EXPECT_EQ(here.connect(c, sa(nobody), size(nobody)), -EALREADY);  // still at it
+  EXPECT_EQ(here.connect(c, sa(nobody), length_of(nobody)), -EINPROGRESS);
+  EXPECT_EQ(here.connect(c, sa(nobody), length_of(nobody)), -EALREADY);  // still at it
 }
 
 }  // namespace

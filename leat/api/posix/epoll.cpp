@@ -169,8 +169,8 @@ int Sockets::wait_set(EpollSet& set, epoll_event* events, int most, Instant unti
   std::array<SetEvent, kAtOnce> told;
   const bool has_kernel = set.kernel_members.load(std::memory_order_relaxed) > 0;
   // With a small array neither kind may starve the other: they take turns.
-  int count =
-      has_kernel && (set.turn.fetch_add(1, std::memory_order_relaxed) & 1) != 0 ? kernel_events(set, events, most) : 0;
+  const bool kernel_first = has_kernel && (set.turn.fetch_add(1, std::memory_order_relaxed) & 1) != 0;
+  int count = kernel_first ? kernel_events(set, events, most) : 0;
   const auto take = [&](Op& op) {
     for (std::size_t i = 0; i < op.count; ++i) {
       // Zero when what was asked for is not what came: the socket is closed for writing only, for example.
@@ -192,7 +192,7 @@ int Sockets::wait_set(EpollSet& set, epoll_event* events, int most, Instant unti
     if (room > 0) service_->run(op);
     if (op.error != Errc{} && count == 0) return negative(op.error);
     take(op);
-    if (has_kernel && count < most) count += kernel_events(set, events + count, most - count);
+    if (has_kernel && !kernel_first && count < most) count += kernel_events(set, events + count, most - count);
     if (count > 0 || !block) break;
     if (!look_only) break;  // the time is over
     op.reset();
@@ -205,7 +205,10 @@ int Sockets::wait_set(EpollSet& set, epoll_event* events, int most, Instant unti
     take(op);
     if (count < most) count += kernel_events(set, events + count, most - count);
     if (count > 0) break;
-    if (op.error == Errc::interrupted && set.exported()) continue;  // it was our own eventfd
+    if (op.error == Errc::interrupted && set.exported()) {  // it may have been our own eventfd
+      set.look_again(*service_);
+      if (service_->now() < until) continue;
+    }
     if (op.error != Errc{}) return negative(op.error);
     break;
   }

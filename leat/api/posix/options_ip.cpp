@@ -43,9 +43,29 @@ std::uint32_t ipv6_flag(int name) {
   }
 }
 
+// RFC 3678 5: the calls of both levels.
+bool is_protocol_independent(int name) {
+  return (name >= MCAST_JOIN_GROUP && name <= MCAST_LEAVE_SOURCE_GROUP) || name == MCAST_MSFILTER;
+}
+
 }  // namespace
 
 int Sockets::set_ip_option(const File& f, int name, const void* value, socklen_t length) {
+  switch (name) {  // values that are no numbers
+    case IP_ADD_MEMBERSHIP:
+    case IP_DROP_MEMBERSHIP:
+    case IP_ADD_SOURCE_MEMBERSHIP:
+    case IP_DROP_SOURCE_MEMBERSHIP:
+    case IP_BLOCK_SOURCE:
+    case IP_UNBLOCK_SOURCE:
+      return set_ip_membership(f, name, value, length);
+    case IP_MULTICAST_IF:
+      return set_multicast_interface(f, value, length);
+    default:
+      if (is_protocol_independent(name)) {
+        return set_protocol_independent_membership(f, IPPROTO_IP, name, value, length);
+      }
+  }
   int number = 0;
   if (!read_short_value(value, length, number)) return -EINVAL;
   if (const std::uint32_t flag = ip_flag(name); flag != 0) {
@@ -64,6 +84,9 @@ int Sockets::set_ip_option(const File& f, int name, const void* value, socklen_t
       return set_option(f, OptionId::ip_multicast_ttl, number == -1 ? 1 : number);
     case IP_MULTICAST_LOOP:
       return set_option(f, OptionId::ip_multicast_loop, number != 0);
+    case IP_MULTICAST_ALL:
+      if (number != 0 && number != 1) return -EINVAL;
+      return set_option(f, OptionId::ip_multicast_all, number);
     case IP_RECVERR:
       return set_option(f, OptionId::ip_receive_errors, number != 0);
     case IP_HDRINCL:
@@ -80,7 +103,6 @@ int Sockets::set_ip_option(const File& f, int name, const void* value, socklen_t
     case IP_RECVOPTS:
     case IP_RETOPTS:
     case IP_PASSSEC:
-    case IP_MULTICAST_ALL:
     case IP_UNICAST_IF:
     case IP_RECVERR_RFC4884:
     case IP_CHECKSUM:
@@ -94,6 +116,7 @@ int Sockets::set_ip_option(const File& f, int name, const void* value, socklen_t
 }
 
 int Sockets::get_ip_option(const File& f, int name, void* value, socklen_t* length) {
+  if (name == IP_MULTICAST_IF) return get_multicast_interface(f, value, length);
   std::int64_t number = 0;
   int bad = 0;
   if (const std::uint32_t flag = ip_flag(name); flag != 0) {
@@ -123,7 +146,7 @@ int Sockets::get_ip_option(const File& f, int name, void* value, socklen_t* leng
         number = remembered(f, IPPROTO_IP, name, IP_PMTUDISC_WANT);
         break;
       case IP_MULTICAST_ALL:
-        number = remembered(f, IPPROTO_IP, name, 1);
+        bad = get_option(f, OptionId::ip_multicast_all, number);
         break;
       case IP_BIND_ADDRESS_NO_PORT:
       case IP_FREEBIND:
@@ -151,6 +174,8 @@ int Sockets::get_ip_option(const File& f, int name, void* value, socklen_t* leng
 }
 
 int Sockets::set_ipv6_option(const File& f, int name, const void* value, socklen_t length) {
+  if (name == IPV6_JOIN_GROUP || name == IPV6_LEAVE_GROUP) return set_ipv6_membership(f, name, value, length);
+  if (is_protocol_independent(name)) return set_protocol_independent_membership(f, IPPROTO_IPV6, name, value, length);
   int number = 0;
   if (!read_value(value, length, number)) return -EINVAL;
   if (const std::uint32_t flag = ipv6_flag(name); flag != 0) {
@@ -171,6 +196,12 @@ int Sockets::set_ipv6_option(const File& f, int name, const void* value, socklen
     case IPV6_MULTICAST_LOOP:
       if (number != 0 && number != 1) return -EINVAL;
       return set_option(f, OptionId::ip_multicast_loop, number);
+    case IPV6_MULTICAST_IF:
+      if (number < 0 || number > 0xffff) return -ENODEV;
+      return set_option(f, OptionId::ip_multicast_interface, number);
+    case IPV6_MULTICAST_ALL:
+      if (number != 0 && number != 1) return -EINVAL;
+      return set_option(f, OptionId::ip_multicast_all, number);
     case IPV6_TCLASS:
       if (number < -1 || number > 255) return -EINVAL;
       return set_option(f, OptionId::ip_tos, number == -1 ? 0 : number);
@@ -192,7 +223,6 @@ int Sockets::set_ipv6_option(const File& f, int name, const void* value, socklen
     case IPV6_UNICAST_IF:
     case IPV6_MINHOPCOUNT:
     case IPV6_ADDR_PREFERENCES:
-    case IPV6_MULTICAST_ALL:
     case IPV6_CHECKSUM:
       remember(f, IPPROTO_IPV6, name, number);
       return 0;
@@ -229,7 +259,12 @@ int Sockets::get_ipv6_option(const File& f, int name, void* value, socklen_t* le
       case IPV6_MTU_DISCOVER:
         number = remembered(f, IPPROTO_IPV6, name, IPV6_PMTUDISC_WANT);
         break;
+      case IPV6_MULTICAST_IF:
+        bad = get_option(f, OptionId::ip_multicast_interface, number);
+        break;
       case IPV6_MULTICAST_ALL:
+        bad = get_option(f, OptionId::ip_multicast_all, number);
+        break;
       case IPV6_AUTOFLOWLABEL:
         number = remembered(f, IPPROTO_IPV6, name, 1);
         break;

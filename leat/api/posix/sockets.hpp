@@ -146,6 +146,13 @@ class Sockets {
   int get_ip_option(const File& f, int name, void* value, socklen_t* length);
   int get_ipv6_option(const File& f, int name, void* value, socklen_t* length);
   int get_tcp_option(const File& f, int name, void* value, socklen_t* length);
+  int group_call(const File& f, GroupCall& call);
+  int interface_of(const IpAddress& address, InterfaceId& id);
+  int set_ip_membership(const File& f, int name, const void* value, socklen_t length);
+  int set_multicast_interface(const File& f, const void* value, socklen_t length);
+  int get_multicast_interface(const File& f, void* value, socklen_t* length);
+  int set_ipv6_membership(const File& f, int name, const void* value, socklen_t length);
+  int set_protocol_independent_membership(const File& f, int level, int name, const void* value, socklen_t length);
   int bind_to_device(const File& f, const void* value, socklen_t length);
   int take_error(const File& f);
   int readable_octets(const File& f);
