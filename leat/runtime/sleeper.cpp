@@ -53,8 +53,9 @@ void Sleeper::wake() {
   [[maybe_unused]] const ssize_t sent = ::write(bell_.get(), &one, sizeof one);
 }
 
+// The same number may be another file by now: whoever closed it has taken it out of the set.
 void Sleeper::watch_also(int fd) {
-  if (fd == also_) return;
+  if (fd == also_ && (fd < 0 || control(epoll_.get(), EPOLL_CTL_MOD, fd, EPOLLIN, Tag::also))) return;
   if (also_ >= 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, also_, nullptr);
   also_ = fd;
   if (fd >= 0) control(epoll_.get(), EPOLL_CTL_ADD, fd, EPOLLIN, Tag::also);

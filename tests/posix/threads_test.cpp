@@ -1,0 +1,452 @@
+// The POSIX form on a shared stack, with real threads: blocking calls, calls that others end, mixed waits, fork, and
+// what happens when descriptors, or the stack, are gone. Everything goes over the stack's own loopback addresses.
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <atomic>
+#include <csignal>
+#include <leat/api/posix/calls.hpp>
+#include <leat/runtime/shared_stack.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/posix/sockaddr.hpp"
+
+namespace leat::test {
+namespace {
+
+class PosixThreads : public testing::Test {
+ protected:
+  PosixThreads() { std::signal(SIGPIPE, SIG_IGN); }
+  std::uint16_t port_of(int fd) {
+    sockaddr_in a{};
+    socklen_t n = length_of(a);
+    EXPECT_EQ(net.getsockname(fd, sa(a), &n), 0);
+    return ntohs(a.sin_port);
+  }
+  int listener(std::uint16_t& port) {
+    const int fd = net.socket(AF_INET, SOCK_STREAM, 0);
+    const sockaddr_in a = v4(0);
+    EXPECT_EQ(net.bind(fd, sa(a), length_of(a)), 0);
+    EXPECT_EQ(net.listen(fd, 64), 0);
+    port = port_of(fd);
+    return fd;
+  }
+  int connect_to(std::uint16_t port) {
+    const int fd = net.socket(AF_INET, SOCK_STREAM, 0);
+    const sockaddr_in a = v4(port);
+    EXPECT_EQ(net.connect(fd, sa(a), length_of(a)), 0);
+    return fd;
+  }
+  // Runs `call` in a thread and waits until it has begun to.
+  template <class F>
+  std::thread begin(F call) {
+    std::atomic<bool> begun{false};
+    std::thread t([&begun, call] {
+      begun.store(true, std::memory_order_release);
+      begun.notify_one();
+      call();
+    });
+    begun.wait(false, std::memory_order_acquire);
+    return t;
+  }
+
+  std::shared_ptr<SharedStack> stack =
+      SharedStack::make({.limits = hosted_limits(1024), .packet_memory = std::size_t{32} << 20}).value();
+  posix::Sockets net{stack};
+};
+
+TEST_F(PosixThreads, BlockingEchoOfManyThreads) {
+  std::uint16_t port = 0;
+  const int l = listener(port);
+  constexpr int kClients = 4;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kClients; ++i) {
+    threads.emplace_back([&] {
+      const int s = net.accept(l, nullptr, nullptr);
+      ASSERT_GE(s, 0);
+      std::array<char, 4096> b;
+      for (;;) {
+        const ssize_t n = net.recv(s, b.data(), b.size(), 0);
+        if (n <= 0) break;
+        ASSERT_EQ(net.send(s, b.data(), static_cast<std::size_t>(n), 0), n);
+      }
+      ASSERT_EQ(net.close(s), 0);
+    });
+    threads.emplace_back([&, i] {
+      const int c = connect_to(port);
+      std::string request(static_cast<std::size_t>(100 + i * 900), static_cast<char>('a' + i));
+      std::string reply(request.size(), '-');
+      for (int round = 0; round < 100; ++round) {
+        ASSERT_EQ(net.send(c, request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
+        ASSERT_EQ(net.recv(c, reply.data(), reply.size(), MSG_WAITALL), static_cast<ssize_t>(reply.size()));
+        ASSERT_EQ(reply, request);
+      }
+      ASSERT_EQ(net.close(c), 0);
+    });
+  }
+  for (auto& t : threads) t.join();
+  EXPECT_EQ(net.close(l), 0);
+}
+
+// One thread serves all by epoll, others come and go.
+TEST_F(PosixThreads, EpollServer) {
+  std::uint16_t port = 0;
+  const int l = listener(port);
+  const int stop = ::eventfd(0, EFD_CLOEXEC);
+  ASSERT_EQ(net.fcntl(l, F_SETFL, O_NONBLOCK), 0);
+  std::thread server([&] {
+    const int set = net.epoll_create1(0);
+    epoll_event e{};
+    e.events = EPOLLIN;
+    e.data.fd = l;
+    ASSERT_EQ(net.epoll_ctl(set, EPOLL_CTL_ADD, l, &e), 0);
+    e.data.fd = stop;
+    ASSERT_EQ(net.epoll_ctl(set, EPOLL_CTL_ADD, stop, &e), 0);
+    std::array<epoll_event, 16> events;
+    for (bool go = true; go;) {
+      const int n = net.epoll_wait(set, events.data(), 16, -1);
+      if (n == -EINTR) continue;
+      ASSERT_GT(n, 0);
+      for (int i = 0; i < n; ++i) {
+        const int fd = events[static_cast<std::size_t>(i)].data.fd;
+        if (fd == stop) {
+          go = false;
+        } else if (fd == l) {
+          for (int s = 0; (s = net.accept4(l, nullptr, nullptr, SOCK_NONBLOCK)) >= 0;) {
+            e.events = EPOLLIN | EPOLLET;
+            e.data.fd = s;
+            ASSERT_EQ(net.epoll_ctl(set, EPOLL_CTL_ADD, s, &e), 0);
+          }
+        } else {
+          std::array<char, 256> b;
+          ssize_t got = 0;
+          while ((got = net.recv(fd, b.data(), b.size(), 0)) > 0) {
+            ASSERT_EQ(net.send(fd, b.data(), static_cast<std::size_t>(got), 0), got);
+          }
+          if (got == 0) {
+            ASSERT_EQ(net.close(fd), 0);
+          }
+        }
+      }
+    }
+    ASSERT_EQ(net.close(set), 0);
+  });
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.emplace_back([&] {
+      for (int k = 0; k < 10; ++k) {
+        const int c = connect_to(port);
+        for (int round = 0; round < 10; ++round) {
+          char b = 'x';
+          ASSERT_EQ(net.send(c, &b, 1, 0), 1);
+          ASSERT_EQ(net.recv(c, &b, 1, 0), 1);
+        }
+        ASSERT_EQ(net.close(c), 0);
+      }
+    });
+  }
+  for (auto& t : clients) t.join();
+  const std::uint64_t one = 1;
+  ASSERT_EQ(::write(stop, &one, sizeof one), 8);
+  server.join();
+  ::close(stop);
+  EXPECT_EQ(net.close(l), 0);
+}
+
+TEST_F(PosixThreads, CloseEndsBlockedCalls) {
+  std::uint16_t port = 0;
+  const int l = listener(port);
+  const int c = connect_to(port);
+  const int s = net.accept(l, nullptr, nullptr);
+  const int u = net.socket(AF_INET, SOCK_DGRAM, 0);
+  const int set = net.epoll_create1(0);
+  std::atomic<int> results[4] = {0, 0, 0, 0};
+  std::vector<std::thread> threads;
+  threads.push_back(begin([&] {
+    char b;
+    results[0] = static_cast<int>(net.recv(s, &b, 1, 0));
+  }));
+  threads.push_back(begin([&] { results[1] = net.accept(l, nullptr, nullptr); }));
+  threads.push_back(begin([&] {
+    char b;
+    results[2] = static_cast<int>(net.recv(u, &b, 1, 0));
+  }));
+  threads.push_back(begin([&] {
+    epoll_event e;
+    results[3] = net.epoll_wait(set, &e, 1, -1);
+  }));
+  for (const int fd : {s, l, u, set}) EXPECT_EQ(net.close(fd), 0);
+  for (auto& t : threads) t.join();
+  for (const auto& r : results) EXPECT_EQ(r, -EBADF);
+  EXPECT_EQ(net.close(c), 0);
+}
+
+TEST_F(PosixThreads, ShutdownWakesAcceptAndReceive) {
+  std::uint16_t port = 0;
+  const int l = listener(port);
+  const int c = connect_to(port);
+  const int s = net.accept(l, nullptr, nullptr);
+  std::atomic<int> accepted{0}, received{-1};
+  std::thread a = begin([&] { accepted = net.accept(l, nullptr, nullptr); });
+  std::thread r = begin([&] {
+    char b;
+    received = static_cast<int>(net.recv(s, &b, 1, 0));
+  });
+  EXPECT_EQ(net.shutdown(l, SHUT_RDWR), 0);
+  EXPECT_EQ(net.shutdown(s, SHUT_RD), 0);
+  a.join();
+  r.join();
+  EXPECT_EQ(accepted, -EINVAL);
+  EXPECT_EQ(received, 0);
+  for (const int fd : {l, c, s}) EXPECT_EQ(net.close(fd), 0);
+}
+
+TEST_F(PosixThreads, PollWaitsForBothKinds) {
+  const int event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  const int u = net.socket(AF_INET, SOCK_DGRAM, 0);
+  const sockaddr_in any = v4(0);
+  ASSERT_EQ(net.bind(u, sa(any), length_of(any)), 0);
+  const sockaddr_in to = v4(port_of(u));
+  for (int round = 0; round < 20; ++round) {
+    std::thread t = begin([&] {
+      if (round % 2 == 0) {
+        const std::uint64_t one = 1;
+        ASSERT_EQ(::write(event, &one, sizeof one), 8);
+      } else {
+        const int other = net.socket(AF_INET, SOCK_DGRAM, 0);
+        ASSERT_EQ(net.sendto(other, "x", 1, 0, sa(to), length_of(to)), 1);
+        ASSERT_EQ(net.close(other), 0);
+      }
+    });
+    pollfd fds[2] = {{u, POLLIN, 0}, {event, POLLIN, 0}};
+    ASSERT_EQ(net.poll(fds, 2, 30'000), 1);
+    t.join();
+    EXPECT_EQ(fds[round % 2 == 0 ? 1 : 0].revents, POLLIN);
+    std::uint64_t drained = 0;
+    char b;
+    if (round % 2 == 0) {
+      ASSERT_EQ(::read(event, &drained, sizeof drained), 8);
+    } else {
+      ASSERT_EQ(net.recv(u, &b, 1, 0), 1);
+    }
+  }
+  ::close(event);
+  EXPECT_EQ(net.close(u), 0);
+}
+
+// A new set gets the number of one that was closed: its kernel part must be watched all the same.
+TEST_F(PosixThreads, SetOfTheSameNumberAsOneThatIsGone) {
+  const int event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  int first = -1;
+  for (int round = 0; round < 4; ++round) {
+    const int set = net.epoll_create1(0);
+    if (round == 0) first = set;
+    EXPECT_EQ(set, first);
+    epoll_event e{};
+    e.events = EPOLLIN;
+    ASSERT_EQ(net.epoll_ctl(set, EPOLL_CTL_ADD, event, &e), 0);
+    EXPECT_EQ(net.epoll_wait(set, &e, 1, 2), 0);  // it sleeps on both parts
+    std::thread t = begin([&] {
+      const std::uint64_t one = 1;
+      ASSERT_EQ(::write(event, &one, sizeof one), 8);
+    });
+    EXPECT_EQ(net.epoll_wait(set, &e, 1, 30'000), 1);
+    t.join();
+    std::uint64_t drained = 0;
+    ASSERT_EQ(::read(event, &drained, sizeof drained), 8);
+    ASSERT_EQ(net.close(set), 0);
+  }
+  ::close(event);
+}
+
+// The kernel's own epoll sees Leat's readiness through the set's descriptor.
+TEST_F(PosixThreads, ExportedSetInAKernelEpoll) {
+  const int u = net.socket(AF_INET, SOCK_DGRAM, 0);
+  const sockaddr_in any = v4(0);
+  ASSERT_EQ(net.bind(u, sa(any), length_of(any)), 0);
+  const sockaddr_in to = v4(port_of(u));
+  const int set = net.epoll_create1(0);
+  epoll_event e{};
+  e.events = EPOLLIN;
+  e.data.u64 = 9;
+  ASSERT_EQ(net.epoll_ctl(set, EPOLL_CTL_ADD, u, &e), 0);
+  ASSERT_EQ(net.export_readiness(set), 0);
+  pollfd f{set, POLLIN, 0};
+  EXPECT_EQ(::poll(&f, 1, 0), 0);
+  for (int round = 0; round < 5; ++round) {
+    std::thread t = begin([&] {
+      const int other = net.socket(AF_INET, SOCK_DGRAM, 0);
+      ASSERT_EQ(net.sendto(other, "x", 1, 0, sa(to), length_of(to)), 1);
+      ASSERT_EQ(net.close(other), 0);
+    });
+    ASSERT_EQ(::poll(&f, 1, 30'000), 1);  // the kernel's own call
+    t.join();
+    ASSERT_EQ(net.epoll_wait(set, &e, 1, 0), 1);
+    EXPECT_EQ(e.data.u64, 9U);
+    char b;
+    ASSERT_EQ(net.recv(u, &b, 1, 0), 1);
+    ASSERT_EQ(net.epoll_wait(set, &e, 1, 0), 0);
+    EXPECT_EQ(::poll(&f, 1, 0), 0);
+  }
+  EXPECT_EQ(net.close(set), 0);
+  EXPECT_EQ(net.close(u), 0);
+}
+
+TEST_F(PosixThreads, DescriptorsComeAndGoWhileOthersLookThemUp) {
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&] {
+      while (!stop.load(std::memory_order_relaxed)) {
+        const int u = net.socket(AF_INET, SOCK_DGRAM, 0);
+        ASSERT_GE(u, 0);
+        const int d = net.dup(u);
+        ASSERT_GE(d, 0);
+        ASSERT_EQ(net.close(u), 0);
+        ASSERT_EQ(net.close(d), 0);
+      }
+    });
+  }
+  threads.emplace_back([&] {
+    for (int i = 0; i < 20'000; ++i) {
+      const int fd = 3 + i % 40;
+      char b;
+      const ssize_t r = net.recv(fd, &b, 1, MSG_DONTWAIT);
+      ASSERT_TRUE(r == -EAGAIN || r == -EBADF || r == -ENOTSOCK || r == -EINVAL) << r;
+    }
+    stop = true;
+  });
+  for (auto& t : threads) t.join();
+}
+
+TEST_F(PosixThreads, ManyDescriptorsThenEmfile) {
+  rlimit old{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &old), 0);
+  const rlimit few{200, old.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  std::uint16_t port = 0;
+  const int l = listener(port);
+  const int c = connect_to(port);
+  std::vector<int> all;
+  int fd = 0;
+  while ((fd = net.socket(AF_INET, SOCK_DGRAM, 0)) >= 0) all.push_back(fd);
+  EXPECT_EQ(fd, -EMFILE);
+  EXPECT_GT(all.size(), 100U);
+  EXPECT_EQ(net.dup(c), -EMFILE);
+  EXPECT_EQ(net.epoll_create1(0), -EMFILE);
+  EXPECT_EQ(net.accept(l, nullptr, nullptr), -EMFILE);  // and nothing is lost by that
+  EXPECT_EQ(net.close(all.back()), 0);
+  all.pop_back();
+  const int s = net.accept(l, nullptr, nullptr);  // all else goes on
+  EXPECT_GE(s, 0);
+  EXPECT_EQ(net.send(c, "x", 1, 0), 1);
+  char b;
+  EXPECT_EQ(net.recv(s, &b, 1, 0), 1);
+  for (const int x : all) EXPECT_EQ(net.close(x), 0);
+  for (const int x : {l, c, s}) EXPECT_EQ(net.close(x), 0);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &old), 0);
+}
+
+TEST_F(PosixThreads, SignalEndsAWait) {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  ASSERT_EQ(::sigaction(SIGUSR1, &action, nullptr), 0);
+  const int u = net.socket(AF_INET, SOCK_DGRAM, 0);
+  std::atomic<bool> over{false};
+  std::atomic<int> result{0};
+  std::thread t = begin([&] {
+    char b;
+    result = static_cast<int>(net.recv(u, &b, 1, 0));
+    over = true;
+  });
+  while (!over) {  // until it has come while the call slept
+    ::pthread_kill(t.native_handle(), SIGUSR1);
+    std::this_thread::yield();
+  }
+  t.join();
+  EXPECT_EQ(result, -EINTR);
+  EXPECT_EQ(net.close(u), 0);
+}
+
+TEST_F(PosixThreads, SigpipeUnlessAskedNotTo) {
+  static volatile std::sig_atomic_t came = 0;
+  std::signal(SIGPIPE, [](int) { came = 1; });
+  const int s = net.socket(AF_INET, SOCK_STREAM, 0);
+  EXPECT_EQ(net.send(s, "x", 1, MSG_NOSIGNAL), -EPIPE);
+  EXPECT_EQ(came, 0);
+  EXPECT_EQ(net.send(s, "x", 1, 0), -EPIPE);
+  EXPECT_EQ(came, 1);
+  EXPECT_EQ(net.close(s), 0);
+}
+
+TEST_F(PosixThreads, ForkedChildsCallsFail) {
+  std::uint16_t port = 0;
+  const int l = listener(port);
+  const int c = connect_to(port);
+  const int s = net.accept(l, nullptr, nullptr);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    char b = 'x';
+    const bool fails = net.send(c, &b, 1, 0) == -EBADF && net.recv(s, &b, 1, MSG_DONTWAIT) == -EBADF &&
+                       net.socket(AF_INET, SOCK_STREAM, 0) == -EBADF && net.dup(c) == -EBADF &&
+                       net.shutdown(c, SHUT_RDWR) == -EBADF && net.accept(l, nullptr, nullptr) == -EBADF &&
+                       net.epoll_create1(0) == -EBADF && net.close(c) == 0;
+    ::_exit(fails ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  char b = 'y';  // the parent did not notice
+  EXPECT_EQ(net.send(c, &b, 1, 0), 1);
+  EXPECT_EQ(net.recv(s, &b, 1, 0), 1);
+  EXPECT_EQ(b, 'y');
+  EXPECT_EQ(net.recv(s, &b, 1, MSG_DONTWAIT), -EAGAIN);
+  for (const int fd : {l, c, s}) EXPECT_EQ(net.close(fd), 0);
+}
+
+TEST_F(PosixThreads, StackThatIsGone) {
+  std::uint16_t port = 0;
+  const int l = listener(port);
+  const int u = net.socket(AF_INET, SOCK_DGRAM, 0);
+  std::atomic<int> result{0};
+  std::thread t = begin([&] { result = net.accept(l, nullptr, nullptr); });
+  stack->stop();
+  t.join();
+  EXPECT_EQ(result, -ENETDOWN);
+  char b = 0;
+  EXPECT_EQ(net.recv(u, &b, 1, 0), -ENETDOWN);
+  EXPECT_EQ(net.socket(AF_INET, SOCK_STREAM, 0), -ENETDOWN);
+  EXPECT_EQ(net.listen(l, 1), -ENETDOWN);
+  pollfd p{u, POLLIN, 0};
+  EXPECT_EQ(net.poll(&p, 1, 1000), -ENETDOWN);
+  EXPECT_EQ(net.close(l), -ENETDOWN);
+  EXPECT_EQ(net.close(l), -EBADF);
+  EXPECT_EQ(net.close(u), -ENETDOWN);
+}
+
+TEST_F(PosixThreads, FunctionsThatSetErrno) {
+  posix::use(&net);
+  const int s = posix::socket(AF_INET, SOCK_STREAM, 0);
+  EXPECT_TRUE(net.owns(s));
+  char b = 0;
+  errno = 0;
+  EXPECT_EQ(posix::recv(s, &b, 1, 0), -1);
+  EXPECT_EQ(errno, ENOTCONN);
+  EXPECT_EQ(posix::close(s), 0);
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  EXPECT_EQ(posix::write(ends[1], "x", 1), 1);  // the kernel's
+  EXPECT_EQ(posix::read(ends[0], &b, 1), 1);
+  EXPECT_EQ(posix::close(ends[0]), 0);
+  EXPECT_EQ(posix::close(ends[1]), 0);
+  posix::use(nullptr);
+}
+
+}  // namespace
+}  // namespace leat::test
