@@ -61,6 +61,11 @@ void add_stack_options(CLI::App& command, StackArguments& a) {
   command.add_flag("-q,--quiet", a.quiet, "only errors on stderr");
 }
 
+void add_form_option(CLI::App& command, Arguments& a) {
+  command.add_option("--form", a.form, "how the stack is called: event (default), posix, channel or coroutine")
+      ->type_name("FORM");
+}
+
 void add_up(CLI::App& app, Arguments& a) {
   CLI::App* c =
       app.add_subcommand("up", "Bring a stack up: it answers ping until SIGINT, and serves what is asked for");
@@ -78,12 +83,14 @@ void add_http(CLI::App& app, Arguments& a) {
   CLI::App* c = app.add_subcommand("http", "Serve a folder over HTTP/1.1");
   c->add_option("DIR", a.http_root, "the folder")->required();
   c->add_option("--port", a.port, "port (default 80)")->type_name("N");
+  add_form_option(*c, a);
   add_stack_options(*c, a.stack);
 }
 
 void add_echo(CLI::App& app, Arguments& a) {
   CLI::App* c = app.add_subcommand("echo", "Serve echo over TCP and UDP");
   c->add_option("--port", a.port, "port (default 7)")->type_name("N");
+  add_form_option(*c, a);
   add_stack_options(*c, a.stack);
 }
 
@@ -94,6 +101,7 @@ void add_nc(CLI::App& app, Arguments& a) {
   c->add_flag("-u,--udp", a.udp, "datagrams instead of a connection");
   c->add_option("--port", a.port, "the port, when it is not given behind the host")->type_name("N");
   c->add_option("-w,--wait", a.wait, "give up when nothing moves for so long")->type_name("TIME");
+  add_form_option(*c, a);
   add_stack_options(*c, a.stack);
 }
 

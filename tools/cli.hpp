@@ -23,6 +23,7 @@ struct Arguments {
   bool echo = false;
   std::uint32_t port = 0;       // 0: the command's own default
   std::uint32_t echo_port = 7;  // up
+  std::string form = "event";   // http, echo, nc
 
   // nc
   bool listen = false;

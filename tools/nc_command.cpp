@@ -18,6 +18,7 @@
 
 #include "commands.hpp"
 #include "log.hpp"
+#include "nc.hpp"
 #include "node.hpp"
 #include "text.hpp"
 
@@ -26,10 +27,7 @@ namespace leat::tools {
 namespace {
 
 constexpr std::size_t kChunk = std::size_t{64} << 10;
-constexpr std::size_t kMaxDatagram = 65507;
-constexpr Duration kLinger = Duration::s(3);    // for the last ACKs
-constexpr Duration kUdpQuiet = Duration::s(1);  // after the end of input, without -w
-constexpr Duration kConnectPatience = Duration::s(75);
+constexpr Duration kLinger = Duration::s(3);  // for the last ACKs
 
 // Standard input, read only when somebody can take it. A plain file can't be watched, and never needs to be.
 class Input {
@@ -117,47 +115,6 @@ class Output {
   bool waiting_ = false;
 };
 
-struct Totals {
-  std::uint64_t sent = 0;
-  std::uint64_t received = 0;
-};
-
-// Bytes both ways; a bar only where neither input nor output is the terminal that it would be drawn on.
-class NcProgress {
- public:
-  NcProgress() {
-    if (::isatty(STDIN_FILENO) != 0 || ::isatty(STDOUT_FILENO) != 0) return;
-    struct stat s {};
-    const bool plain = ::fstat(STDIN_FILENO, &s) == 0 && S_ISREG(s.st_mode);
-    sends_file_ = plain && s.st_size > 0;
-    bar_.emplace("nc", sends_file_ ? static_cast<std::uint64_t>(s.st_size) : 0);
-  }
-  void update(const Totals& totals) {
-    if (bar_) bar_->update(sends_file_ ? totals.sent : totals.sent + totals.received);
-  }
-  void finish() {
-    if (bar_) bar_->finish();
-  }
-
- private:
-  std::optional<Progress> bar_;
-  bool sends_file_ = false;
-};
-
-[[nodiscard]] int report(const Node& node, const Totals& totals, const std::string& problem, Duration took) {
-  if (node.plan().json) {
-    Value v;
-    v.set("sent", totals.sent)
-        .set("received", totals.received)
-        .set("seconds", static_cast<double>(took.count_ns()) / 1e9);
-    if (!problem.empty()) v.set("error", problem);
-    std::fprintf(stderr, "%s\n", v.dump().c_str());  // stdout has the data
-  }
-  if (problem.empty()) return kExitOk;
-  std::fprintf(stderr, "leat: %s\n", problem.c_str());
-  return kExitNegative;
-}
-
 // One TCP connection, made or accepted.
 class StreamNc {
  public:
@@ -201,7 +158,7 @@ class StreamNc {
       node_.runner().run_until([this] { return connection_ == nullptr || !connection_->is_open(); },
                                monotonic_now() + kLinger);
     progress_.finish();
-    return report(node_, totals_, problem_, monotonic_now() - start);
+    return report_nc(node_.plan(), totals_, problem_, monotonic_now() - start);
   }
 
  private:
@@ -320,7 +277,7 @@ class DatagramNc {
     last_ = start;
     watch_quiet();
     if (!done_) node_.runner().run_until([this] { return done_; });
-    return report(node_, totals_, problem_, monotonic_now() - start);
+    return report_nc(node_.plan(), totals_, problem_, monotonic_now() - start);
   }
 
  private:
@@ -423,6 +380,12 @@ int run_nc(const Arguments& a) {
     if (!d) throw Failure(cat("--wait: '", a.wait, "' is not a time"), "write it as 5s");
     patience = *d;
   }
+  if (const Form form = parse_form(a.form); form != Form::event)
+    return run_shared_nc(make_plan(a.stack), form,
+                         {.listen = a.listen,
+                          .datagrams = a.udp,
+                          .peer = {a.listen ? IpAddress{} : parse_address(host, "HOST"), Port{checked}},
+                          .patience = patience});
   Node node(make_plan(a.stack));
   return a.udp ? run_with<DatagramNc>(node, patience, a.listen, host, checked)
                : run_with<StreamNc>(node, patience, a.listen, host, checked);

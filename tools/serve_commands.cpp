@@ -8,6 +8,7 @@
 #include "http_server.hpp"
 #include "log.hpp"
 #include "node.hpp"
+#include "shared_services.hpp"
 #include "text.hpp"
 
 namespace leat::tools {
@@ -38,37 +39,60 @@ std::string url(const IpAddress& address, std::uint16_t port) {
   return text + "/";
 }
 
-void say_what_is_served(const Services& services, const Node& node) {
+void say_what_is_served(std::uint16_t http_port, std::uint16_t echo_port, const Node& node) {
   for (const InterfacePlan& interface : node.plan().interfaces) {
     std::string line = cat(interface.name, " is up at");
     for (const IpPrefix& address : interface.addresses) line += cat(" ", address);
     log_info(line);
     for (const IpPrefix& address : interface.addresses)
-      if (services.http) log_info(cat("serving ", url(address.address, services.http_port)));
+      if (http_port != 0) log_info(cat("serving ", url(address.address, http_port)));
   }
-  if (services.echo) log_info(cat("serving echo over TCP and UDP on port ", services.echo_port));
+  if (echo_port != 0) log_info(cat("serving echo over TCP and UDP on port ", echo_port));
+}
+
+int report(const Plan& plan, const SharedServices::Counts& counts, bool http, bool echo, const Value& counters) {
+  if (plan.json) {
+    Value result = Value{};
+    if (http) result.set("http_requests", counts.http_requests).set("http_bytes", counts.http_bytes);
+    if (echo)
+      result.set("echo_connections", counts.echo.connections)
+          .set("echo_bytes", counts.echo.stream_bytes)
+          .set("echo_datagrams", counts.echo.datagrams);
+    result.set("counters", counters);
+    std::puts(result.dump().c_str());
+  } else {
+    log_info("stopped");
+    log_debug(counters.dump());
+  }
+  return kExitOk;
 }
 
 int serve(const Services& services, Node& node) {
   node.announce();
-  say_what_is_served(services, node);
+  say_what_is_served(services.http ? services.http_port : 0, services.echo ? services.echo_port : 0, node);
   node.host().run();
   node.finish_capture();
-  if (node.plan().json) {
-    Value result = Value{};
-    if (services.http)
-      result.set("http_requests", services.http->requests()).set("http_bytes", services.http->bytes_sent());
-    if (services.echo)
-      result.set("echo_connections", services.echo->counts().connections)
-          .set("echo_bytes", services.echo->counts().stream_bytes)
-          .set("echo_datagrams", services.echo->counts().datagrams);
-    result.set("counters", node.counters());
-    std::puts(result.dump().c_str());
-  } else {
-    log_info("stopped");
-    log_debug(node.counters().dump());
-  }
-  return kExitOk;
+  SharedServices::Counts counts;
+  if (services.http) counts = {services.http->requests(), services.http->bytes_sent(), {}};
+  if (services.echo) counts.echo = services.echo->counts();
+  return report(node.plan(), counts, services.http != nullptr, services.echo != nullptr, node.counters());
+}
+
+// The same in a form that any thread may call. A port of 0 is not served.
+int serve_shared(const Plan& plan, Form form, const std::string& root, std::uint16_t http_port, std::uint16_t echo_port,
+                 bool log_requests) {
+  block_stop_signals();  // before any thread is made
+  Node node(plan, Node::Owner::shared);
+  SharedServices services(node, form);
+  if (http_port != 0) services.serve_http(root, http_port, log_requests);
+  if (echo_port != 0) services.serve_echo(echo_port);
+  node.announce();
+  say_what_is_served(http_port, echo_port, node);
+  wait_for_stop_signal([&node] { node.flush_capture(); });
+  node.finish_capture();
+  const Value counters = node.counters();
+  services.stop();
+  return report(plan, services.counts(), http_port != 0, echo_port != 0, counters);
 }
 
 // A server whose clients would all be in its own process serves nobody.
@@ -95,6 +119,8 @@ int run_up(const Arguments& a) {
 int run_http(const Arguments& a) {
   const Plan plan = make_plan(a.stack);
   refuse_memory(plan, "http");
+  if (const Form form = parse_form(a.form); form != Form::event)
+    return serve_shared(plan, form, a.http_root, checked_port(a.port == 0 ? 80 : a.port, "--port"), 0, !a.stack.quiet);
   Node node(plan);
   Services services;
   start_http(services, node, a.http_root, a.port, a.stack.quiet);
@@ -104,6 +130,8 @@ int run_http(const Arguments& a) {
 int run_echo(const Arguments& a) {
   const Plan plan = make_plan(a.stack);
   refuse_memory(plan, "echo");
+  if (const Form form = parse_form(a.form); form != Form::event)
+    return serve_shared(plan, form, {}, 0, checked_port(a.port == 0 ? 7 : a.port, "--port"), false);
   Node node(plan);
   Services services;
   start_echo(services, node, a.port == 0 ? 7 : a.port, "--port");

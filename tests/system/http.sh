@@ -11,7 +11,7 @@ ln -s ../secret "$site/link"
 head -c 100000000 /dev/urandom >"$site/big"
 for i in $(seq 100); do echo "file $i" >"$site/$i.txt"; done
 hash=$(sha256sum <"$site/big")
-serve http "$site"
+serve http "$site" "${form[@]}"
 get() { curl -gsS --noproxy '*' --max-time 60 --path-as-is "$@"; }
 status() { get -o /dev/null -w '%{http_code}' "$@"; }
 

@@ -19,6 +19,10 @@ ip link set lo up
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# The form of the API under test, for the commands that take one.
+form=()
+[ -z "${LEAT_FORM-}" ] || form=(--form "$LEAT_FORM")
+
 # serve COMMAND...: starts a leat server with --setup, waits until it answers ping.
 serve() {
   "$LEAT" "$@" --setup -q 2>"$work/server.log" &

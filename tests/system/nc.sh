@@ -5,7 +5,7 @@
 
 # A listener on Leat; the kernel's side sends.
 head -c 3000000 /dev/urandom >"$work/data"
-"$LEAT" nc -l 77 --setup -q </dev/null >"$work/got" &
+"$LEAT" nc "${form[@]}" -l 77 --setup -q </dev/null >"$work/got" &
 server=$!
 for _ in $(seq 100); do
   if { exec 3<>/dev/tcp/10.9.0.2/77; } 2>/dev/null; then break; fi
@@ -17,7 +17,7 @@ wait "$server" || fail "nc -l ended with $?"
 cmp -s "$work/data" "$work/got" || fail "nc -l did not get what was sent"
 
 # Echo over TCP and UDP.
-serve echo
+serve echo "${form[@]}"
 exec 3<>/dev/tcp/10.9.0.2/7
 echo "over tcp" >&3
 read -r -t 5 line <&3 || fail "no echo over TCP"
@@ -31,21 +31,21 @@ exec 4>&-
 stop
 
 # A client on Leat, against a Leat echo; large data must come back whole.
-"$LEAT" nc --device memory -q 10.9.0.1 7 <"$work/data" >"$work/got" || fail "nc ended with $?"
+"$LEAT" nc "${form[@]}" --device memory -q 10.9.0.1 7 <"$work/data" >"$work/got" || fail "nc ended with $?"
 cmp -s "$work/data" "$work/got" || fail "nc did not get back what it sent"
-[ "$(echo datagram | "$LEAT" nc -u --device memory -q 10.9.0.1 7)" = datagram ] || fail "nc -u"
+[ "$(echo datagram | "$LEAT" nc "${form[@]}" -u --device memory -q 10.9.0.1 7)" = datagram ] || fail "nc -u"
 code=0
-"$LEAT" nc --setup -q 10.9.0.1 9 </dev/null 2>"$work/error" || code=$?
+"$LEAT" nc "${form[@]}" --setup -q 10.9.0.1 9 </dev/null 2>"$work/error" || code=$?
 [ "$code" -eq 1 ] || fail "a refused connection ended with $code, not 1"
 [ "$(wc -l <"$work/error")" -eq 1 ] || fail "more than one line: $(cat "$work/error")"
 
 # Two stacks of two processes over shared memory: the first waits for the second; a third is not let in.
-"$LEAT" echo --device shm:lab --ip 10.5.0.1/24 -q 2>"$work/shm.log" &
+"$LEAT" echo "${form[@]}" --device shm:lab --ip 10.5.0.1/24 -q 2>"$work/shm.log" &
 server=$!
 for _ in $(seq 100); do
   if "$LEAT" ping --device shm:lab --ip 10.5.0.2/24 -c 1 -q 10.5.0.1 >/dev/null 2>&1; then break; fi
   sleep 0.05
 done
-"$LEAT" nc --device shm:lab --ip 10.5.0.2/24 -q 10.5.0.1 7 <"$work/data" >"$work/got" || fail "nc over shm ended with $?"
+"$LEAT" nc "${form[@]}" --device shm:lab --ip 10.5.0.2/24 -q 10.5.0.1 7 <"$work/data" >"$work/got" || fail "nc over shm ended with $?"
 cmp -s "$work/data" "$work/got" || fail "nc over shm did not get back what it sent"
 stop

@@ -1,0 +1,363 @@
+#include "shared_services.hpp"
+
+#include <signal.h>
+
+#include <condition_variable>
+#include <leat/api/coroutine/executor.hpp>
+#include <leat/api/coroutine/socket.hpp>
+#include <leat/runtime/clock.hpp>
+#include <list>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "failure.hpp"
+#include "http_site.hpp"
+#include "log.hpp"
+#include "text.hpp"
+
+namespace leat::tools {
+
+namespace {
+
+constexpr std::size_t kBuffer = std::size_t{64} << 10;
+constexpr std::size_t kMaxThreads = 1024;  // connections at once, in the forms with a thread for each
+constexpr Duration kIdle = Duration::s(60);
+
+sigset_t stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  return set;
+}
+
+struct EchoCounters {
+  // Counted by every thread that serves. Relaxed: nothing hangs on them.
+  std::atomic<std::uint64_t> connections{0}, stream_bytes{0}, datagrams{0};
+};
+
+// --- a thread for each connection ------------------------------------------------------------------------------------
+
+// Threads that are counted, so that their end can be waited for.
+class Threads {
+ public:
+  ~Threads() { wait(); }
+  template <class F>
+  void start(F&& work) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return running_ < kMaxThreads; });
+    ++running_;
+    std::thread([this, work = std::forward<F>(work)]() mutable {
+      work();
+      const std::lock_guard done(mutex_);
+      --running_;
+      changed_.notify_all();
+    }).detach();
+  }
+  void wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return running_ == 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::size_t running_ = 0;  // guarded by mutex_
+};
+
+void echo_stream(FormStream& s, EchoCounters& counters) {
+  std::vector<std::uint8_t> buffer(kBuffer);
+  for (;;) {
+    const auto got = s.read(buffer);
+    if (!got || *got == 0) return;
+    counters.stream_bytes.fetch_add(*got, std::memory_order_relaxed);
+    if (!s.write({buffer.data(), *got})) return;
+  }
+}
+
+void echo_datagrams(FormDatagrams& s, EchoCounters& counters) {
+  std::vector<std::uint8_t> buffer(65536);
+  for (;;) {
+    Endpoint from;
+    const auto got = s.receive(buffer, from);
+    if (!got && got.error() == Errc::connection_refused) continue;  // an earlier answer's port is closed
+    if (!got) return;
+    counters.datagrams.fetch_add(1, std::memory_order_relaxed);
+    (void)s.send({buffer.data(), *got}, from);
+  }
+}
+
+// False: the connection is over.
+bool send_answer(FormStream& s, HttpSite& site, HttpAnswer& a, MutableByteSpan buffer) {
+  if (!s.write(a.bytes())) return false;
+  while (a.left > 0) {
+    const std::size_t got = site.read(a, buffer);
+    if (got == 0) {
+      s.abort();
+      return false;
+    }
+    if (!s.write({buffer.data(), got})) return false;
+    site.sent(a, got);
+  }
+  return true;
+}
+
+void serve_stream(FormStream& s, HttpSite& site) {
+  std::vector<std::uint8_t> buffer(kBuffer);
+  HttpRequestReader reader;
+  Instant began;
+  for (;;) {
+    HttpRequest request;
+    std::optional<HttpAnswer> answer;
+    switch (reader.next(request)) {
+      case HttpRequestReader::State::complete:
+        answer = site.answer(request, s.remote());
+        break;
+      case HttpRequestReader::State::bad:
+        answer = site.bad_request(reader.status());
+        break;
+      case HttpRequestReader::State::incomplete: {
+        const auto got = s.read(MutableByteSpan{buffer}.first(HttpRequestReader::kMaxHead));
+        if (!got && got.error() == Errc::timed_out) return s.abort();
+        if (!got || *got == 0) return;
+        if (reader.buffered() == 0) began = monotonic_now();
+        if (monotonic_now() - began > kIdle) {  // byte by byte, to keep us waiting
+          answer = site.bad_request(408);
+        } else {
+          reader.append({buffer.data(), *got});
+        }
+        break;
+      }
+    }
+    if (!answer) continue;
+    if (!send_answer(s, site, *answer, buffer)) return;
+    if (!answer->close) continue;
+    // RFC 9112 9.6: our FIN, then the client's bytes until its own, so that no RST takes the answer from it.
+    s.finish();
+    for (auto got = s.read(buffer); got && *got > 0;) got = s.read(buffer);
+    return;
+  }
+}
+
+// --- coroutines ------------------------------------------------------------------------------------------------------
+
+using coroutine::Limit;
+using coroutine::Task;
+
+constexpr Limit kIdleLimit{.within = kIdle};
+
+Task<void> echo(coroutine::TcpStream s, EchoCounters& counters) {
+  std::vector<std::uint8_t> buffer(kBuffer);
+  for (;;) {
+    const auto got = co_await s.read(buffer);
+    if (!got || got->count == 0) co_return;
+    counters.stream_bytes.fetch_add(got->count, std::memory_order_relaxed);
+    if (!co_await s.write_all(ByteSpan{buffer.data(), got->count})) co_return;
+  }
+}
+
+Task<void> echo(coroutine::UdpSocket s, EchoCounters& counters) {
+  std::vector<std::uint8_t> buffer(65536);
+  for (;;) {
+    const auto got = co_await s.receive_from(buffer);
+    if (!got && got.error() == Errc::connection_refused) continue;
+    if (!got) co_return;
+    counters.datagrams.fetch_add(1, std::memory_order_relaxed);
+    (void)co_await s.send_to(ByteSpan{buffer.data(), got->count}, got->message.from);
+  }
+}
+
+Task<bool> send_answer(coroutine::TcpStream& s, HttpSite& site, HttpAnswer& a, MutableByteSpan buffer) {
+  const auto whole = [](const Result<IoCount>& r, std::size_t n) { return r && r->count == n; };
+  if (!whole(co_await s.write_all(a.bytes(), kIdleLimit), a.bytes().size())) co_return false;
+  while (a.left > 0) {
+    const std::size_t got = site.read(a, buffer);
+    if (got == 0) {
+      s.abort();
+      co_return false;
+    }
+    if (!whole(co_await s.write_all(ByteSpan{buffer.data(), got}, kIdleLimit), got)) co_return false;
+    site.sent(a, got);
+  }
+  co_return true;
+}
+
+Task<void> serve(coroutine::TcpStream s, HttpSite& site) {
+  const Endpoint remote = s.remote_endpoint().value_or(Endpoint{});
+  std::vector<std::uint8_t> buffer(kBuffer);
+  HttpRequestReader reader;
+  Instant began;
+  for (;;) {
+    HttpRequest request;
+    std::optional<HttpAnswer> answer;
+    switch (reader.next(request)) {
+      case HttpRequestReader::State::complete:
+        answer = site.answer(request, remote);
+        break;
+      case HttpRequestReader::State::bad:
+        answer = site.bad_request(reader.status());
+        break;
+      case HttpRequestReader::State::incomplete: {
+        const auto got = co_await s.read(MutableByteSpan{buffer}.first(HttpRequestReader::kMaxHead), kIdleLimit);
+        if (!got && got.error() == Errc::timed_out) s.abort();
+        if (!got || got->count == 0) co_return;
+        if (reader.buffered() == 0) began = monotonic_now();
+        if (monotonic_now() - began > kIdle) {
+          answer = site.bad_request(408);
+        } else {
+          reader.append({buffer.data(), got->count});
+        }
+        break;
+      }
+    }
+    if (!answer) continue;
+    if (!co_await send_answer(s, site, *answer, buffer)) co_return;
+    if (!answer->close) continue;
+    (void)s.shutdown(ShutdownHow::write);
+    for (auto got = co_await s.read(buffer, kIdleLimit); got && got->count > 0;)
+      got = co_await s.read(buffer, kIdleLimit);
+    co_return;
+  }
+}
+
+template <class Serve>
+Task<void> accept_all(coroutine::TcpListener listener, coroutine::Executor& executor, Serve serve_one) {
+  for (;;) {
+    auto s = co_await listener.accept();
+    if (!s) co_return;
+    executor.spawn(serve_one(std::move(*s)));
+  }
+}
+
+template <class T>
+T must(Result<T>&& r, std::uint16_t port) {
+  if (!r && r.error() == Errc::address_in_use)
+    throw Failure(cat("port ", port, " is already in use on this stack"), "choose another with --port");
+  if (!r) throw Failure(cat("can't serve on port ", port, ": ", error_text(r.error())), "");
+  return std::move(*r);
+}
+
+}  // namespace
+
+void block_stop_signals() {
+  const sigset_t set = stop_signals();
+  (void)::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+void wait_for_stop_signal(const std::function<void()>& every_second) {
+  const sigset_t set = stop_signals();
+  const timespec second{.tv_sec = 1, .tv_nsec = 0};
+  while (::sigtimedwait(&set, nullptr, &second) < 0) every_second();
+}
+
+struct SharedServices::Inside {
+  explicit Inside(Node& n) : node(n) {}
+  Node& node;
+  std::unique_ptr<HttpSite> site;
+  EchoCounters echoed;
+
+  // posix, channel
+  std::unique_ptr<FormCalls> calls;
+  std::vector<std::unique_ptr<FormListener>> listeners;
+  std::unique_ptr<FormDatagrams> datagrams;
+  std::vector<std::thread> acceptors;
+  Threads threads;
+
+  // coroutine
+  std::unique_ptr<coroutine::Executor> executor;
+  std::thread runner;
+  std::atomic<bool> stopping{false};
+
+  template <class Serve>
+  void accept_in_a_thread(std::unique_ptr<FormListener> listener, Serve serve_one) {
+    FormListener& l = *listeners.emplace_back(std::move(listener));
+    acceptors.emplace_back([this, &l, serve_one] {
+      for (;;) {
+        auto s = l.accept();
+        if (!s && (s.error() == Errc::connection_aborted || s.error() == Errc::no_memory)) continue;
+        if (!s) return;
+        threads.start([stream = std::shared_ptr<FormStream>(std::move(*s)), serve_one] { serve_one(*stream); });
+      }
+    });
+  }
+  void run_executor() {
+    if (runner.joinable()) return;
+    runner = std::thread([this] { executor->run(); });
+  }
+};
+
+SharedServices::SharedServices(Node& node, Form form) : inside_(std::make_unique<Inside>(node)) {
+  if (form == Form::coroutine) {
+    inside_->executor = std::make_unique<coroutine::Executor>(node.shared());
+  } else {
+    inside_->calls = make_form(form, node.shared());
+  }
+}
+
+SharedServices::~SharedServices() {
+  stop();
+}
+
+void SharedServices::serve_http(const std::string& root, std::uint16_t port, bool log_requests) {
+  Inside& in = *inside_;
+  in.site = std::make_unique<HttpSite>(root, log_requests);
+  HttpSite& site = *in.site;
+  const Endpoint local{IpAddress{}, Port{port}};
+  if (in.executor) {
+    auto listener = must(coroutine::TcpListener::listen(in.node.shared(), local), port);
+    in.executor->spawn(accept_all(std::move(listener), *in.executor,
+                                  [&site](coroutine::TcpStream s) { return serve(std::move(s), site); }));
+    return in.run_executor();
+  }
+  in.calls->patience = {kIdle, kIdle};
+  in.accept_in_a_thread(must(in.calls->listen(local), port), [&site](FormStream& s) { serve_stream(s, site); });
+}
+
+void SharedServices::serve_echo(std::uint16_t port) {
+  Inside& in = *inside_;
+  EchoCounters& counters = in.echoed;
+  const Endpoint local{IpAddress{}, Port{port}};
+  if (in.executor) {
+    auto listener = must(coroutine::TcpListener::listen(in.node.shared(), local), port);
+    auto datagrams = must(coroutine::UdpSocket::open(in.node.shared(), local), port);
+    in.executor->spawn(accept_all(std::move(listener), *in.executor, [&counters](coroutine::TcpStream s) {
+      counters.connections.fetch_add(1, std::memory_order_relaxed);
+      return echo(std::move(s), counters);
+    }));
+    in.executor->spawn(echo(std::move(datagrams), counters));
+    return in.run_executor();
+  }
+  in.calls->patience = {};
+  in.datagrams = must(in.calls->datagrams(local), port);
+  in.accept_in_a_thread(must(in.calls->listen(local), port), [&counters](FormStream& s) {
+    counters.connections.fetch_add(1, std::memory_order_relaxed);
+    echo_stream(s, counters);
+  });
+  in.threads.start([&in, &counters] { echo_datagrams(*in.datagrams, counters); });
+}
+
+void SharedServices::stop() {
+  Inside& in = *inside_;
+  if (in.stopping.exchange(true)) return;
+  in.node.shared()->stop();
+  for (std::thread& t : in.acceptors) t.join();
+  in.threads.wait();
+  if (in.runner.joinable()) in.runner.join();
+}
+
+SharedServices::Counts SharedServices::counts() const {
+  const Inside& in = *inside_;
+  Counts c;
+  if (in.site) {
+    c.http_requests = in.site->requests();
+    c.http_bytes = in.site->body_bytes();
+  }
+  c.echo = {in.echoed.connections.load(std::memory_order_relaxed),
+            in.echoed.stream_bytes.load(std::memory_order_relaxed),
+            in.echoed.datagrams.load(std::memory_order_relaxed)};
+  return c;
+}
+
+}  // namespace leat::tools
