@@ -2,9 +2,13 @@
 // virtual time.
 
 #include <gtest/gtest.h>
-#include <sys/eventfd.h>
+#include <time.h>
 
-#include <csignal>
+// clang-format off: it needs what <time.h> declares.
+#include <linux/errqueue.h>
+// clang-format on
+
+#include <cstring>
 #include <string>
 
 #include "tests/posix/backends.hpp"
@@ -64,6 +68,171 @@ TEST_F(PosixStory, ConnectGivesUpWaitingAsLinuxDoes) {
   const sockaddr_in nobody = v4(7, "10.0.0.99");
   EXPECT_EQ(here.connect(c, sa(nobody), length_of(nobody)), -EINPROGRESS);
   EXPECT_EQ(here.connect(c, sa(nobody), length_of(nobody)), -EALREADY);  // still at it
+}
+
+// A "ping" socket: the stack fills in the identifier and the checksum, and gives back replies to its own questions.
+TEST_F(PosixStory, PingSocket) {
+  const int p = here.socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP);
+  ASSERT_GE(p, 0);
+  const sockaddr_in a = at(0);
+  std::array<std::uint8_t, 16> request{8, 0, 0, 0, 0, 0, 0, 1, 'p', 'i', 'n', 'g'};
+  EXPECT_EQ(here.sendto(p, request.data(), request.size(), 0, sa(a), length_of(a)), 16);
+  std::array<std::uint8_t, 64> reply{};
+  sockaddr_in from{};
+  socklen_t len = length_of(from);
+  EXPECT_EQ(here.recvfrom(p, reply.data(), reply.size(), 0, sa(from), &len), 16);
+  EXPECT_EQ(reply[0], 0);  // echo reply
+  EXPECT_EQ(std::string(reply.begin() + 8, reply.begin() + 12), "ping");
+  EXPECT_EQ(from.sin_addr.s_addr, a.sin_addr.s_addr);
+  request[0] = 13;
+  EXPECT_EQ(here.sendto(p, request.data(), request.size(), 0, sa(a), length_of(a)), -EINVAL);  // only questions
+  EXPECT_EQ(here.close(p), 0);
+  const int p6 = here.socket(AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6);
+  ASSERT_GE(p6, 0);
+  const sockaddr_in6 a6 = v6(0, "fd00::2");
+  request[0] = 128;
+  EXPECT_EQ(here.sendto(p6, request.data(), request.size(), 0, sa(a6), length_of(a6)), 16);
+  EXPECT_EQ(here.recv(p6, reply.data(), reply.size(), 0), 16);
+  EXPECT_EQ(reply[0], 129);
+}
+
+// A raw socket sends what follows the IP header and receives whole IPv4 packets; of IPv6 what follows the headers.
+TEST_F(PosixStory, RawSockets) {
+  const int r = there.socket(AF_INET, SOCK_RAW, 253);
+  const int s = here.socket(AF_INET, SOCK_RAW, 253);
+  const sockaddr_in a = at(0);
+  EXPECT_EQ(here.sendto(s, "raw", 3, 0, sa(a), length_of(a)), 3);
+  std::array<std::uint8_t, 64> got{};
+  EXPECT_EQ(there.recv(r, got.data(), got.size(), 0), 23);
+  EXPECT_EQ(got[0], 0x45);
+  EXPECT_EQ(got[9], 253);
+  EXPECT_EQ(got[20], 'r');
+  const int r6 = there.socket(AF_INET6, SOCK_RAW, 253);
+  const int s6 = here.socket(AF_INET6, SOCK_RAW, 253);
+  const sockaddr_in6 a6 = v6(0, "fd00::2");
+  EXPECT_EQ(here.sendto(s6, "raw6", 4, 0, sa(a6), length_of(a6)), 4);
+  EXPECT_EQ(there.recv(r6, got.data(), got.size(), 0), 4);
+  EXPECT_EQ(got[3], '6');
+}
+
+// A group that is joined is heard, one that was left is not.
+TEST_F(PosixStory, MulticastIsHeardByMembers) {
+  const int r = there.socket(AF_INET, SOCK_DGRAM, 0);
+  const sockaddr_in any = v4(5000, "0.0.0.0");
+  ASSERT_EQ(there.bind(r, sa(any), length_of(any)), 0);
+  ip_mreq m{};
+  inet_pton(AF_INET, "239.9.9.9", &m.imr_multiaddr);
+  inet_pton(AF_INET, "10.0.0.2", &m.imr_interface);
+  ASSERT_EQ(there.setsockopt(r, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m, length_of(m)), 0);
+  const int s = here.socket(AF_INET, SOCK_DGRAM, 0);
+  in_addr own{};
+  inet_pton(AF_INET, "10.0.0.1", &own);
+  ASSERT_EQ(here.setsockopt(s, IPPROTO_IP, IP_MULTICAST_IF, &own, length_of(own)), 0);
+  in_addr told{};
+  socklen_t len = length_of(told);
+  EXPECT_EQ(here.getsockopt(s, IPPROTO_IP, IP_MULTICAST_IF, &told, &len), 0);
+  EXPECT_EQ(told.s_addr, own.s_addr);
+  const sockaddr_in group = v4(5000, "239.9.9.9");
+  EXPECT_EQ(here.sendto(s, "all", 3, 0, sa(group), length_of(group)), 3);
+  char b[8];
+  EXPECT_EQ(there.recv(r, b, 8, 0), 3);
+  ASSERT_EQ(there.setsockopt(r, IPPROTO_IP, IP_DROP_MEMBERSHIP, &m, length_of(m)), 0);
+  EXPECT_EQ(here.sendto(s, "all", 3, 0, sa(group), length_of(group)), 3);
+  world->run_for(Duration::ms(10));
+  EXPECT_EQ(there.recv(r, b, 8, MSG_DONTWAIT), -EAGAIN);
+}
+
+// MSG_MORE holds the last segment back until a send without it.
+TEST_F(PosixStory, MoreIsSentTogether) {
+  const int l = serve(7);
+  const int c = here.socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in a = at(7);
+  ASSERT_EQ(here.connect(c, sa(a), length_of(a)), 0);
+  const int s = there.accept(l, nullptr, nullptr);
+  EXPECT_EQ(here.send(c, "head", 4, MSG_MORE), 4);
+  world->run_for(Duration::ms(20));
+  char b[16];
+  EXPECT_EQ(there.recv(s, b, 16, MSG_DONTWAIT), -EAGAIN);
+  EXPECT_EQ(here.send(c, "body", 4, 0), 4);
+  world->run_for(Duration::ms(20));
+  EXPECT_EQ(there.recv(s, b, 16, MSG_DONTWAIT), 8);
+}
+
+// close() with SO_LINGER waits until the peer has everything, or until the time is over.
+TEST_F(PosixStory, LingeringClose) {
+  const int l = serve(7);
+  const linger two_seconds{1, 2};
+  const sockaddr_in a = at(7);
+  for (const bool peer_reads : {true, false}) {
+    const int c = here.socket(AF_INET, SOCK_STREAM, 0);
+    ASSERT_EQ(here.setsockopt(c, SOL_SOCKET, SO_LINGER, &two_seconds, length_of(two_seconds)), 0);
+    ASSERT_EQ(here.connect(c, sa(a), length_of(a)), 0);
+    const int s = there.accept(l, nullptr, nullptr);
+    const std::string data(peer_reads ? 1000 : 3'000'000, 'x');
+    EXPECT_GT(here.send(c, data.data(), data.size(), MSG_DONTWAIT), 0);
+    const Instant begin = world->hosts.now();
+    EXPECT_EQ(here.close(c), 0);
+    const auto took = (world->hosts.now() - begin).count_ms();
+    if (peer_reads) {
+      EXPECT_LT(took, 500);
+    } else {
+      EXPECT_GE(took, 2000);
+      EXPECT_LT(took, 2100);
+    }
+    EXPECT_EQ(there.close(s), 0);
+  }
+}
+
+// MSG_ZEROCOPY is taken, the data is copied, and the error queue says so.
+TEST_F(PosixStory, ZeroCopySendsAreTold) {
+  const int l = serve(7);
+  const int c = here.socket(AF_INET, SOCK_STREAM, 0);
+  const int on = 1;
+  ASSERT_EQ(here.setsockopt(c, SOL_SOCKET, SO_ZEROCOPY, &on, length_of(on)), 0);
+  const sockaddr_in a = at(7);
+  ASSERT_EQ(here.connect(c, sa(a), length_of(a)), 0);
+  EXPECT_EQ(here.send(c, "abc", 3, MSG_ZEROCOPY), 3);
+  EXPECT_EQ(here.send(c, "def", 3, MSG_ZEROCOPY), 3);
+  pollfd p{c, 0, 0};
+  EXPECT_EQ(here.poll(&p, 1, 0), 1);
+  EXPECT_EQ(p.revents, POLLERR);
+  alignas(8) std::array<std::uint8_t, 128> control{};
+  msghdr m{};
+  m.msg_control = control.data();
+  m.msg_controllen = control.size();
+  EXPECT_EQ(here.recvmsg(c, &m, MSG_ERRQUEUE), 0);
+  sock_extended_err e{};
+  std::memcpy(&e, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof e);
+  EXPECT_EQ(e.ee_origin, SO_EE_ORIGIN_ZEROCOPY);
+  EXPECT_EQ(e.ee_code, SO_EE_CODE_ZEROCOPY_COPIED);
+  EXPECT_EQ(e.ee_info, 0U);
+  EXPECT_EQ(e.ee_data, 1U);
+  EXPECT_EQ(here.recvmsg(c, &m, MSG_ERRQUEUE), -EAGAIN);
+  EXPECT_EQ(here.close(c), 0);
+  EXPECT_EQ(there.close(l), 0);
+}
+
+// A program that watches a socket while it tries again and again to connect: the set goes on telling.
+TEST_F(PosixStory, SetOutlivesAFailedConnect) {
+  const int c = here.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  const int set = here.epoll_create1(0);
+  epoll_event e{};
+  e.events = EPOLLOUT;
+  e.data.u64 = 5;
+  const sockaddr_in a = at(7);
+  EXPECT_EQ(here.connect(c, sa(a), length_of(a)), -EINPROGRESS);
+  ASSERT_EQ(here.epoll_ctl(set, EPOLL_CTL_ADD, c, &e), 0);
+  ASSERT_EQ(here.epoll_wait(set, &e, 1, 1000), 1);
+  EXPECT_EQ(e.events & EPOLLERR, std::uint32_t{EPOLLERR});
+  EXPECT_EQ(here.connect(c, sa(a), length_of(a)), -ECONNREFUSED);
+  const int l = serve(7);
+  EXPECT_EQ(here.connect(c, sa(a), length_of(a)), -EINPROGRESS);
+  ASSERT_EQ(here.epoll_wait(set, &e, 1, 1000), 1);
+  EXPECT_EQ(e.data.u64, 5U);
+  EXPECT_EQ(e.events, std::uint32_t{EPOLLOUT});
+  EXPECT_EQ(here.close(c), 0);
+  EXPECT_EQ(here.close(set), 0);
+  EXPECT_EQ(there.close(l), 0);
 }
 
 }  // namespace

@@ -192,6 +192,19 @@ int Sockets::begin_again(int fd, const File& f) {
     op.set_option(fresh, id, value);
     run_through(op);
   }
+  // The sets that it is in watch the new one from now on.
+  const std::vector<Membership> memberships = f.open->memberships;
+  std::vector<epoll_event> watched;
+  for (const Membership& m : memberships) {
+    const auto set = m.set.lock();
+    const auto found = set != nullptr ? set->members.find(m.key) : decltype(set->members.end()){};
+    epoll_event e{};
+    if (set != nullptr && found != set->members.end()) {
+      e.events = found->second->tag;
+      e.data.u64 = found->second->data;
+    }
+    watched.push_back(e);
+  }
   leave_sets(*f.open);
   op.reset();
   op.abort(f.handle);
@@ -199,6 +212,13 @@ int Sockets::begin_again(int fd, const File& f) {
   f.open->handle.store(fresh.bits(), std::memory_order_release);
   f.open->put(kBound, false);
   f.open->phase.store(Phase::fresh, std::memory_order_release);
+  File now = f;
+  now.handle = fresh;
+  for (std::size_t i = 0; i < memberships.size(); ++i) {
+    if (const auto set = memberships[i].set.lock(); set != nullptr) {
+      (void)add_member(*set, now, memberships[i].key.second, watched[i]);
+    }
+  }
   return 0;
 }
 
