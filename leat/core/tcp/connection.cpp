@@ -192,6 +192,7 @@ bool acquire_active(Tcb& t) {
     return false;
   }
   std::construct_at(&s.active[i]);
+  s.active[i].small_end = t.hot.snd_una;
   t.hot.active = i;
   return true;
 }

@@ -65,7 +65,7 @@ class Visit {
   [[nodiscard]] bool partial_may_go(std::uint32_t n, std::uint32_t unsent) const;
   void hold_partial(Active& a);
   void restart_after_idle(Active& a);
-  void begin_flight(Active& a);
+  void begin_flight();
   void acknowledged(SeqNum ack);
   void measure_options();
   [[nodiscard]] bool wants_data() const;
@@ -308,8 +308,11 @@ bool Visit::partial_may_go(std::uint32_t n, std::uint32_t unsent) const {
   if (h_.has(Flag::fin_queued)) return true;
   if (h_.has(Flag::uncork)) return true;
   if (h_.has(Flag::cork)) return false;
-  // RFC 9293 A.3: only what was sent small before holds it back, so that a large write leaves whole.
-  return h_.has(Flag::nodelay) || t_.payload_in_flight() == 0 || !t_.active()->small_in_flight;
+  if (h_.has(Flag::nodelay) || t_.payload_in_flight() == 0) return true;
+  // Minshall's variant, as Linux has it: what waits for an acknowledgement is the small segment before, not full ones.
+  // RFC 9293 3.7.4: exception: there any unacknowledged data holds a small segment back.
+  const SeqNum small = t_.active()->small_end;
+  return !(h_.snd_una < small && small <= h_.snd_nxt);
 }
 
 void Visit::hold_partial(Active& a) {
@@ -328,8 +331,7 @@ void Visit::restart_after_idle(Active& a) {
 }
 
 // What leaves soon after something came is taken for a reply: so will the next one be.
-void Visit::begin_flight(Active& a) {
-  a.small_in_flight = false;
+void Visit::begin_flight() {
   const std::uint32_t since_ms = ms_now(t_.core) - t_.cold.last_rx_ms;
   if (std::uint64_t{since_ms} * 1000 <= t_.option(OptionId::tcp_reply_wait)) h_.flags.set(Flag::talks_back);
 }
@@ -340,7 +342,7 @@ bool Visit::send_new() {
   State& tables = t_.tables();
   if (t_.unsent() != 0) {
     restart_after_idle(*a);
-    if (t_.payload_in_flight() == 0) begin_flight(*a);
+    if (t_.payload_in_flight() == 0) begin_flight();
   }
   while (true) {
     const std::uint32_t unsent = t_.unsent();
@@ -373,7 +375,7 @@ bool Visit::send_new() {
     if (!emit({.seq = h_.snd_nxt, .length = n, .flags = flags, .cursor = &a->send_cursor}, sent)) return false;
     tables.ranges.sent(a->ranges, h_.snd_nxt, h_.snd_nxt + sent, us_now(t_.core), a->delivered, kRangeCap);
     h_.snd_nxt += sent;
-    if (sent % size != 0) a->small_in_flight = true;
+    if (sent % size != 0) a->small_end = h_.snd_nxt;
     if (fin && sent == n) {
       h_.snd_nxt += 1;
       h_.flags.set(Flag::fin_sent);
@@ -410,7 +412,8 @@ bool Visit::send_fin() {
 // ---------------------------------------------------------------------------------------------------
 
 // RFC 9293 3.8.4 and 3.8.6.1: exception: a window probe carries no octet of data but the sequence number before
-// SND.UNA, like a keep-alive: every receiver answers it, and none can take a part of it.
+// SND.UNA, like a keep-alive: every receiver answers it, and none can take a part of it. So does Linux
+// (tcp_xmit_probe_skb), and what Linux's peers are used to is what the network is tested with.
 bool Visit::send_probe() {
   if (!h_.has(Flag::probe_now)) return true;
   if (!emit_empty(h_.snd_una - 1, TcpFlag::ack)) return false;

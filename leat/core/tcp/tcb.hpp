@@ -170,6 +170,7 @@ struct alignas(64) Active {
   ChunkCursor resend_cursor;        // where retransmission continues
   SeqNum recover;                   // SND.NXT when recovery or the time-out began (RFC 6582, RFC 6675)
   SeqNum fin_seq;                   // with Flag::fin_ahead
+  SeqNum small_end;                 // behind the last segment sent that was not full
   wire::SackBlock dsack;            // to report once (RFC 2883); left == right: nothing
   std::uint32_t ack_due = 0;        // ticks, with Flag::ack_later
   std::uint32_t cork_due = 0;       // ticks, with `corked`
@@ -183,7 +184,6 @@ struct alignas(64) Active {
   bool corked = false;             // a partial segment is held back until cork_due
   bool congestion_ready = false;   // `congestion` is set up
   bool ack_may_wait = false;       // with Flag::ack_now: for the reply
-  bool small_in_flight = false;    // a segment that was not full, since nothing was in flight
   Window before;                   // the window before the last reduction
   Index next_free = kNoIndex;
 };
