@@ -19,6 +19,12 @@ bool sender_impossible(const wire::ArpView& arp, const Interface& ifc) {
          ip.is_limited_broadcast();
 }
 
+bool is_on_link(const Core& core, InterfaceId id, const IpAddress& a) {
+  const Index r = core.iface.routes.find(core.scope, a, [](const Route&) { return true; });
+  return r != kNoIndex && core.iface.routes[r].kind == RouteKind::unicast && core.iface.routes[r].interface == id &&
+         core.iface.routes[r].gateway.is_unspecified();
+}
+
 void answer(Core& core, InterfaceId id, const wire::ArpView& arp) {
   const Interface& ifc = core.iface.interfaces[id - 1U];
   send_arp(core, id, {wire::ArpOperation::reply, ifc.mac, arp.target_ip(), arp.sender_mac(), arp.sender_ip()},
@@ -63,14 +69,13 @@ void arp_input(Core& core, InterfaceId id, Packet&& packet) {
 
   bool useful = false;
   if (request) {
-    // RFC 826: an entry that exists learns the sender's address, whomever the request is for. L4, L7: none is made,
-    // because anybody can send requests with any sender.
-    useful = core.iface.neighbors.find(id, sender) != kNoIndex;
-    learn_neighbor(core, id, sender, arp->sender_mac(), false);
-    if (wanted != kNoIndex && core.iface.addresses[wanted].usable()) {
-      answer(core, id, *arp);
-      useful = true;
-    }
+    // RFC 826: an entry that exists learns the sender's address, whomever the request is for. One is made when the
+    // request is for us: its sender is about to talk to us. L4, L7: anybody can send requests with any sender, so only
+    // for a neighbour, and nobody who is resolved gives way.
+    const bool for_us = wanted != kNoIndex && core.iface.addresses[wanted].usable();
+    useful = for_us || core.iface.neighbors.find(id, sender) != kNoIndex;
+    learn_neighbor(core, id, sender, arp->sender_mac(), for_us && is_on_link(core, id, sender));
+    if (for_us) answer(core, id, *arp);
   } else {
     // It counts as solicited only when we are in fact asking: otherwise it is news that NUD will check.
     const Index i = core.iface.neighbors.find(id, sender);

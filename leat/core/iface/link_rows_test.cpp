@@ -107,7 +107,7 @@ TEST(L4_UnsolicitedArp, RepliesMakeNoEntry) {
   host.receive(arp_frame(wire::ArpOperation::request, kPeerMac, kPeer, ip("10.0.0.77")));
   EXPECT_EQ(host.core().iface.neighbors.used(), 0U);
   EXPECT_EQ(host.drops(DropReason::arp_ignored), 2U);
-  // Asking for us is answered, and still teaches nothing.
+  // Asking for us is answered.
   host.receive(arp_frame(wire::ArpOperation::request, kPeerMac, kPeer, kUs));
   const Decoded reply = host.sent_one();
   ASSERT_TRUE(reply.arp);
@@ -116,7 +116,43 @@ TEST(L4_UnsolicitedArp, RepliesMakeNoEntry) {
   EXPECT_EQ(reply.arp->sender_ip, kUs);
   EXPECT_EQ(reply.arp->target_mac, kPeerMac);
   EXPECT_EQ(reply.link->destination, kPeerMac);
-  EXPECT_EQ(host.core().iface.neighbors.used(), 0U);
+}
+
+// RFC 826: who asks for our address is about to talk to us.
+TEST(L4_UnsolicitedArp, ARequestForOurAddressTeachesItsSender) {
+  TestHost host;
+  const auto ask = [&](const IpAddress& who, const IpAddress& target) {
+    host.receive(ethernet(MacAddress::broadcast(), kPeerMac,
+                          arp({wire::ArpOperation::request, kPeerMac, who, {}, target}), 0x0806));
+    (void)host.sent();
+    return host.core().iface.neighbors.find(host.eth, who) != kNoIndex;
+  };
+  EXPECT_FALSE(ask(ip("10.0.0.9"), ip("10.0.0.77"))) << "not for us";
+  EXPECT_FALSE(ask(ip("192.168.1.1"), kUs)) << "no neighbour";
+  EXPECT_TRUE(ask(kPeer, kUs));
+  const Handle s = host.stack().open_udp().value();
+  ASSERT_TRUE(host.stack().try_send_to(s, Bytes{1}, {kPeer, Port{9}}));
+  const Decoded d = host.sent_one();
+  EXPECT_EQ(d.protocol, 17U) << "at once";
+  EXPECT_EQ(d.link->destination, kPeerMac);
+}
+
+// L7: requests for us with made-up senders fill what room there is and push out nobody.
+TEST(L7_SpoofedSources, RequestsForUsPushOutNobodyWhoIsResolved) {
+  TestHost host;
+  host.resolve();
+  const std::uint32_t capacity = host.core().iface.neighbors.capacity();
+  for (unsigned n = 0; n < 10'000; ++n) {
+    const IpAddress who = IpAddress::v4(0x0a000000U + 3 + n % 250);
+    const MacAddress mac{{2, 0, 0, 1, static_cast<std::uint8_t>(n >> 8), static_cast<std::uint8_t>(n)}};
+    host.receive(ethernet(MacAddress::broadcast(), mac, arp({wire::ArpOperation::request, mac, who, {}, kUs}), 0x0806));
+    (void)host.sent();
+  }
+  EXPECT_LE(host.core().iface.neighbors.used(), capacity);
+  EXPECT_NE(host.core().iface.neighbors.find(host.eth, kPeer), kNoIndex);
+  const Handle s = host.stack().open_udp().value();
+  ASSERT_TRUE(host.stack().try_send_to(s, Bytes{1}, {kPeer, Port{9}}));
+  EXPECT_EQ(host.sent_one().link->destination, kPeerMac);
 }
 
 TEST(L4_UnsolicitedArp, ImpossibleSendersAreIgnoredEvenWhenWeAsked) {
