@@ -465,8 +465,12 @@ void EchoServices::on_datagrams(CallbackSocket& socket, Ready) {
     const auto got = socket.stack().try_receive_from(socket.handle(), buffer_, message);
     if (!got || got->status != IoStatus::done) return;
     ++counts_.datagrams;
-    // What does not fit the send buffer now is lost, as datagrams may be.
-    (void)socket.stack().try_send_to(socket.handle(), {buffer_.data(), got->count}, message.from);
+    // From the address that was asked, on the link that it came from where addresses are of a link. What does not fit
+    // the transmit queue now is lost, as datagrams may be.
+    const bool of_link = message.from.address.is_link_local() && !message.from.address.is_v4();
+    (void)socket.stack().try_send_as(
+        socket.handle(), {buffer_.data(), got->count}, &message.from,
+        {.source = message.to.address, .interface = of_link ? message.interface : kNoInterface});
   }
 }
 

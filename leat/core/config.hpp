@@ -10,6 +10,7 @@
 
 namespace leat {
 
+// A stack has at most kMaxInterfaces of them; one more is Errc::no_memory, as when the storage holds fewer.
 struct InterfaceConfig {
   std::string_view name{};  // copied, at most 15 characters
   LinkType link = LinkType::ip;

@@ -15,8 +15,9 @@ struct Keys {
         cookies(derive_key(e, 5)),
         flow_hash(derive_key(e, 6)),
         rng(derive_key(e, 7)),
-        ipv6_iid(derive_key(e, 8)) {}
-  SipKey isn, ports, ip_id, timestamps, cookies, flow_hash, rng, ipv6_iid;
+        ipv6_iid(derive_key(e, 8)),
+        trees(derive_key(e, 9)) {}
+  SipKey isn, ports, ip_id, timestamps, cookies, flow_hash, rng, ipv6_iid, trees;
 };
 
 }  // namespace leat

@@ -68,7 +68,8 @@ struct SocketOps {
   Result<void> (*connect)(Core&, Index socket, const Endpoint&) = nullptr;
   Result<void> (*listen)(Core&, Index socket, std::uint32_t backlog) = nullptr;
   Result<Handle> (*accept)(Core&, Index socket, Endpoint* remote) = nullptr;  // empty Handle: would block
-  Result<IoCount> (*send)(Core&, Index socket, ByteSpan, const Endpoint* to) = nullptr;
+  // `as` may be null; streams know no such thing.
+  Result<IoCount> (*send)(Core&, Index socket, ByteSpan, const Endpoint* to, const SendOverrides* as) = nullptr;
   Result<IoCount> (*receive)(Core&, Index socket, MutableByteSpan, RecvFlags, Message*) = nullptr;
   Result<void> (*shutdown)(Core&, Index socket, ShutdownHow) = nullptr;
   void (*close)(Core&, Index socket) = nullptr;  // the handle ends now; the protocol goes on as it must

@@ -165,10 +165,13 @@ Result<Handle> Stack::try_accept(Handle h, Endpoint* remote) {
   return call(&SocketOps::accept, h, remote);
 }
 Result<IoCount> Stack::try_send(Handle h, ByteSpan bytes) {
-  return call(&SocketOps::send, h, bytes, nullptr);
+  return call(&SocketOps::send, h, bytes, nullptr, nullptr);
 }
 Result<IoCount> Stack::try_send_to(Handle h, ByteSpan bytes, const Endpoint& to) {
-  return call(&SocketOps::send, h, bytes, &to);
+  return call(&SocketOps::send, h, bytes, &to, nullptr);
+}
+Result<IoCount> Stack::try_send_as(Handle h, ByteSpan bytes, const Endpoint* to, const SendOverrides& as) {
+  return call(&SocketOps::send, h, bytes, to, &as);
 }
 Result<IoCount> Stack::try_receive(Handle h, MutableByteSpan to, RecvFlags flags) {
   return call(&SocketOps::receive, h, to, flags, nullptr);

@@ -71,6 +71,8 @@ class Stack {
   Result<Handle> try_accept(Handle, Endpoint* remote = nullptr);
   Result<IoCount> try_send(Handle, ByteSpan);
   Result<IoCount> try_send_to(Handle, ByteSpan, const Endpoint& to);
+  // Of a datagram socket: from this address, through this interface ...; `to` may be null when it is connected.
+  Result<IoCount> try_send_as(Handle, ByteSpan, const Endpoint* to, const SendOverrides&);
   Result<IoCount> try_receive(Handle, MutableByteSpan, RecvFlags = RecvFlags::none);
   Result<IoCount> try_receive_from(Handle, MutableByteSpan, Message&, RecvFlags = RecvFlags::none);
   // Multicast groups: UDP, raw and ping sockets join and leave, from any source or from certain ones (RFC 3678; option

@@ -211,35 +211,10 @@ OpEngine::Try OpEngine::attempt_send(Op& op) {
   return end(op, Errc{});
 }
 
-// Overrides hold for this one datagram: what they change is put back before anybody else comes.
 Result<IoCount> OpEngine::send_datagram(Op& op, ByteSpan bytes) {
-  const auto send = [&] {
-    return op.has_endpoint ? stack_->try_send_to(op.socket, bytes, op.endpoint) : stack_->try_send(op.socket, bytes);
-  };
-  if (op.overrides == nullptr || !op.overrides->any()) return send();
-  const SendOverrides& wanted = *op.overrides;
-  Core& core = stack_->core();
-  const Index i = core.sockets.find(op.socket);
-  if (i == kNoIndex) return fail(Errc::bad_handle);
-  ip::DatagramSocket* const socket = ip::datagram_of(core, i);
-  if (socket == nullptr) return fail(Errc::not_supported);
-  const IpAddress usual = socket->local.address;
-  if (!wanted.source.is_unspecified()) {
-    if (!ip::is_local_address(core, wanted.source, core.scope)) return fail(Errc::address_not_available);
-    socket->local.address = wanted.source;
-  }
-  const bool group = op.has_endpoint ? op.endpoint.address.is_multicast() : socket->remote.address.is_multicast();
-  const OptionId ttl = group ? OptionId::ip_multicast_ttl : OptionId::ip_default_ttl;
-  const std::int64_t usual_ttl = stack_->option(op.socket, ttl).value();
-  const std::int64_t usual_tos = stack_->option(op.socket, OptionId::ip_tos).value();
-  Result<void> set{};
-  if (wanted.ttl >= 0) set = stack_->set_option(op.socket, ttl, wanted.ttl);
-  if (set && wanted.tos >= 0) set = stack_->set_option(op.socket, OptionId::ip_tos, wanted.tos);
-  const Result<IoCount> sent = set ? send() : Result<IoCount>(fail(set.error()));
-  if (wanted.ttl >= 0) (void)stack_->set_option(op.socket, ttl, usual_ttl);
-  if (wanted.tos >= 0) (void)stack_->set_option(op.socket, OptionId::ip_tos, usual_tos);
-  socket->local.address = usual;
-  return sent;
+  const Endpoint* const to = op.has_endpoint ? &op.endpoint : nullptr;
+  if (op.overrides != nullptr) return stack_->try_send_as(op.socket, bytes, to, *op.overrides);
+  return to != nullptr ? stack_->try_send_to(op.socket, bytes, *to) : stack_->try_send(op.socket, bytes);
 }
 
 OpEngine::Try OpEngine::attempt_send_stream(Op& op) {

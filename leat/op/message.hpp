@@ -9,7 +9,8 @@ namespace leat {
 
 using InterfaceId = std::uint16_t;  // 1-based; 0: none or any
 inline constexpr InterfaceId kNoInterface = 0;
-using OwnerId = std::uint8_t;  // process or quota group; 0: the stack's own program
+inline constexpr InterfaceId kMaxInterfaces = 32;  // of one stack
+using OwnerId = std::uint8_t;                      // process or quota group; 0: the stack's own program
 
 enum class ShutdownHow : std::uint8_t { read, write, both };
 
@@ -20,12 +21,16 @@ struct Message {  // of a datagram that was received
   InterfaceId interface = kNoInterface;
   std::uint8_t ttl = 0, traffic_class = 0;
 };
-// How one datagram is sent differently from what the socket's options say.
+// How one datagram is sent differently from what the socket's options say (IP_PKTINFO, IP_TTL, IP_TOS and the like). To
+// answer from the address that a datagram came to: `.source = message.to.address`.
 struct SendOverrides {
-  IpAddress source{};     // unspecified: as usual
-  std::int16_t ttl = -1;  // hop limit; -1: as usual
-  std::int16_t tos = -1;  // traffic class
-  [[nodiscard]] bool any() const { return !source.is_unspecified() || ttl >= 0 || tos >= 0; }
+  IpAddress source{};  // one of ours; unspecified, a group or broadcast: as the socket is bound, or as the route says
+  InterfaceId interface = kNoInterface;  // kNoInterface: as usual
+  std::int16_t ttl = -1;                 // hop limit; -1: as usual
+  std::int16_t tos = -1;                 // traffic class
+  [[nodiscard]] bool any() const {
+    return !source.is_unspecified() || interface != kNoInterface || ttl >= 0 || tos >= 0;
+  }
 };
 enum class RecvFlags : std::uint8_t { none = 0, peek = 1 };
 

@@ -58,6 +58,11 @@ Result<InterfaceId> add_interface(Core& core, const InterfaceConfig& c) {
     }
   const Index i = s.interface_pool.take([&](Index k) -> Index& { return s.interfaces[k].free_next; });
   if (i == kNoIndex) return fail(Errc::no_memory);
+  if (i >= kMaxInterfaces) {
+    // Lists by interface are made for so many.
+    s.interface_pool.give(i, [&](Index k) -> Index& { return s.interfaces[k].free_next; });
+    return fail(Errc::no_memory);
+  }
   Interface& ifc = s.interfaces[i];
   ifc = Interface{};
   ifc.used = true;

@@ -81,14 +81,15 @@ IpFacts ip_facts(const Packet& p) {
   return {v6->source(), v6->destination(), v6->hop_limit(), v6->traffic_class()};
 }
 
-Result<const Path*> path_of(Core& core, DatagramSocket& s, const IpAddress& to) {
+Result<const Path*> path_of(Core& core, DatagramSocket& s, const IpAddress& to, const SendOverrides* as) {
   const OptionValues& o = core.options_of(core.sockets[s.socket]);
   auto bound = static_cast<InterfaceId>(o.get(OptionId::bind_interface));
   if (bound == kNoInterface && to.is_multicast()) {
     bound = static_cast<InterfaceId>(o.get(OptionId::ip_multicast_interface));
   }
+  if (as != nullptr && as->interface != kNoInterface) bound = as->interface;
   // A socket that is bound to a group or to broadcast sends from an ordinary address.
-  IpAddress from = s.local.address;
+  IpAddress from = as == nullptr || as->source.is_unspecified() ? s.local.address : as->source;
   if (from.is_unspecified() || from.is_v4() != to.is_v4() || from.is_multicast() ||
       !is_unicast_peer(core, from, kNoInterface)) {
     from = IpAddress::any(to.version());
@@ -171,14 +172,19 @@ void stop_waiting(Core& core, DatagramSocket& s) {
   s.waiting = false;
 }
 
-SendInfo send_info(Core& core, const DatagramSocket& s, const IpAddress& to, std::uint8_t protocol) {
+SendInfo send_info(Core& core, const DatagramSocket& s, const IpAddress& to, std::uint8_t protocol,
+                   const SendOverrides* as) {
   const OptionValues& o = core.options_of(core.sockets[s.socket]);
   const bool group = to.is_multicast();
+  std::int64_t ttl = o.get(group ? OptionId::ip_multicast_ttl : OptionId::ip_default_ttl);
+  std::int64_t traffic_class = o.get(OptionId::ip_tos);
+  if (as != nullptr && as->ttl >= 0) ttl = as->ttl;
+  if (as != nullptr && as->tos >= 0) traffic_class = as->tos;
   return {.source = s.path.source,
           .destination = to,
           .protocol = protocol,
-          .ttl = static_cast<std::uint8_t>(o.get(group ? OptionId::ip_multicast_ttl : OptionId::ip_default_ttl)),
-          .traffic_class = static_cast<std::uint8_t>(o.get(OptionId::ip_tos)),
+          .ttl = static_cast<std::uint8_t>(ttl),
+          .traffic_class = static_cast<std::uint8_t>(traffic_class),
           .multicast_loop = group && o.on(OptionId::ip_multicast_loop)};
 }
 

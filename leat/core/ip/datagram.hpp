@@ -62,7 +62,8 @@ struct IpFacts {
 
 // The socket's path to `to`, looked up anew when something changed. Errc::permission_denied for broadcast without the
 // option.
-[[nodiscard]] Result<const Path*> path_of(Core&, DatagramSocket&, const IpAddress& to);
+[[nodiscard]] Result<const Path*> path_of(Core&, DatagramSocket&, const IpAddress& to,
+                                          const SendOverrides* as = nullptr);
 // A packet with `header` bytes of room and the data behind them. Long data is spread over several chunks; empty when
 // the pool has too few.
 [[nodiscard]] Packet make_datagram(Core&, std::uint32_t header, ByteSpan data);
@@ -71,8 +72,9 @@ struct IpFacts {
 // There is room again on an interface (kNoInterface: in the loopback queue), or it is gone: those who waited are told.
 void room_again(Core&, InterfaceId);
 void stop_waiting(Core&, DatagramSocket&);
-// How a datagram is to be sent, from the socket's options.
-[[nodiscard]] SendInfo send_info(Core&, const DatagramSocket&, const IpAddress& to, std::uint8_t protocol);
+// How a datagram is to be sent along s.path, from the socket's options and what this call says.
+[[nodiscard]] SendInfo send_info(Core&, const DatagramSocket&, const IpAddress& to, std::uint8_t protocol,
+                                 const SendOverrides* as);
 // An error that came for the socket: kept for the next call, and told.
 void set_error(Core&, const DatagramSocket&, Errc);
 // The error that waits, taken.

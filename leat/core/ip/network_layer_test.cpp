@@ -6,6 +6,18 @@
 namespace leat::test {
 namespace {
 
+constexpr Limits kManyInterfaces{.iface = {.interfaces = 40}};
+
+TEST(Interfaces, AreAtMostSoManyWhateverTheStorageHolds) {
+  BasicTestHost<kManyInterfaces> host;
+  while (host.stack().add_interface({.link = LinkType::ip})) {
+  }
+  EXPECT_EQ(host.core().iface.interface_pool.used(), kMaxInterfaces);
+  EXPECT_EQ(host.stack().add_interface({.link = LinkType::ip}).error(), Errc::no_memory);
+  ASSERT_TRUE(host.stack().remove_interface(7));
+  EXPECT_EQ(host.stack().add_interface({.link = LinkType::ip}).value(), 7);
+}
+
 // A mixture of what arrives on a link, much of it damaged.
 std::vector<Bytes> traffic(unsigned seed, std::size_t n) {
   std::mt19937 rng(seed);

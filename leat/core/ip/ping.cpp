@@ -139,7 +139,7 @@ Result<void> connect(Core& core, Index socket, const Endpoint& remote) {
   return {};
 }
 
-Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to) {
+Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to, const SendOverrides* as) {
   PingSocket& s = socket_of(core, socket);
   if (const auto error = take_error(core, s)) return fail(*error);
   if (s.write_shut) return fail(Errc::broken_pipe);
@@ -150,7 +150,7 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
                           : static_cast<std::uint8_t>(wire::Icmpv6Type::echo_request);
   // Only questions: what else ICMP says is the stack's own business.
   if (bytes.size() < 8 || bytes[0] != request || bytes[1] != 0) return fail(Errc::invalid_argument);
-  const auto path = path_of(core, s, remote);
+  const auto path = path_of(core, s, remote, as);
   if (!path) return fail(path.error());
   if (bytes.size() + (v4 ? 20 : 40) > (*path)->mtu) return fail(too_long(core, s, {remote, Port{}}));
   if (s.local.port == Port{}) {
@@ -165,7 +165,7 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
   const Sum pseudo = v4 ? 0 : pseudo_header_sum((*path)->source, remote, 58, static_cast<std::uint32_t>(bytes.size()));
   store_be16(&head[2], checksum_finish(checksum_packet(pseudo, p, 0, p.size())));
   const auto protocol = static_cast<std::uint8_t>(v4 ? wire::IpProtocol::icmpv4 : wire::IpProtocol::icmpv6);
-  if (ip::send(core, std::move(p), send_info(core, s, remote, protocol), **path) == SendStatus::dropped) {
+  if (ip::send(core, std::move(p), send_info(core, s, remote, protocol, as), **path) == SendStatus::dropped) {
     return fail(Errc::no_buffers);
   }
   return IoCount{bytes.size(), IoStatus::done};

@@ -110,7 +110,7 @@ Result<void> connect(Core& core, Index socket, const Endpoint& remote) {
   return {};
 }
 
-Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to) {
+Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to, const SendOverrides* as) {
   RawSocket& s = socket_of(core, socket);
   if (const auto error = take_error(core, s)) return fail(*error);
   if (s.write_shut) return fail(Errc::broken_pipe);
@@ -118,7 +118,7 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
   const IpAddress remote = to != nullptr ? to->address : s.remote.address;
   // Protocol 0 listens to everything: it names nothing to send.
   if (s.protocol == 0 || remote.version() != s.version) return fail(Errc::invalid_argument);
-  const auto path = path_of(core, s, remote);
+  const auto path = path_of(core, s, remote, as);
   if (!path) return fail(path.error());
   const std::uint32_t header = s.version == IpVersion::v4 ? 20 : 40;
   // I18: what can't leave is an error of the call.
@@ -133,7 +133,7 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
     store_be16(&p.writable_head()[2], static_cast<std::uint16_t>(pseudo));
     p.meta().checksum = ChecksumState::to_fill;
   }
-  switch (ip::send(core, std::move(p), send_info(core, s, remote, s.protocol), **path)) {
+  switch (ip::send(core, std::move(p), send_info(core, s, remote, s.protocol, as), **path)) {
     case SendStatus::sent:
     case SendStatus::pending:
       break;

@@ -89,7 +89,7 @@ Result<Endpoint> remote(Core&, Index) {
 Result<void> refuse_connect(Core&, Index, const Endpoint&) {
   return fail(Errc::wrong_state);
 }
-Result<IoCount> refuse_send(Core&, Index, ByteSpan, const Endpoint*) {
+Result<IoCount> refuse_send(Core&, Index, ByteSpan, const Endpoint*, const SendOverrides*) {
   return fail(Errc::not_connected);
 }
 Result<IoCount> refuse_receive(Core&, Index, MutableByteSpan, RecvFlags, Message*) {

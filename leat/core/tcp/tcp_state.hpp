@@ -110,9 +110,8 @@ struct StaticStorage {
   RawArray<CachedPath, limits.paths> paths;
 };
 
-// Dirty lists: one for each interface with an id below this; the others share list 0, which is also that of
-// connections to ourselves.
-inline constexpr std::size_t kDirtyLists = 33;
+// Dirty lists: one for each interface, by id; list 0 is that of connections to ourselves.
+inline constexpr std::size_t kDirtyLists = std::size_t{kMaxInterfaces} + 1;
 
 struct State {
   State(const Storage& s, const Keys& keys, Instant now)
@@ -131,8 +130,8 @@ struct State {
         wheel(TimerNodes::of(s.hot, &Hot::timer), now),
         syn_cache(s.syn_records, {}),
         time_wait(s.time_wait),
-        ranges(s.ranges),
-        ooo(s.ooo) {
+        ranges(s.ranges, static_cast<std::uint32_t>(keys.trees.k0)),
+        ooo(s.ooo, static_cast<std::uint32_t>(keys.trees.k1)) {
     for (CachedPath& p : paths) std::construct_at(&p);
   }
 

@@ -215,7 +215,7 @@ std::size_t queue_octets(Tcb& t, ByteSpan bytes) {
   return taken;
 }
 
-Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to) {
+Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to, const SendOverrides*) {
   Tcb t = connection_of(core, socket);
   Hot& h = t.hot;
   if (to != nullptr && h.state == TcpState::closed) return fail(Errc::not_connected);

@@ -152,14 +152,14 @@ Result<void> connect(Core& core, Index socket, const Endpoint& remote) {
   return {};
 }
 
-Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to) {
+Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to, const SendOverrides* as) {
   UdpSocket& s = socket_of(core, socket);
   if (const auto error = take_error(core, s)) return fail(*error);
   if (s.write_shut) return fail(Errc::broken_pipe);
   if (to == nullptr && !s.connected) return fail(Errc::destination_required);
   const Endpoint remote = to != nullptr ? *to : s.remote;
   if (remote.port == Port{}) return fail(Errc::invalid_argument);
-  const auto path = path_of(core, s, remote.address);
+  const auto path = path_of(core, s, remote.address, as);
   if (!path) return fail(path.error());
   const bool v4 = remote.address.is_v4();
   // I18: what can't leave whole is an error of the call. (Fragmentation, once there is one, is asked for by an option.)
@@ -184,7 +184,8 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
   (void)h.emit(p.writable_head());
   p.meta().l4_offset = 0;
   p.meta().payload_offset = wire::UdpHeader::kLength;
-  if (ip::send(core, std::move(p), send_info(core, s, remote.address, kProtocol), **path) == ip::SendStatus::dropped) {
+  if (ip::send(core, std::move(p), send_info(core, s, remote.address, kProtocol, as), **path) ==
+      ip::SendStatus::dropped) {
     return fail(Errc::no_buffers);
   }
   core.counters.add(Counter::udp_sent);

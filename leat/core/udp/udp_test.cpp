@@ -60,6 +60,31 @@ TEST_F(Udp, ADatagramComesAndAnAnswerGoes) {
   EXPECT_FALSE(next(s));
 }
 
+TEST_F(Udp, AnAnswerLeavesFromTheAddressThatWasAsked) {
+  ASSERT_TRUE(host.stack().add_address(host.eth, {ip("10.0.0.3"), 24}));
+  const Handle s = bound({IpAddress{}, Port{53}});
+  datagram(4000, 53, {1}, kPeer, ip("10.0.0.3"));
+  Message m;
+  ASSERT_EQ(next(s, &m), Bytes{1});
+  ASSERT_TRUE(host.stack().try_send_to(s, Bytes{2}, m.from));
+  EXPECT_EQ(host.sent_one().ip_source, kUs) << "what the route says";
+  ASSERT_TRUE(host.stack().try_send_as(s, Bytes{2}, &m.from, {.source = m.to.address, .ttl = 9, .tos = 0x2e}));
+  const Decoded d = host.sent_one();
+  EXPECT_EQ(d.ip_source, ip("10.0.0.3"));
+  EXPECT_EQ(d.source_port, 53U);
+  EXPECT_EQ(d.ttl, 9U);
+  EXPECT_EQ(d.tos, 0x2eU);
+  EXPECT_TRUE(d.checksums_ok);
+  EXPECT_EQ(host.stack().try_send_as(s, Bytes{2}, &m.from, {.source = ip("10.0.0.4")}).error(),
+            Errc::address_not_available);
+  EXPECT_EQ(host.stack().try_send_as(s, Bytes{2}, &m.from, {.interface = 9}).error(), Errc::network_unreachable);
+  ASSERT_TRUE(host.stack().try_send_as(s, Bytes{2}, &m.from, {.source = ip("10.0.0.255")})) << "broadcast: the route's";
+  EXPECT_EQ(host.sent_one().ip_source, kUs);
+  ASSERT_TRUE(host.stack().connect(s, {kPeer, Port{4000}}));
+  ASSERT_TRUE(host.stack().try_send_as(s, Bytes{3}, nullptr, {.ttl = 3}));
+  EXPECT_EQ(host.sent_one().ttl, 3U);
+}
+
 TEST_F(Udp, EmptyDatagramsAreDatagrams) {
   const Handle s = bound({IpAddress{}, Port{53}});
   datagram(1, 53, {});
