@@ -47,7 +47,8 @@ enum class OptionType : std::uint8_t { boolean, integer, bytes, duration_us, cho
   X(broadcast, socket, boolean, 0, 1, 0, "POSIX SO_BROADCAST", "May send to broadcast addresses.")                     \
   X(bind_interface, socket, integer, 0, 65535, 0, "Linux SO_BINDTODEVICE", "Only this interface (1-based); 0: any.")   \
   X(keep_alive, socket, boolean, 0, 1, 0, "RFC 9293 3.8.4", "Probe idle connections.")                                 \
-  X(linger, socket, integer, -1, 65535, -1, "POSIX SO_LINGER", "Seconds close waits; 0: close resets; -1: off.")       \
+  X(linger, socket, integer, -1, 65535, -1, "POSIX SO_LINGER",                                                         \
+    "Seconds that close() of a blocking form waits; 0: close resets; -1: off.")                                        \
   X(receive_buffer, socket, bytes, 256, 1073741824, 1048576, "POSIX SO_RCVBUF", "Receive buffer limit.")               \
   X(send_buffer, socket, bytes, 256, 1073741824, 1048576, "POSIX SO_SNDBUF", "Send buffer limit.")                     \
   X(ephemeral_first, stack, integer, 1024, 65535, 32768, "RFC 6056", "First ephemeral port.")                          \
@@ -61,7 +62,7 @@ enum class OptionType : std::uint8_t { boolean, integer, bytes, duration_us, cho
   X(tcp_window_scaling, tcp, boolean, 0, 1, 1, "RFC 7323", "Offer and accept window scaling.")                         \
   X(tcp_sack, tcp, boolean, 0, 1, 1, "RFC 2018", "Offer and accept selective acknowledgements.")                       \
   X(tcp_dsack, tcp, boolean, 0, 1, 1, "RFC 2883", "Report duplicate segments.")                                        \
-  X(tcp_ecn, tcp, integer, 0, 3, 0, "RFC 3168", "0 off, 1 ask and accept, 2 accept, 3 accurate ECN.")                  \
+  X(tcp_ecn, tcp, integer, 0, 3, 0, "RFC 3168", "0 off, 1 ask and accept, 2 accept, 3 accurate ECN. No effect yet.")   \
   X(tcp_congestion, tcp, choice, 0, 15, 1, "RFC 5681, RFC 9438", "Congestion control: 0 NewReno, 1 CUBIC.")            \
   X(tcp_initial_window, tcp, integer, 1, 64, 10, "RFC 6928", "Initial congestion window, segments.")                   \
   X(tcp_delayed_ack, tcp, duration_us, 0, 500000, 40000, "RFC 9293 3.8.6.3", "Longest delay of an ACK.")               \
