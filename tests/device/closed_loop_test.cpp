@@ -137,6 +137,9 @@ struct Device_closed_loop : testing::TestWithParam<std::size_t> {
     EXPECT_LT(s.packets_per_round(), GetParam() <= 1448 ? 1.1 : 2.1);
     EXPECT_LT(s.reads_per_round(), s.packets_per_round() * 1.1) << "reads in vain";
     EXPECT_LT(s.writes_per_round(), 1.1);
+    RecordProperty("packets_per_round", std::to_string(s.packets_per_round()));
+    RecordProperty("reads_per_round", std::to_string(s.reads_per_round()));
+    RecordProperty("writes_per_round", std::to_string(s.writes_per_round()));
   }
   Host host;
 };
