@@ -1,4 +1,4 @@
-// A number goes to and fro between two stacks on a pipe: in threads of their own with calls that block, and in one
+// A number goes there and back between two stacks on a pipe: in threads of their own with calls that block, and in one
 // thread, with coroutines under a virtual clock, where the run is the same every time.
 #include <cstdio>
 #include <leat/api/channel/tcp.hpp>

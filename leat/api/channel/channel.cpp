@@ -9,6 +9,18 @@ bool wants_answer(const Command& c) {
          std::holds_alternative<UdpRecv>(c) || std::holds_alternative<RawRecv>(c) || std::holds_alternative<Control>(c);
 }
 
+// Which socket a command receives from, and into what.
+struct Receiver {
+  Handle socket;
+  MutableByteSpan to;
+};
+Receiver receiver_of(const Command& command) {
+  if (const auto* const t = std::get_if<TcpRecv>(&command)) return {t->socket, t->to};
+  if (const auto* const u = std::get_if<UdpRecv>(&command)) return {u->socket, u->to};
+  if (const auto* const r = std::get_if<RawRecv>(&command)) return {r->socket, r->to};
+  return {};
+}
+
 }  // namespace
 
 // A request without an answer: its own memory, gone when it is done.
@@ -72,15 +84,14 @@ Channel::Channel(std::shared_ptr<Service> service, Executor* executor, std::size
 std::optional<Response> Channel::from_leftover(Leftover& leftover, const Command& command) {
   if (const auto* c = std::get_if<TcpAccept>(&command)) {
     if (const auto kept = leftover.take_connection(c->listener)) return Accepted{kept->socket, kept->remote};
-  } else if (const auto* t = std::get_if<TcpRecv>(&command)) {
-    if (t->to.empty()) return std::nullopt;
-    if (const auto kept = leftover.take(t->socket, t->to)) return Recv{kept->count};
-  } else if (const auto* u = std::get_if<UdpRecv>(&command)) {
-    if (const auto kept = leftover.take(u->socket, u->to)) return RecvFrom{kept->count, kept->message};
-  } else if (const auto* r = std::get_if<RawRecv>(&command)) {
-    if (const auto kept = leftover.take(r->socket, r->to)) return RecvFrom{kept->count, kept->message};
+    return std::nullopt;
   }
-  return std::nullopt;
+  const Receiver who = receiver_of(command);
+  if (!who.socket || who.to.empty()) return std::nullopt;
+  const auto kept = leftover.take(who.socket, who.to);
+  if (!kept) return std::nullopt;
+  if (std::holds_alternative<TcpRecv>(command)) return Recv{kept->count};
+  return RecvFrom{kept->count, kept->message};
 }
 
 // A listener that is closed takes the connections with it that nobody looked at.
@@ -154,22 +165,16 @@ Channel::Awaiter::~Awaiter() {
   if (!withdraw()) return;
   Leftover& leftover = channel_.shared_->leftover;
   steps.finish_withdrawn();
-  std::visit(
-      [&](const auto& r) {
-        using R = std::decay_t<decltype(r)>;
-        if constexpr (std::is_same_v<R, Recv>) {
-          const auto& c = std::get<TcpRecv>(command_);
-          leftover.keep(c.socket, c.to.first(r.count), {});
-        } else if constexpr (std::is_same_v<R, RecvFrom>) {
-          const auto* udp = std::get_if<UdpRecv>(&command_);
-          const Handle socket = udp != nullptr ? udp->socket : std::get<RawRecv>(command_).socket;
-          const MutableByteSpan to = udp != nullptr ? udp->to : std::get<RawRecv>(command_).to;
-          leftover.keep(socket, to.first(r.count), r.message);
-        } else if constexpr (std::is_same_v<R, Accepted>) {
-          leftover.keep(std::get<TcpAccept>(command_).listener, {r.socket, r.remote});
-        }
-      },
-      steps.response);
+  if (const auto* const bytes = std::get_if<Recv>(&steps.response)) {
+    const Receiver who = receiver_of(command_);
+    leftover.keep(who.socket, who.to.first(bytes->count), {});
+  } else if (const auto* const datagram = std::get_if<RecvFrom>(&steps.response)) {
+    const Receiver who = receiver_of(command_);
+    leftover.keep(who.socket, who.to.first(datagram->count), datagram->message);
+  } else if (const auto* const accepted = std::get_if<Accepted>(&steps.response)) {
+    if (const auto* const c = std::get_if<TcpAccept>(&command_))
+      leftover.keep(c->listener, {accepted->socket, accepted->remote});
+  }
   if (const Handle opened = steps.opened()) (void)channel_.request_nonblocking(Close{opened});
 }
 
