@@ -29,10 +29,7 @@ namespace leat {
 // What the protocol keeps of a thread that waits on a shard. Guarded by the token but for what says otherwise.
 template <class Atomics>
 struct SleeperState {
-  SleeperState() {
-    turn.PostNode::kind = PostKind::turn;
-    turn.sleeper = this;
-  }
+  SleeperState() { turn.PostNode::kind = PostKind::turn; }
   Op* op = nullptr;  // that it waits for, when it is in the list of those who wait
   SleeperState* later = nullptr;
   SleeperState* earlier = nullptr;
@@ -71,7 +68,7 @@ class ShardToken {
   using Atomics = typename World::Atomics;
   using Word = sync::TokenWord<Atomics>;
   using Sleeper = typename World::Sleeper;
-  static constexpr unsigned kForeignOps = 64;  // rule 6
+  static constexpr unsigned kForeignOps = World::kForeignOps;  // rule 6
 
   explicit ShardToken(World& world) : world_(&world) {}
   ShardToken(const ShardToken&) = delete;
@@ -118,8 +115,9 @@ class ShardToken {
     Op* own = nullptr;        // whose end ends the call
     bool own_done = false;
     bool want_turn = false;
-    bool woken = false;  // by the watch: it may need draining
-    bool again = false;  // the watcher need not sleep: there is more to do
+    bool woken = false;        // by the watch: it may need draining
+    bool looks_again = false;  // whoever made the visit heeds the next one
+    bool again = false;        // the watcher need not sleep: there is more to do
     bool wake_janitor = false;
     bool entered = false;
     Instant next = Instant::never();
@@ -237,6 +235,7 @@ void ShardToken<World>::run(Op& op) {
   if (!begin(op)) return;
   Visit v;
   v.own = &op;
+  v.looks_again = true;
   for (;;) {
     switch (enter(v)) {
       case Word::Enter::entered: {
@@ -435,26 +434,30 @@ void ShardToken<World>::after_leave(Visit& v) {
 // Rule 6: true when the token is somebody else's or free, and the rest of the backlog will be run.
 template <class World>
 bool ShardToken<World>::pass_on(Visit& v) {
-  PostNode* first_sleeper = nullptr;
-  for (PostNode* n = backlog_.front(); n != nullptr;) {
-    PostNode* const next = n->next;  // after a grant the list is not ours
-    if (n->kind != PostKind::cancel) {
-      ++counters_.grants;
-      if (word_.grant(*n)) return true;
-      --counters_.grants;
-      Op& op = static_cast<Op&>(*n);
-      if (first_sleeper == nullptr && n->kind != PostKind::turn && op.sleeper != nullptr) first_sleeper = n;
-    }
-    n = next;
-  }
-  if (watcher_ == Watcher::nobody && first_sleeper != nullptr) {
-    lead(*static_cast<Sleeper*>(static_cast<Op&>(*first_sleeper).sleeper), Watcher::caller);
-  }
-  if (watcher_ == Watcher::nobody && janitor_ == nullptr) return false;  // nobody to leave it to
-  ++counters_.left_behind;
   World* const world = world_;
   const bool janitor = janitor_ != nullptr;
-  word_.leave_behind(backlog_.take_all());
+  do {
+    Sleeper* first = nullptr;  // of those whose calls are left
+    for (PostNode* n = backlog_.front(); n != nullptr;) {
+      PostNode* const next = n->next;  // after a grant the list is not ours
+      if (n->kind != PostKind::cancel) {
+        ++counters_.grants;
+        if (word_.grant(*n)) return true;
+        --counters_.grants;
+        auto* const s = static_cast<Sleeper*>(static_cast<Op&>(*n).sleeper);
+        if (n->kind != PostKind::turn) {
+          if (first == nullptr) first = s;
+        } else {  // it sleeps without the watch, where the kick does not reach it
+          world->ref(*s);
+          push_wake(*s, v);
+        }
+      }
+      n = next;
+    }
+    if (watcher_ == Watcher::nobody && first != nullptr) lead(*first, Watcher::caller);
+    if (watcher_ == Watcher::nobody && !janitor) return false;  // nobody to leave it to
+    ++counters_.left_behind;
+  } while (!word_.leave_behind(backlog_));
   // Not ours any more: rule 13's unconditional kick.
   world->kick();
   if (janitor) {
@@ -485,7 +488,7 @@ void ShardToken<World>::prepare_to_leave(Visit& v) {
     }
     return;
   }
-  if (v.own != nullptr && !v.own_done && leader_ == v.self) {
+  if (v.looks_again && v.own != nullptr && !v.own_done && leader_ == v.self) {
     v.again = true;
   } else if (!spins) {
     kick(v);
@@ -793,6 +796,7 @@ void ShardToken<World>::wait(Op& op, Sleeper& s, bool was_posted, bool again) {
     Visit v;
     v.own = &op;
     v.self = &s;
+    v.looks_again = true;
     if (enter(v) != Word::Enter::entered) break;
     v.want_turn = true;
     leave(v);
@@ -881,6 +885,7 @@ typename ShardToken<World>::Served ShardToken<World>::serve(Op* op, Sleeper& s) 
   Visit v;
   v.own = op;
   v.self = &s;
+  v.looks_again = op != nullptr;
   switch (enter(v)) {
     case Word::Enter::entered:
       v.want_turn = true;
@@ -894,6 +899,7 @@ typename ShardToken<World>::Served ShardToken<World>::serve(Op* op, Sleeper& s) 
         return Served::posted;
       }
       world_->ref(s);  // of the posted node
+      s.turn.sleeper = &s;
       s.turn_posted = true;
       cancel_state(s.turn).store(value(Cancel::idle), std::memory_order_relaxed);
       if (word_.post(s.turn) == Word::Post::posted) {
@@ -918,17 +924,24 @@ void ShardToken<World>::await_turn(Op* op, Sleeper& s) {
   const auto over = [&] {
     return Word::wait_state(s.turn) == PostState::done || (op != nullptr && Word::wait_state(*op) == PostState::done);
   };
-  if (Word::wait_state(s.turn) == PostState::posted) {
-    for (unsigned i = world_->posted_spins(s); i > 0; --i) {
-      if (Word::wait_state(s.turn) != PostState::posted) break;
-      world_->pause();
-    }
-    if (!Word::park(s.turn)) {
-      if (Word::wait_state(s.turn) == PostState::granted) take_granted_turn(op, s);
-      return;
-    }
+  for (unsigned i = world_->posted_spins(s); i > 0 && Word::wait_state(s.turn) == PostState::posted; --i)
+    world_->pause();
+  if (!Word::park(s.turn) && Word::wait_state(s.turn) == PostState::granted) {
+    take_granted_turn(op, s);
+    return;
   }
-  while (!over()) world_->sleep_alone(s);
+  while (!over()) {
+    world_->sleep_alone(s);
+    if (over()) return;
+    // It may have been left behind (rule 6): with what is on the word we take it back.
+    Visit v;
+    v.own = op;
+    v.self = &s;
+    if (enter(v) != Word::Enter::entered) continue;
+    v.want_turn = true;
+    v.woken = true;
+    leave(v);
+  }
 }
 
 template <class World>

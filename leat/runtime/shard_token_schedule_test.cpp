@@ -306,7 +306,7 @@ class World {
  public:
   using Atomics = StepAtomics;
   using Sleeper = ModelSleeper;
-  static constexpr unsigned kForeignOps = 2;
+  static constexpr unsigned kForeignOps = 1;
 
   struct Woken {
     bool watch = false, interrupted = false, rung = false;
@@ -714,6 +714,20 @@ class Trial {
 
 using Scenario = std::function<void(Trial&)>;
 
+// What the schedules of one test went through, so that a test can say that they went where it meant them to.
+struct Covered {
+  std::uint64_t grants = 0, left_behind = 0, foreign_ops = 0, role_moves = 0, departures = 0, janitor_turns = 0;
+  void add(const ShardTokenCounters& c) {
+    grants += c.grants;
+    left_behind += c.left_behind;
+    foreign_ops += c.foreign_ops;
+    role_moves += c.role_moves;
+    departures += c.departures;
+    janitor_turns += c.janitor_turns;
+  }
+};
+Covered covered;
+
 std::string describe(const Trial& run) {
   std::string text = *run.schedule.failed + ", schedule";
   for (const auto& [chosen, ways] : run.schedule.trail)
@@ -738,6 +752,7 @@ std::optional<std::string> run_once(const Scenario& scenario, Plan& plan,
       if (!f->finished && !f->background) run.schedule.fail("(a) " + f->name + " does not end");
   if (!run.schedule.failed && run.graves.disturbed()) run.schedule.fail("(d) an operation is written after its end");
   if (!run.schedule.failed && run.at_end) run.at_end();
+  covered.add(run.token.counters());
   if (trail != nullptr) *trail = run.schedule.trail;
   if (steps != nullptr)
     for (const auto& f : run.schedule.fibers()) steps->push_back(f->steps);
@@ -811,11 +826,16 @@ class SharedSchedules : public ::testing::Test {
   }
   // A preemption more in fewer of the schedules is the job of the random ones.
   static void prove(const Scenario& scenario, unsigned most = 30'000) {
+    covered = {};
     const unsigned all = explore(scenario, 2, most);
     const unsigned stops = stop_each(scenario);
     wander(scenario, 2000);
     RecordProperty("schedules", static_cast<int>(all));
-    std::printf("  %u schedules%s, %u stops\n", all, all == most ? " (not all)" : "", stops);
+    std::printf("  %u schedules%s, %u stops; %llu grants, %llu times left behind, %llu role moves, %llu foreign\n", all,
+                all == most ? " (not all)" : "", stops, static_cast<unsigned long long>(covered.grants),
+                static_cast<unsigned long long>(covered.left_behind),
+                static_cast<unsigned long long>(covered.role_moves),
+                static_cast<unsigned long long>(covered.foreign_ops));
   }
 };
 
@@ -833,7 +853,7 @@ TEST_F(SharedSchedules, ThreeCallersWhoNeverWaitForPackets) {
   });
 }
 
-TEST_F(SharedSchedules, FourCallersAndABudgetOfTwoSoThatTheTokenIsGranted) {
+TEST_F(SharedSchedules, FourCallersSpinAndTheTokenIsGranted) {
   prove([](Trial& run) {
     spin_everywhere(run);
     for (int i = 0; i < 4; ++i)
@@ -841,13 +861,34 @@ TEST_F(SharedSchedules, FourCallersAndABudgetOfTwoSoThatTheTokenIsGranted) {
         if (run.call(Verb::take_error) != Errc{}) run.schedule.fail("refused");
       });
   });
+  EXPECT_GT(covered.grants, 0U);
 }
 
 TEST_F(SharedSchedules, WorkIsLeftBehindForASleeperWhenNobodySpins) {
   prove([](Trial& run) {
+    for (int i = 0; i < 3; ++i) run.caller("caller", [&run] { (void)run.call(Verb::take_error); });
+  });
+  EXPECT_GT(covered.left_behind, 0U);
+  prove([](Trial& run) {
     run.with_janitor();
     for (int i = 0; i < 4; ++i) run.caller("caller", [&run] { (void)run.call(Verb::take_error); });
   });
+  EXPECT_GT(covered.left_behind, 0U);
+}
+
+// The one who watches asked for a turn, sleeps without the watch, and its wish is left behind.
+TEST_F(SharedSchedules, TheWatchersTurnIsLeftBehindWithoutAJanitor) {
+  prove([](Trial& run) {
+    run.caller("reader", [&run] { (void)run.call(Verb::receive, 0); });
+    for (int i = 0; i < 2; ++i)
+      run.caller("busy", [&run] {
+        (void)run.call(Verb::take_error);
+        (void)run.call(Verb::take_error);
+      });
+    run.schedule.add("wire", [&run] { run.world.packet(0); });
+  });
+  EXPECT_GT(covered.left_behind, 0U);
+  EXPECT_GT(covered.role_moves, 0U);
 }
 
 TEST_F(SharedSchedules, TwoWaitForPacketsAndTheWatchIsHandedOn) {

@@ -147,19 +147,18 @@ class TokenWord {
                                              std::memory_order_relaxed);
   }
 
-  // Rule 6, second half: lets go with work left behind. The caller must kick a sleeper afterwards.
-  void leave_behind(PostList backlog) {
+  // Rule 6, second half: lets go with work left behind; `backlog` is empty then, and the caller must kick a sleeper.
+  // False: somebody posted meanwhile; that is in the backlog now, behind the rest, and the caller is still the owner.
+  [[nodiscard]] bool leave_behind(PostList& backlog) {
     LEAT_ASSERT(!backlog.empty());
-    for (;;) {
-      PostList all = std::move(backlog);
-      PostNode* newest = all.to_newest();
-      std::uintptr_t w = kHeld;
-      // release: the next owner sees what we wrote, the backlog's links included.
-      if (word_.compare_exchange_strong(w, word(newest), std::memory_order_release, std::memory_order_relaxed)) return;
-      // Somebody posted meanwhile: those are newer.
-      backlog = PostList::from_newest(newest);
-      backlog.append(take());
-    }
+    PostNode* const newest = backlog.to_newest();
+    std::uintptr_t w = kHeld;
+    // release: the next owner sees what we wrote, the backlog's links included.
+    if (word_.compare_exchange_strong(w, word(newest), std::memory_order_release, std::memory_order_relaxed))
+      return true;
+    backlog = PostList::from_newest(newest);
+    backlog.append(take());
+    return false;
   }
 
   // Rule 17: ends the word; returns what was posted. Every later enter and post answers dead.

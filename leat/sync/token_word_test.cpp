@@ -42,7 +42,9 @@ TEST(TokenWord, WorkLeftBehindGoesToWhoeverEntersNextOlderFirst) {
   ASSERT_EQ(word.post(a), TokenWord<>::Post::posted);
   PostList mine = word.leave();
   ASSERT_EQ(word.post(b), TokenWord<>::Post::posted);
-  word.leave_behind(std::move(mine));
+  EXPECT_FALSE(word.leave_behind(mine)) << "b came meanwhile";
+  EXPECT_TRUE(word.leave_behind(mine));
+  EXPECT_TRUE(mine.empty());
   PostList taken;
   ASSERT_EQ(word.enter(taken), TokenWord<>::Enter::entered);
   EXPECT_EQ(static_cast<Op*>(taken.pop_front())->number, 1);
