@@ -61,6 +61,8 @@ OpEngine::Try OpEngine::attempt(Op& op) {
       return attempt_send(op);
     case Verb::receive:
       return attempt_receive(op);
+    case Verb::receive_lease:
+      return attempt_receive_lease(op);
     case Verb::receive_error:
       return attempt_receive_error(op);
     case Verb::poll:
@@ -132,6 +134,8 @@ OpEngine::Try OpEngine::run_at_once(Op& op) {
     case Verb::remove_member:
     case Verb::close_set:
       return attempt_set_call(op);
+    case Verb::release_lease:
+      return end(op, release_lease(*op.lease));
     case Verb::group:
       return end(op, group_call(*op.group, op.socket));
     case Verb::control:

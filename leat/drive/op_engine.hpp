@@ -64,6 +64,8 @@ class OpEngine {
   Try attempt_send_stream(Op& op);
   Result<IoCount> send_datagram(Op& op, ByteSpan bytes);
   Try attempt_receive(Op& op);
+  Try attempt_receive_lease(Op& op);
+  Errc release_lease(Lease& lease);
   Try attempt_receive_error(Op& op);
   Try attempt_poll(Op& op);
   Try attempt_wait_set(Op& op);
@@ -106,6 +108,7 @@ class OpEngine {
   Op* finish_tail_ = nullptr;
   ReadySet* serve_ = nullptr;  // sets that have something for those who wait, by serve_next_
   Op* parked_ = nullptr;       // all that are parked, newest first
+  std::size_t lent_ = 0;       // octets of chunks in leases
 };
 
 // Answers a request of op/control.hpp. Threading: the owner of the shard.

@@ -25,6 +25,7 @@
 #include <leat/op/control.hpp>
 #include <leat/op/error_entry.hpp>
 #include <leat/op/group_call.hpp>
+#include <leat/op/lease.hpp>
 #include <leat/op/waiter.hpp>
 #include <memory>
 #include <span>
@@ -51,6 +52,8 @@ enum class Verb : std::uint8_t {
   accept,           // -> handle, endpoint (the peer)
   send,             // from [, endpoint] [, *overrides]; a stream: waits until all is queued
   receive,          // to [, *message] -> count, status; waits for at least one byte or datagram
+  receive_lease,    // *lease [, *message] -> count, status: as receive, without a copy
+  release_lease,    // *lease
   receive_error,    // to -> count, *error_entry: the oldest of the socket's error queue; would_block without one
   shutdown,         // how
   close,            // graceful; completes what waits on the socket with bad_handle
@@ -116,6 +119,7 @@ struct Op : PostNode, Waiter {
   tcp::TcpInfo* info = nullptr;
   ControlRequest* request = nullptr;
   GroupCall* group = nullptr;
+  Lease* lease = nullptr;
   std::span<Watch> watches;
   ReadySet* set = nullptr;
   SetMember* member = nullptr;

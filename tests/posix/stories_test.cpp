@@ -9,6 +9,7 @@
 // clang-format on
 
 #include <cstring>
+#include <leat/api/posix/lent.hpp>
 #include <string>
 
 #include "tests/posix/backends.hpp"
@@ -210,6 +211,89 @@ TEST_F(PosixStory, ZeroCopySendsAreTold) {
   EXPECT_EQ(here.recvmsg(c, &m, MSG_ERRQUEUE), -EAGAIN);
   EXPECT_EQ(here.close(c), 0);
   EXPECT_EQ(there.close(l), 0);
+}
+
+std::string joined(const posix::Lent& lent) {
+  std::string all;
+  for (const ByteSpan piece : lent.pieces()) all.append(piece.begin(), piece.end());
+  return all;
+}
+
+// Data is read where it lies; it stays while the program holds it, whatever comes after it.
+TEST_F(PosixStory, ReceivingWithoutACopy) {
+  const int l = serve(7);
+  const int c = here.socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in a = at(7);
+  ASSERT_EQ(here.connect(c, sa(a), length_of(a)), 0);
+  const int s = there.accept(l, nullptr, nullptr);
+  std::string sent;
+  for (int i = 0; i < 5000; ++i) sent += static_cast<char>('a' + i % 23);
+  ASSERT_EQ(here.send(c, sent.data(), sent.size(), 0), 5000);
+  world->run_for(Duration::ms(5));
+  const auto copied = world->hosts.stack(1).counters().get(Counter::copied_bytes);
+  posix::Lent first;
+  const ssize_t n = there.receive_lent(s, first, 0);
+  ASSERT_GT(n, 0);
+  EXPECT_EQ(joined(first), sent.substr(0, static_cast<std::size_t>(n)));
+  posix::Lent second = std::move(first);
+  EXPECT_TRUE(first.pieces().empty());  // NOLINT(bugprone-use-after-move)
+  std::string got = joined(second);
+  posix::Lent rest;
+  while (got.size() < sent.size()) {
+    ASSERT_GT(there.receive_lent(s, rest, 0), 0);
+    got += joined(rest);
+  }
+  EXPECT_EQ(got, sent);
+  EXPECT_EQ(world->hosts.stack(1).counters().get(Counter::copied_bytes), copied);
+  EXPECT_EQ(there.receive_lent(s, rest, MSG_DONTWAIT), -EAGAIN);
+  ASSERT_EQ(here.send(c, "more", 4, 0), 4);
+  char b[8];
+  EXPECT_EQ(there.recv(s, b, 8, 0), 4);
+  EXPECT_EQ(joined(second), sent.substr(0, static_cast<std::size_t>(n)));  // still there
+  EXPECT_EQ(here.shutdown(c, SHUT_WR), 0);
+  EXPECT_EQ(there.receive_lent(s, rest, 0), 0);
+  EXPECT_EQ(there.close(s), 0);
+  EXPECT_EQ(joined(second), sent.substr(0, static_cast<std::size_t>(n)));  // beyond the socket's end
+  second.release();
+  EXPECT_TRUE(second.pieces().empty());
+  const int r = there.socket(AF_INET, SOCK_DGRAM, 0);
+  const sockaddr_in any = v4(9, "0.0.0.0");
+  ASSERT_EQ(there.bind(r, sa(any), length_of(any)), 0);
+  const int u = here.socket(AF_INET, SOCK_DGRAM, 0);
+  const sockaddr_in to = at(9);
+  EXPECT_EQ(here.sendto(u, "datagram", 8, 0, sa(to), length_of(to)), 8);
+  sockaddr_in from{};
+  socklen_t length = length_of(from);
+  EXPECT_EQ(there.receive_lent(r, rest, 0, sa(from), &length), 8);
+  EXPECT_EQ(joined(rest), "datagram");
+  EXPECT_EQ(from.sin_addr.s_addr, inet_addr("10.0.0.1"));
+}
+
+// Leases hold at most half of the pool; then data is read by a copy, and nothing is lost.
+TEST_F(PosixStory, LeasesHoldHalfOfThePool) {
+  const int r = there.socket(AF_INET, SOCK_DGRAM, 0);
+  const sockaddr_in any = v4(9, "0.0.0.0");
+  ASSERT_EQ(there.bind(r, sa(any), length_of(any)), 0);
+  const int u = here.socket(AF_INET, SOCK_DGRAM, 0);
+  const sockaddr_in to = at(9);
+  const std::string data(1400, 'x');
+  std::vector<posix::Lent> held;
+  ssize_t n = 0;
+  for (int i = 0; i < 2000; ++i) {
+    ASSERT_EQ(here.sendto(u, data.data(), data.size(), 0, sa(to), length_of(to)), 1400);
+    posix::Lent lent;
+    n = there.receive_lent(r, lent, 0);
+    if (n < 0) break;
+    held.push_back(std::move(lent));
+  }
+  EXPECT_EQ(n, -ENOBUFS);
+  EXPECT_GT(held.size(), 100U);
+  std::array<char, 1400> b;
+  EXPECT_EQ(there.recv(r, b.data(), b.size(), 0), 1400);
+  held.clear();
+  ASSERT_EQ(here.sendto(u, data.data(), data.size(), 0, sa(to), length_of(to)), 1400);
+  posix::Lent again;
+  EXPECT_EQ(there.receive_lent(r, again, 0), 1400);
 }
 
 // A program that watches a socket while it tries again and again to connect: the set goes on telling.

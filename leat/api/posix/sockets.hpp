@@ -32,6 +32,7 @@
 namespace leat::posix {
 
 struct GivenAddress;
+class Lent;
 
 class Sockets {
  public:
@@ -78,6 +79,10 @@ class Sockets {
   ssize_t write(int fd, const void* data, size_t size);
   ssize_t readv(int fd, const iovec* parts, int count);
   ssize_t writev(int fd, const iovec* parts, int count);
+
+  // Without a copy: what came is shown where it lies until `to` is released (lent.hpp). Of a datagram all, of a stream
+  // what is there. Flags: MSG_DONTWAIT. ENOBUFS: leases hold half of the pool; read by a copy, or release some.
+  ssize_t receive_lent(int fd, Lent& to, int flags, sockaddr* from = nullptr, socklen_t* length = nullptr);
 
   // --- options ---
   int getsockopt(int fd, int level, int name, void* value, socklen_t* length);

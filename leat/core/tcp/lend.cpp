@@ -1,0 +1,19 @@
+#include <leat/core/tcp/lend.hpp>
+#include <leat/core/tcp/machine.hpp>
+
+namespace leat::tcp {
+
+std::uint32_t lend(Core& core, Index socket, std::uint32_t most, Packet& to) {
+  Tcb t{core, core.sockets[socket].object};
+  Active* const a = t.active();
+  if (a == nullptr || a->receive.empty()) return 0;
+  ChunkCursor front;
+  const std::uint32_t n = a->receive.slice(core.pool, 0, most, to, front);
+  if (n == 0) return 0;
+  a->receive.consume(core.pool, n);
+  after_read(t);
+  if (t.hot.link == kUnlinked) release_if_quiet(t);
+  return n;
+}
+
+}  // namespace leat::tcp
