@@ -107,7 +107,7 @@ T Executor::run(Task<T> task) {
     over = true;
   }(std::move(task), kept, thrown, done));
   std::exception_ptr of_others;
-  while (!done) {
+  while (!done) {  // NOLINT(bugprone-infinite-loop): the task sets it
     try {
       (void)run_one();
     } catch (...) {  // another task's: it waits until this one, whose frame is ours, has ended

@@ -1,0 +1,239 @@
+// S8 for Boost.Asio: every operation of a conversation is cancelled, one at a time, by its cancellation slot or by
+// cancel() of its socket, at several moments, one of them after it was complete and before its handler ran. The
+// conversation must come out the same, byte for byte, and leave nothing behind.
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <leat/asio/asio.hpp>
+#include <vector>
+
+#include "../support/virtual_service.hpp"
+
+namespace leat::asio {
+namespace {
+
+using net::ip::tcp;
+using net::ip::udp;
+using test::TwoHosts;
+using test::VirtualWorld;
+
+constexpr std::size_t kBytes = 5000;
+
+struct Moment {
+  enum class Way : std::uint8_t { slot, socket, late_slot, late_socket } way;
+  int turns = 0;  // of the other handlers before it
+};
+constexpr std::array kMoments{
+    Moment{Moment::Way::slot},         Moment{Moment::Way::slot, 1},        Moment{Moment::Way::slot, 3},
+    Moment{Moment::Way::slot, 6},      Moment{Moment::Way::socket},         Moment{Moment::Way::socket, 2},
+    Moment{Moment::Way::late_slot, 1}, Moment{Moment::Way::late_socket, 1}, Moment{Moment::Way::late_slot, 4},
+};
+
+class Conversation {
+ public:
+  Conversation(std::size_t chosen, Moment moment) : chosen_(chosen), moment_(moment) {
+    for (std::size_t i = 0; i < kBytes; ++i) sent_[i] = static_cast<char>(i * 7 + (i >> 8));
+  }
+
+  void run() {
+    const auto free_before = world_.hosts.pool().packets_free();
+    for (auto task :
+         {&Conversation::serve, &Conversation::ask, &Conversation::serve_datagrams, &Conversation::ask_datagrams})
+      net::co_spawn(io_, (this->*task)(), [](const std::exception_ptr& e) {
+        if (e) std::rethrow_exception(e);
+      });
+    while (!io_.stopped()) {
+      if (io_.poll_one() > 0 || io_.stopped()) continue;
+      if (world_.advance([this] { return io_.poll_one() > 0; }, Duration::s(1000))) continue;
+      ADD_FAILURE() << "the conversation does not end";
+      break;
+    }
+    EXPECT_EQ(received_, sent_);
+    EXPECT_TRUE(datagrams_done_);
+    world_.run_for(Duration::s(300));  // TIME-WAIT and what was abandoned
+    for (std::size_t host : {0U, 1U}) {
+      EXPECT_EQ(world_.hosts.stack(host).core().sockets.used(), 0U) << "host " << host;
+      EXPECT_EQ(world_.hosts.stack(host).core().tcp.connection_pool.used(), 0U) << "host " << host;
+    }
+    EXPECT_EQ(world_.hosts.pool().packets_free(), free_before);
+  }
+  [[nodiscard]] bool was_cancelled() const { return cancelled_; }
+  [[nodiscard]] bool ended_early() const { return ended_early_; }
+
+ private:
+  using token = net::as_tuple_t<net::use_awaitable_t<>>;
+  static constexpr token kToken{};
+
+  // Awaits what start(token) begins on this socket, and cancels it when it is the chosen one.
+  template <class Socket, class Start>
+  auto sabotaged(Socket& socket, Start start) -> decltype(start(kToken)) {
+    if (next_++ != chosen_) co_return co_await start(kToken);
+    cancelled_ = true;
+    net::cancellation_signal signal;
+    bool over = false;
+    bool hopping = true;
+    std::function<void(int)> hop = [&](int turns) {
+      net::post(io_, [&, turns] {
+        if (!over && turns > 0) return hop(turns - 1);
+        hopping = false;
+        if (over) return;
+        // As when another thread turns the stack: it is complete, but its handler has not run.
+        const bool late = moment_.way == Moment::Way::late_slot || moment_.way == Moment::Way::late_socket;
+        if (late) world_.run_for(Duration::us(1));
+        if (moment_.way == Moment::Way::slot || moment_.way == Moment::Way::late_slot) {
+          signal.emit(net::cancellation_type::total);
+        } else {
+          socket.cancel();
+        }
+      });
+    };
+    hop(moment_.turns);
+    auto result = co_await start(net::bind_cancellation_slot(signal.slot(), kToken));
+    over = true;
+    while (hopping) co_await net::post(io_, net::use_awaitable);
+    if (std::get<0>(result) == net::error::operation_aborted) ended_early_ = true;
+    co_return result;
+  }
+  static bool again(const error_code& e) { return e == net::error::operation_aborted; }
+
+  net::awaitable<void> ask() {
+    const auto to = to_asio<tcp::endpoint>({TwoHosts::address(1), Port{80}});
+    for (;;) {
+      stream_socket socket(io_, world_.shared_service(0));
+      const auto [e] = co_await sabotaged(socket, [&](auto t) { return socket.async_connect(to, t); });
+      if (again(e)) continue;
+      EXPECT_FALSE(e) << e.message();
+      socket.set_option(net::socket_base::send_buffer_size(512));
+      bool written = false;
+      net::co_spawn(io_, write_all(socket, written), net::detached);
+      for (std::size_t at = 0;;) {
+        std::array<char, 700> data{};
+        const auto [re, n] =
+            co_await sabotaged(socket, [&](auto t) { return socket.async_read_some(net::buffer(data), t); });
+        if (again(re)) continue;
+        if (re || n > kBytes - at) break;
+        std::copy_n(data.begin(), n, received_.begin() + static_cast<std::ptrdiff_t>(at));
+        at += n;
+      }
+      while (!written) co_await net::post(io_, net::use_awaitable);
+      co_return;
+    }
+  }
+  net::awaitable<void> write_all(stream_socket& socket, bool& done) {
+    for (std::size_t at = 0; at < kBytes;) {
+      const auto buffer = net::buffer(sent_.data() + at, std::min<std::size_t>(1500, kBytes - at));
+      const auto [e, n] = co_await sabotaged(socket, [&](auto t) { return socket.async_write_some(buffer, t); });
+      if (again(e)) {
+        // cancel() of the socket ends the other direction's operation, and this one's, with what it moved.
+        EXPECT_EQ(n, 0U);
+        continue;
+      }
+      EXPECT_FALSE(e) << e.message();
+      if (e) break;
+      at += n;
+    }
+    socket.shutdown(tcp::socket::shutdown_send);
+    done = true;
+  }
+  net::awaitable<void> serve() {
+    acceptor listener(io_, {tcp::v4(), 80}, world_.shared_service(1));
+    listener.set_option(net::socket_base::receive_buffer_size(1024));
+    for (bool some = false; !some;) {
+      auto [e, socket] = co_await sabotaged(listener, [&](auto t) { return listener.async_accept(t); });
+      if (again(e)) continue;
+      EXPECT_FALSE(e) << e.message();
+      for (;;) {  // a connection that the asking side gave up ends without a byte
+        std::array<char, 900> data{};
+        stream_socket& peer = socket;
+        const auto [re, n] =
+            co_await sabotaged(peer, [&](auto t) { return peer.async_read_some(net::buffer(data), t); });
+        if (again(re)) continue;
+        if (re) break;
+        some = true;
+        for (std::size_t at = 0; at < n;) {
+          const auto buffer = net::buffer(data.data() + at, n - at);
+          const auto [we, w] = co_await sabotaged(peer, [&](auto t) { return peer.async_write_some(buffer, t); });
+          if (!again(we) && we) co_return;
+          at += w;
+        }
+      }
+    }
+  }
+  net::awaitable<void> serve_datagrams() {
+    udp_socket socket(io_, udp::endpoint(udp::v4(), 81), world_.shared_service(1));
+    for (int i = 0; i < 3;) {
+      std::array<char, 100> data{};
+      udp::endpoint from;
+      const auto [e, n] =
+          co_await sabotaged(socket, [&](auto t) { return socket.async_receive_from(net::buffer(data), from, t); });
+      if (again(e)) continue;
+      const std::size_t count = n;
+      for (bool sent = false; !sent;) {
+        const auto [se, m] =
+            co_await sabotaged(socket, [&](auto t) { return socket.async_send_to(net::buffer(data, count), from, t); });
+        sent = !again(se);
+      }
+      ++i;
+    }
+  }
+  net::awaitable<void> ask_datagrams() {
+    udp_socket socket(io_, udp::endpoint(udp::v4(), 82), world_.shared_service(0));
+    socket.connect(to_asio<udp::endpoint>({TwoHosts::address(1), Port{81}}));
+    for (char i = 0; i < 3; ++i) {
+      for (bool sent = false; !sent;) {
+        const auto [e, n] =
+            co_await sabotaged(socket, [&](auto t) { return socket.async_send(net::buffer(&i, 1), t); });
+        sent = !again(e);
+      }
+      for (bool got = false; !got;) {
+        std::array<char, 100> data{};
+        const auto [e, n] =
+            co_await sabotaged(socket, [&](auto t) { return socket.async_receive(net::buffer(data), t); });
+        if (again(e)) continue;
+        EXPECT_EQ(n, 1U);
+        EXPECT_EQ(data[0], i);
+        got = true;
+      }
+    }
+    datagrams_done_ = true;
+  }
+
+  std::size_t chosen_;
+  Moment moment_;
+  std::size_t next_ = 0;
+  bool cancelled_ = false;
+  bool ended_early_ = false;
+  bool datagrams_done_ = false;
+  std::array<char, kBytes> sent_{};
+  std::array<char, kBytes> received_{};
+  VirtualWorld world_;
+  net::io_context io_;
+};
+
+TEST(S8_CancelEveryAsioOperation, NoByteAndNoConnectionIsLost) {
+  std::size_t runs = 0;
+  std::size_t ended_early = 0;
+  for (const Moment moment : kMoments) {
+    for (std::size_t chosen = 0;; ++chosen) {
+      SCOPED_TRACE("operation " + std::to_string(chosen) + ", way " + std::to_string(static_cast<int>(moment.way)) +
+                   ", after " + std::to_string(moment.turns) + " turns");
+      Conversation c(chosen, moment);
+      c.run();
+      if (HasFatalFailure() || HasNonfatalFailure()) return;
+      if (!c.was_cancelled()) break;  // past the last one: it ran untouched
+      ++runs;
+      ended_early += c.ended_early() ? 1 : 0;
+    }
+  }
+  EXPECT_GT(runs, 100U);
+  EXPECT_GT(ended_early, 50U);  // the others were complete before their cancellation
+  std::cout << runs << " cancellations, " << ended_early << " of them before the operation was complete\n";
+}
+
+}  // namespace
+}  // namespace leat::asio
