@@ -25,6 +25,7 @@ Ready interest_of(const Op& op) {
     case Verb::connect:
       return Ready::connected | Ready::writable | kAlways;
     case Verb::send:
+    case Verb::send_lease:
       return Ready::writable | kAlways;
     default:
       return Ready::readable | Ready::peer_fin | kAlways;
@@ -61,6 +62,8 @@ OpEngine::Try OpEngine::attempt(Op& op) {
       return attempt_send(op);
     case Verb::receive:
       return attempt_receive(op);
+    case Verb::send_lease:
+      return attempt_send_lease(op);
     case Verb::receive_lease:
       return attempt_receive_lease(op);
     case Verb::receive_error:
@@ -136,6 +139,8 @@ OpEngine::Try OpEngine::run_at_once(Op& op) {
       return attempt_set_call(op);
     case Verb::release_lease:
       return end(op, release_lease(*op.lease));
+    case Verb::take_lease:
+      return end(op, take_lease(*op.lease, op.value));
     case Verb::group:
       return end(op, group_call(*op.group, op.socket));
     case Verb::control:
@@ -339,6 +344,9 @@ bool OpEngine::park(Op& op) {
     op.list_next = nullptr;
     (set.waiting_ == nullptr ? set.waiting_ : set.last_waiting_->list_next) = &op;
     set.last_waiting_ = &op;
+  } else if (op.verb == Verb::send_lease && op.started) {
+    op.list_next = lent_out_;
+    lent_out_ = &op;
   } else {
     ok = link(op, op.socket, interest_of(op));
   }
@@ -365,6 +373,7 @@ void OpEngine::unpark(Op& op) {
     leave_set(op);
   } else {
     unlink(op);
+    if (op.verb == Verb::send_lease && op.started) finish_lease(op);
   }
   if (op.in_heap) deadlines_.remove(op);
   op.in_heap = false;
@@ -433,6 +442,7 @@ void OpEngine::settle(Instant now) {
     op.to_finish = false;
   }
   finish_tail_ = nullptr;
+  if (lent_out_ != nullptr) settle_leases();
   while (serve_ != nullptr) {
     ReadySet& set = *serve_;
     serve_ = set.serve_next_;

@@ -66,6 +66,10 @@ class OpEngine {
   Try attempt_receive(Op& op);
   Try attempt_receive_lease(Op& op);
   Errc release_lease(Lease& lease);
+  Errc take_lease(Lease& lease, std::int64_t octets);
+  Try attempt_send_lease(Op& op);
+  void settle_leases();
+  void finish_lease(Op& op);
   Try attempt_receive_error(Op& op);
   Try attempt_poll(Op& op);
   Try attempt_wait_set(Op& op);
@@ -109,6 +113,7 @@ class OpEngine {
   ReadySet* serve_ = nullptr;  // sets that have something for those who wait, by serve_next_
   Op* parked_ = nullptr;       // all that are parked, newest first
   std::size_t lent_ = 0;       // octets of chunks in leases
+  Op* lent_out_ = nullptr;     // sends of leases whose memory is not free yet, by list_next
 };
 
 // Answers a request of op/control.hpp. Threading: the owner of the shard.

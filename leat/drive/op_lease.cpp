@@ -15,7 +15,8 @@ std::size_t most_lent(const PacketPool& pool) {
   return bytes / 2;
 }
 
-constexpr std::uint32_t kUdpHeader = 8;
+// One chunk.
+constexpr std::int64_t kMostTaken = 65536;
 // One lease shows at most this much, so that a long queue is lent piece by piece as it is needed.
 constexpr std::uint32_t kMostOfAStream = 256 * 1024;
 
@@ -60,9 +61,80 @@ Errc OpEngine::release_lease(Lease& lease) {
   if (!lease.held()) return Errc::invalid_argument;
   const Packet p = Packet::adopt(stack_->pool(), lease.packet_);
   lent_ -= p.true_size();
-  lease.packet_ = kNoIndex;
-  lease.count_ = 0;
+  lease = Lease{};
   return {};
+}
+
+Errc OpEngine::take_lease(Lease& lease, std::int64_t octets) {
+  if (lease.held() || octets <= 0) return Errc::invalid_argument;
+  if (octets > kMostTaken) return Errc::message_too_long;
+  if (lent_ >= most_lent(stack_->pool())) return Errc::no_buffers;
+  Packet p = stack_->pool().allocate_for(static_cast<std::uint32_t>(octets), 0);
+  if (!p) return Errc::no_buffers;
+  lease = Lease{};
+  lease.writable_ = p.append(static_cast<std::uint32_t>(octets));
+  lent_ += p.true_size();
+  lease.packet_ = p.release();
+  return {};
+}
+
+OpEngine::Try OpEngine::attempt_send_lease(Op& op) {
+  PacketPool& pool = stack_->pool();
+  if (!op.started) {
+    Lease& lease = *op.lease;
+    if (!lease.held() || lease.writable_.empty() || op.value <= 0 ||
+        op.value > static_cast<std::int64_t>(lease.writable_.size())) {
+      return end(op, Errc::invalid_argument);
+    }
+    if (op.socket.kind() != SocketKind::stream) return end(op, Errc::not_supported);
+    const auto may = stack_->try_send(op.socket, {});
+    if (!may) return end(op, may.error());
+    Packet p = Packet::adopt(pool, lease.packet_);
+    const bool queued =
+        may->status == IoStatus::done && tcp::queue_packet(stack_->core(), stack_->core().sockets.find(op.socket), p,
+                                                           static_cast<std::uint32_t>(op.value), lease.chunk_);
+    if (!queued) {
+      (void)p.release();  // the lease has it still
+      if (!op.flags.dont_wait) return Try::blocked;
+      op.status = IoStatus::would_block;
+      return end(op, Errc{});
+    }
+    op.started = true;
+    op.count = static_cast<std::size_t>(op.value);
+    lease.packet_ = kNoIndex;
+    lease.writable_ = {};
+    // From the list of the socket's waiters, where it may stand, it goes to that of those who wait for memory.
+    if (op.linked()) {
+      unlink(op);
+      op.list_next = lent_out_;
+      lent_out_ = &op;
+      return Try::blocked;
+    }
+  }
+  if (pool.refs(op.lease->chunk_) > 1) return Try::blocked;
+  finish_lease(op);
+  return end(op, Errc{});
+}
+
+// The memory's last user is the lease itself.
+void OpEngine::settle_leases() {
+  for (Op* op = lent_out_; op != nullptr;) {
+    Op* const next = op->list_next;
+    if (stack_->pool().refs(op->lease->chunk_) == 1) complete(*op);
+    op = next;
+  }
+}
+
+void OpEngine::finish_lease(Op& op) {
+  PacketPool& pool = stack_->pool();
+  for (Op** at = &lent_out_; *at != nullptr; at = &(*at)->list_next) {
+    if (*at != &op) continue;
+    *at = op.list_next;
+    break;
+  }
+  lent_ -= kChunkBytes[static_cast<std::size_t>(chunk_class(op.lease->chunk_))];
+  pool.drop_ref(op.lease->chunk_);
+  *op.lease = Lease{};
 }
 
 }  // namespace leat

@@ -7,6 +7,11 @@
 //   for (ByteSpan piece : lease.pieces()) use(piece);
 //   op.reset(); op.verb = Verb::release_lease; op.lease = &lease; service.run(op);
 //
+// The other way: take_lease gives an empty piece of it that a program fills (writable()), and send_lease queues it on a
+// stream as it is. That operation completes when nothing refers to the memory any more: when the peer has acknowledged
+// it and the device has let go, or the connection is over. The lease is empty then. Pieces of a few hundred octets are
+// copied all the same, and it completes at once.
+//
 // All leases together hold at most half of the pool; beyond that receive_lease answers no_buffers, and the data waits
 // to be read by a copy. Memory outlives the stack's end as long as the Service lives. Threading: a value; whoever has
 // it may give it back, once.
@@ -24,12 +29,15 @@ class Lease {
   static constexpr std::size_t kMost = 20;  // a packet's head and all its fragments
   [[nodiscard]] std::span<const ByteSpan> pieces() const { return std::span{pieces_}.first(count_); }
   [[nodiscard]] bool held() const { return packet_ != kNoIndex; }
+  [[nodiscard]] MutableByteSpan writable() const { return writable_; }
 
  private:
   friend class OpEngine;
   std::array<ByteSpan, kMost> pieces_{};
   std::size_t count_ = 0;
+  MutableByteSpan writable_;
   Index packet_ = kNoIndex;
+  std::uint32_t chunk_ = 0;  // of what is being sent
 };
 
 }  // namespace leat

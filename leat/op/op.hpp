@@ -54,6 +54,8 @@ enum class Verb : std::uint8_t {
   receive,          // to [, *message] -> count, status; waits for at least one byte or datagram
   receive_lease,    // *lease [, *message] -> count, status: as receive, without a copy
   release_lease,    // *lease
+  take_lease,       // value: octets -> *lease, empty and writable; no_buffers, message_too_long (64 KiB are the most)
+  send_lease,       // *lease, value: the octets that were written; waits until the memory is free again
   receive_error,    // to -> count, *error_entry: the oldest of the socket's error queue; would_block without one
   shutdown,         // how
   close,            // graceful; completes what waits on the socket with bad_handle

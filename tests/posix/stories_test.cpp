@@ -8,8 +8,10 @@
 #include <linux/errqueue.h>
 // clang-format on
 
+#include <algorithm>
 #include <cstring>
 #include <leat/api/posix/lent.hpp>
+#include <leat/api/posix/owned_buffer.hpp>
 #include <string>
 
 #include "tests/posix/backends.hpp"
@@ -267,6 +269,75 @@ TEST_F(PosixStory, ReceivingWithoutACopy) {
   EXPECT_EQ(there.receive_lent(r, rest, 0, sa(from), &length), 8);
   EXPECT_EQ(joined(rest), "datagram");
   EXPECT_EQ(from.sin_addr.s_addr, inet_addr("10.0.0.1"));
+}
+
+// What a program wrote into packet memory leaves as it lies, and the buffer is complete when nobody needs it.
+TEST_F(PosixStory, SendingAnOwnedBuffer) {
+  const int l = serve(7);
+  const int c = here.socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in a = at(7);
+  ASSERT_EQ(here.connect(c, sa(a), length_of(a)), 0);
+  const int s = there.accept(l, nullptr, nullptr);
+  std::string sent(20'000, '-');
+  for (std::size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<char>('a' + i % 23);
+  posix::OwnedBuffer b;
+  EXPECT_EQ(here.take_buffer(b, 0), -EINVAL);
+  EXPECT_EQ(here.take_buffer(b, 100'000), -EINVAL);
+  ASSERT_EQ(here.take_buffer(b, sent.size()), 0);
+  ASSERT_EQ(b.data().size(), sent.size());
+  std::copy(sent.begin(), sent.end(), b.data().begin());
+  const auto copied = world->hosts.stack(0).counters().get(Counter::copied_bytes);
+  EXPECT_EQ(here.send_owned(c, b, 30'000), -EINVAL);
+  ASSERT_EQ(here.send_owned(c, b, sent.size()), 0);
+  EXPECT_TRUE(b.under_way());
+  EXPECT_TRUE(b.data().empty());
+  EXPECT_EQ(here.send(c, "end", 3, 0), 3);  // behind it
+  EXPECT_EQ(world->hosts.stack(0).counters().get(Counter::copied_bytes), copied + 3);
+  std::string got(sent.size() + 3, '?');
+  EXPECT_EQ(there.recv(s, got.data(), got.size(), MSG_WAITALL), static_cast<ssize_t>(got.size()));
+  EXPECT_EQ(got, sent + "end");
+  world->run_for(Duration::ms(100));  // the last acknowledgement
+  EXPECT_TRUE(b.complete());
+  EXPECT_EQ(b.error(), 0);
+  // Taken again, and given to a connection that ends before it has gone.
+  ASSERT_EQ(here.take_buffer(b, 1000), 0);
+  ASSERT_EQ(here.shutdown(c, SHUT_WR), 0);
+  ASSERT_EQ(here.send_owned(c, b, 1000), 0);
+  EXPECT_TRUE(b.complete());
+  EXPECT_EQ(b.error(), EPIPE);
+  EXPECT_EQ(b.data().size(), 1000U);  // it is the program's still
+  const int u = here.socket(AF_INET, SOCK_DGRAM, 0);
+  EXPECT_EQ(here.send_owned(u, b, 1000), -EOPNOTSUPP);
+}
+
+// A send that is under way outlives its buffer: the stack keeps the memory, the peer gets the data.
+TEST_F(PosixStory, OwnedBufferThatGoesBeforeItsSend) {
+  const int l = serve(7);
+  const int c = here.socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in a = at(7);
+  ASSERT_EQ(here.connect(c, sa(a), length_of(a)), 0);
+  const int s = there.accept(l, nullptr, nullptr);
+  {
+    posix::OwnedBuffer b;
+    ASSERT_EQ(here.take_buffer(b, 5000), 0);
+    std::fill(b.data().begin(), b.data().end(), 'x');
+    ASSERT_EQ(here.send_owned(c, b, 5000), 0);
+  }
+  std::string got(5000, '?');
+  EXPECT_EQ(there.recv(s, got.data(), got.size(), MSG_WAITALL), 5000);
+  EXPECT_EQ(got, std::string(5000, 'x'));
+  // A full send buffer: it waits for its turn, and is cancelled while it does.
+  const std::string much(1 << 20, 'y');
+  while (here.send(c, much.data(), much.size(), MSG_DONTWAIT) > 0) world->run_for(Duration::ms(100));
+  posix::OwnedBuffer b;
+  ASSERT_EQ(here.take_buffer(b, 5000), 0);
+  ASSERT_EQ(here.send_owned(c, b, 5000), 0);
+  world->run_for(Duration::ms(100));
+  EXPECT_TRUE(b.under_way());
+  b.reset();
+  EXPECT_FALSE(b.under_way());
+  EXPECT_EQ(here.close(c), 0);
+  EXPECT_EQ(there.close(s), 0);
 }
 
 // Leases hold at most half of the pool; then data is read by a copy, and nothing is lost.

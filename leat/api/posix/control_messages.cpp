@@ -57,6 +57,7 @@ int read_one(const cmsghdr& c, const std::uint8_t* data, bool v6, SendOverrides&
         std::array<std::uint8_t, 4> wire{};
         std::memcpy(wire.data(), &info.ipi_spec_dst, 4);
         to.source = IpAddress::v4_wire(wire.data());
+        to.interface = static_cast<InterfaceId>(info.ipi_ifindex);
         return 0;
       }
       default:
@@ -79,6 +80,7 @@ int read_one(const cmsghdr& c, const std::uint8_t* data, bool v6, SendOverrides&
         std::array<std::uint8_t, 16> wire{};
         std::memcpy(wire.data(), &info.ipi6_addr, 16);
         to.source = IpAddress::v6_wire(wire.data());
+        to.interface = static_cast<InterfaceId>(info.ipi6_ifindex);
         return 0;
       }
       default:

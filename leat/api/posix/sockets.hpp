@@ -33,6 +33,7 @@ namespace leat::posix {
 
 struct GivenAddress;
 class Lent;
+class OwnedBuffer;
 
 class Sockets {
  public:
@@ -83,6 +84,11 @@ class Sockets {
   // Without a copy: what came is shown where it lies until `to` is released (lent.hpp). Of a datagram all, of a stream
   // what is there. Flags: MSG_DONTWAIT. ENOBUFS: leases hold half of the pool; read by a copy, or release some.
   ssize_t receive_lent(int fd, Lent& to, int flags, sockaddr* from = nullptr, socklen_t* length = nullptr);
+
+  // A buffer of packet memory, at most 64 KiB, and to send the first `size` octets of it without a copy: in order with
+  // all other sends, whether there is room now or not. The buffer tells when it is complete (owned_buffer.hpp).
+  int take_buffer(OwnedBuffer& buffer, std::size_t size);
+  int send_owned(int fd, OwnedBuffer& buffer, std::size_t size);
 
   // --- options ---
   int getsockopt(int fd, int level, int name, void* value, socklen_t* length);

@@ -16,4 +16,18 @@ std::uint32_t lend(Core& core, Index socket, std::uint32_t most, Packet& to) {
   return n;
 }
 
+bool queue_packet(Core& core, Index socket, Packet& p, std::uint32_t size, ChunkRef& chunk) {
+  Tcb t{core, core.sockets[socket].object};
+  if (t.queued() >= t.option(OptionId::send_buffer) || !acquire_active(t)) {
+    t.hot.flags.set(Flag::write_blocked);
+    return false;
+  }
+  chunk = p.meta().chunk;
+  core.pool.add_ref(chunk);
+  p.meta().head_length = p.meta().length = size;
+  t.active()->send.push(std::move(p));
+  mark_dirty(t);
+  return true;
+}
+
 }  // namespace leat::tcp
