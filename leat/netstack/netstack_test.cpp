@@ -250,6 +250,47 @@ TEST(ChannelNetstack, AFullQueueTellsThoseWhoMayNotWait) {
   EXPECT_EQ(close.error, Errc::bad_handle);
 }
 
+// A socket that goes while the queue is full closes all the same.
+TEST(ChannelNetstack, ASocketClosesThroughAFullQueue) {
+  NetstackConfig config = small();
+  config.command_capacity = 1;
+  const Instant now;
+  Netstack stack(config, seeded_entropy(1), now);
+  const Channel c = stack.channel();
+  UdpSocket socket = UdpSocket::bind(c, {IpAddress{}, kPort}).value();
+  stack.release_thread();
+  Waiting fills;
+  fills.open(SocketKind::udp);
+  stack.commands().start(fills);
+  Op no_wait;
+  no_wait.flags.dont_wait = true;
+  stack.commands().run(no_wait);
+  EXPECT_EQ(no_wait.error, channel::Error::kFullCode);
+  EXPECT_TRUE(c.request_nonblocking(channel::UdpSend{socket.handle(), {piped_address(1), kPort}, numbers(3)}));
+  EXPECT_FALSE(c.request_nonblocking(channel::UdpSend{socket.handle(), {piped_address(1), kPort}, numbers(3)}));
+  socket = {};
+  EXPECT_EQ(stack.process_cmds(now), 3U);
+  EXPECT_EQ(StackControl{c}.sockets().value().size(), 1U) << "only what filled the queue is open";
+}
+
+TEST(ChannelNetstack, AnUnboundedQueueTakesWhatComes) {
+  NetstackConfig config = small();
+  config.command_capacity = CommandQueue::kUnbounded;
+  const Instant now;
+  Netstack stack(config, seeded_entropy(1), now);
+  stack.release_thread();
+  std::vector<std::unique_ptr<Waiting>> ops;
+  for (int i = 0; i < 5'000; ++i) {
+    ops.push_back(std::make_unique<Waiting>());
+    ops.back()->flags.dont_wait = true;
+    stack.commands().start(*ops.back());
+  }
+  EXPECT_EQ(stack.commands().waiting(), ops.size());
+  while (stack.process_cmds(now) > 0) {
+  }
+  for (const auto& op : ops) EXPECT_TRUE(op->over && op->error == Errc{});
+}
+
 TEST(ChannelNetstack, ACallThatNobodyWouldEndIsRefused) {
   Netstack stack(small(), seeded_entropy(1), Instant{});
   const Channel c = stack.channel();

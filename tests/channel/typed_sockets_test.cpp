@@ -329,7 +329,7 @@ TEST_F(ChannelVirtual, BadRequestsAreRefusedByName) {
 }
 
 TEST_F(ChannelVirtual, RawSocketsSeeWholePackets) {
-  constexpr std::uint8_t kProtocol = 253;  // RFC 3692: for experiments
+  constexpr std::uint8_t kProtocol = 253;  // for experiments (RFC 3692)
   RawSocket one = RawSocket::open(a, IpVersion::v4, kProtocol).value();
   RawSocket two = run([](Channel c) -> Task<RawSocket> {
     co_return std::move(co_await RawSocket::async_open(c, IpVersion::v4, kProtocol)).value();
