@@ -21,6 +21,7 @@ trap 'rm -rf "$work"' EXIT
 
 # The form of the API under test, for the commands that take one.
 form=()
+# shellcheck disable=SC2034  # the tests that source this use it
 [ -z "${LEAT_FORM-}" ] || form=(--form "$LEAT_FORM")
 
 # serve COMMAND...: starts a leat server with --setup, waits until it answers ping.
