@@ -46,7 +46,8 @@ set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
 # leat_options: what every source of ours is compiled with. Nothing of it but the include folder reaches who installs us.
 # -ffp-contract=off: both compilers must round alike (results are compared bit for bit).
 set(_leat_flags
-  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Wold-style-cast
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>
+  $<$<COMPILE_LANGUAGE:CXX>:-Wold-style-cast>
   -ffp-contract=off -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
 if(LEAT_WERROR)
   list(APPEND _leat_flags -Werror)

@@ -17,6 +17,9 @@ add_library(leat_shared SHARED ${_c_sources} $<TARGET_OBJECTS:leat_pic>)
 target_link_libraries(leat_shared PRIVATE leat::options Threads::Threads)
 set_target_properties(leat_shared PROPERTIES OUTPUT_NAME leat VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
                       POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+target_link_options(leat_shared PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports.map)
+set_target_properties(leat_shared PROPERTIES LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/exports.map)
+target_compile_options(leat_shared PRIVATE -g)  # abidw reads the types of what is exported
 if(LEAT_INSTALL)
   install(TARGETS leat_shared LIBRARY DESTINATION lib COMPONENT development)
 endif()

@@ -1,4 +1,4 @@
-# cmake -DBUILD= -DTOOLS= -DSOURCE= -DWORK= -DGENERATOR= -DCOMPILER= -DLINK_FLAGS= -P: install, configure, build and run the consumer.
+# cmake -DBUILD= -DTOOLS= -DSOURCE= -DWORK= -DGENERATOR= -DCOMPILER= -DLINK_FLAGS= -DRUN= -P: install, configure, build, and run these of the programs.
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(NOT status EQUAL 0)
@@ -12,7 +12,9 @@ run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix --component deve
 run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE} -B ${WORK}/build -DCMAKE_CXX_COMPILER=${COMPILER}
     -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_EXE_LINKER_FLAGS=${LINK_FLAGS})
 run(${CMAKE_COMMAND} --build ${WORK}/build)
-run(${WORK}/build/consumer)
+foreach(program ${RUN})
+  run(${WORK}/build/${program})
+endforeach()
 
 # The command comes with its manual page and its completion.
 if(TOOLS)
