@@ -46,6 +46,7 @@ enum class OptionType : std::uint8_t { boolean, integer, bytes, duration_us, cho
   X(v6only, socket, boolean, 0, 1, 0, "RFC 3493 5.3", "A socket bound to :: takes no IPv4.")                           \
   X(broadcast, socket, boolean, 0, 1, 0, "POSIX SO_BROADCAST", "May send to broadcast addresses.")                     \
   X(bind_interface, socket, integer, 0, 65535, 0, "Linux SO_BINDTODEVICE", "Only this interface (1-based); 0: any.")   \
+  X(mark, socket, integer, 0, 4294967295, 0, "Linux SO_MARK", "Mark of packets sent, for devices and captures.")       \
   X(keep_alive, socket, boolean, 0, 1, 0, "RFC 9293 3.8.4", "Probe idle connections.")                                 \
   X(linger, socket, integer, -1, 65535, -1, "POSIX SO_LINGER",                                                         \
     "Seconds that close() of a blocking form waits; 0: close resets; -1: off.")                                        \

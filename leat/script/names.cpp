@@ -45,6 +45,7 @@ constexpr std::array kSocketOptions = std::to_array<OptionName>({
     {"SO_KEEPALIVE", OptionId::keep_alive},
     {"SO_RCVBUF", OptionId::receive_buffer},
     {"SO_SNDBUF", OptionId::send_buffer},
+    {"SO_MARK", OptionId::mark},
     {"SO_LINGER", OptionId::linger},
     {"IP_TTL", OptionId::ip_default_ttl},
     {"IP_TOS", OptionId::ip_tos},

@@ -185,7 +185,8 @@ SendInfo send_info(Core& core, const DatagramSocket& s, const IpAddress& to, std
           .protocol = protocol,
           .ttl = static_cast<std::uint8_t>(ttl),
           .traffic_class = static_cast<std::uint8_t>(traffic_class),
-          .multicast_loop = group && o.on(OptionId::ip_multicast_loop)};
+          .multicast_loop = group && o.on(OptionId::ip_multicast_loop),
+          .mark = static_cast<std::uint32_t>(o.get(OptionId::mark))};
 }
 
 void set_error(Core& core, const DatagramSocket& s, Errc error) {

@@ -49,6 +49,7 @@ struct SendInfo {
   bool dont_fragment = true;
   bool multicast_loop = false;  // a copy goes back to members here
   std::uint32_t flow_label = 0;
+  std::uint32_t mark = 0;  // into the packet's meta
 };
 
 enum class SendStatus : std::uint8_t {

@@ -276,6 +276,7 @@ SendStatus send(Core& core, Packet&& packet, const SendInfo& info, const Path& p
     return send(core, std::move(packet), info, *fresh, out);
   }
   PacketMeta& m = packet.meta();
+  m.mark = info.mark;
   const std::uint32_t header = info.destination.is_v4() ? 20 : 40;
   const std::uint32_t size = m.length + header;
   const iface::Interface* const ifc = path.loopback ? nullptr : &core.iface.interfaces[path.interface - 1U];

@@ -165,16 +165,11 @@ void enter_time_wait(Tcb& t) {
   detach(t);
   // The last ACK may not have left: the record answers the peer's FIN when it comes again, but this one is owed.
   if (t.hot.any_ack_owed()) {
-    send_bare(t.core, {.key = t.hot.key,
-                       .seq = t.hot.snd_nxt,
-                       .ack = t.hot.rcv_nxt,
-                       .flags = wire::TcpFlag::ack,
-                       .window = advertise(t, t.hot.rcv_nxt),
-                       .options = [&] {
-                         wire::TcpOptions o;
-                         if (t.hot.has(Flag::timestamps)) o.timestamps = {timestamp_now(t), t.hot.ts_recent};
-                         return o;
-                       }()});
+    Bare b{.key = t.hot.key, .seq = t.hot.snd_nxt, .ack = t.hot.rcv_nxt, .flags = wire::TcpFlag::ack};
+    b.window = advertise(t, t.hot.rcv_nxt);
+    if (t.hot.has(Flag::timestamps)) b.options.timestamps = {timestamp_now(t), t.hot.ts_recent};
+    b.take(t.options());
+    send_bare(t.core, b);
   }
   stop_machinery(t);
   t.notify(Ready::readable | Ready::writable | Ready::closed);

@@ -41,26 +41,22 @@ bool send_bare(Core& core, const Bare& b, InterfaceId collecting, PacketBatch* o
   m.payload_offset = static_cast<std::uint16_t>(at.size());
   m.checksum = ChecksumState::to_fill;
   core.counters.add(Counter::tcp_segments_out);
-  const ip::SendInfo info{.source = b.key.local,
-                          .destination = b.key.remote,
-                          .protocol = 6,
-                          .ttl = b.ttl,
-                          .traffic_class = b.traffic_class};
+  const ip::SendInfo info{
+      .source = b.key.local,
+      .destination = b.key.remote,
+      .protocol = 6,
+      .ttl = static_cast<std::uint8_t>(b.ttl != 0 ? b.ttl : core.options.get(OptionId::ip_default_ttl)),
+      .traffic_class = b.traffic_class,
+      .mark = b.mark};
   const bool collected = out != nullptr && c->path.interface == collecting && !c->path.loopback;
   (void)ip::send(core, std::move(p), info, c->path, collected ? out : nullptr);
   return true;
 }
 
-namespace {
-std::uint8_t default_ttl(const Core& core) {
-  return static_cast<std::uint8_t>(core.options.get(OptionId::ip_default_ttl));
-}
-}  // namespace
-
 void send_reset_for(Core& core, const Segment& s) {
   // RFC 9293 3.10.7.1: with an ACK the RST takes its sequence number from it, else it acknowledges what came.
   if (s.flags.rst()) return;
-  Bare b{.key = s.key(core.scope), .flags = TcpFlag::rst, .ttl = default_ttl(core)};
+  Bare b{.key = s.key(core.scope), .flags = TcpFlag::rst};
   if (s.flags.ack()) {
     b.seq = s.ack;
   } else {
@@ -71,11 +67,8 @@ void send_reset_for(Core& core, const Segment& s) {
 }
 
 void send_reset(Tcb& t) {
-  const Bare b{.key = t.hot.key,
-               .seq = t.hot.snd_nxt,
-               .ack = t.hot.rcv_nxt,
-               .flags = TcpFlag::rst | TcpFlag::ack,
-               .ttl = static_cast<std::uint8_t>(t.option(OptionId::ip_default_ttl))};
+  Bare b{.key = t.hot.key, .seq = t.hot.snd_nxt, .ack = t.hot.rcv_nxt, .flags = TcpFlag::rst | TcpFlag::ack};
+  b.take(t.options());
   if (send_bare(t.core, b)) t.core.counters.add(Counter::tcp_resets_sent);
 }
 
@@ -90,9 +83,8 @@ Bare syn_ack(Core& core, const Listener& l, const SynInfo& i) {
          .seq = i.iss,
          .ack = i.irs + 1,
          .flags = TcpFlag::syn | TcpFlag::ack,
-         .window = static_cast<std::uint16_t>(std::min<std::uint32_t>(buffer, 0xffff)),
-         .ttl = static_cast<std::uint8_t>(values.get(OptionId::ip_default_ttl)),
-         .traffic_class = static_cast<std::uint8_t>(values.get(OptionId::ip_tos))};
+         .window = static_cast<std::uint16_t>(std::min<std::uint32_t>(buffer, 0xffff))};
+  b.take(values);
   b.options.mss = mss_to_offer(values, i.key.remote, path != nullptr ? path->path.mtu : 576);
   if (i.wscale != SynInfo::kNoScale) b.options.window_scale = l.shift;
   b.options.sack_permitted = i.sack;

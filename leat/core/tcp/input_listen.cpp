@@ -67,7 +67,7 @@ void take_syn(Core& core, Index listener, Segment& s, SeqNum least_iss, bool has
     send_cookie(core, listener, s, options);
     return s.in->packet.reset();
   }
-  SynInfo i{.key = s.key(core.scope), .irs = s.seq, .listener = listener, .interface = s.in->interface};
+  SynInfo i{.key = s.key(core.scope), .irs = s.seq, .listener = listener};
   i.iss = choose_iss(core, i.key);
   if (has_least_iss && i.iss < least_iss) i.iss = least_iss;
   i.mss = options.mss.value_or(i.key.remote.is_v4() ? 536 : 1220);
@@ -146,6 +146,14 @@ void input_listen(Core& core, Index listener, Segment& s, SeqNum least_iss, bool
   take_syn(core, listener, s, least_iss, has_least_iss);
 }
 
+bool is_deferred(const Core& core, Index record) {
+  const SynRecord& r = core.tcp.syn_cache[record];
+  const OptionValues& o = options_of_listener(core, core.tcp.listeners[r.listener()]);
+  std::int64_t waited = 0;
+  for (unsigned n = 0; n < r.retries(); ++n) waited += o.get(OptionId::tcp_rto_initial) << n;
+  return waited < o.get(OptionId::tcp_defer_accept);
+}
+
 void input_syn_record(Core& core, Index record, Segment& s) {
   State& state = core.tcp;
   const SynInfo i = state.syn_cache[record].info();
@@ -157,6 +165,7 @@ void input_syn_record(Core& core, Index record, Segment& s) {
     // RFC 5961 3 and 4: what the record expects; its timer limits nothing, so the stack's ICMP-like budget does not
     // apply here: one answer for one segment.
     Bare b{.key = i.key, .seq = i.iss + 1, .ack = i.irs + 1, .flags = TcpFlag::ack};
+    b.take(o);
     b.window = static_cast<std::uint16_t>(window);
     if (i.timestamps) b.options.timestamps = {timestamp_now(core, timestamp_offset_of(core, i.key)), i.ts_recent};
     if (send_bare(core, b)) core.counters.add(Counter::tcp_challenge_acks);
@@ -198,10 +207,9 @@ void input_syn_record(Core& core, Index record, Segment& s) {
   const Listener& l = state.listeners[listener];
   if (l.queue.full()) return refuse(core, s, DropReason::tcp_listen_overflow);  // row T6: the record stays
   // Linux TCP_DEFER_ACCEPT: a bare ACK waits for data; after so many SYN-ACKs the connection is accepted as it is.
-  if (const std::int64_t defer = o.get(OptionId::tcp_defer_accept); defer != 0 && s.length == 0 && !s.flags.fin()) {
-    std::int64_t waited = 0;
-    for (unsigned n = 0; n < state.syn_cache[record].retries(); ++n) waited += o.get(OptionId::tcp_rto_initial) << n;
-    if (waited < defer) return refuse(core, s, DropReason::tcp_bad_state);
+  if (s.length == 0 && !s.flags.fin() && is_deferred(core, record)) {
+    state.syn_cache[record].set_acknowledged();
+    return refuse(core, s, DropReason::tcp_bad_state);
   }
   const Opened opened{.key = i.key,
                       .irs = i.irs,

@@ -49,10 +49,9 @@ void end_listener(Core& core, Index socket) {
   // Row T7: who waits in the queue, or is half-way, is told that nobody will come.
   s.syn_cache.for_each_of(index, [&](Index record) {
     const SynRecord& r = s.syn_cache[record];
-    if (send_bare(
-            core,
-            {.key = r.key(), .seq = r.iss() + 1, .ack = r.irs() + 1, .flags = wire::TcpFlag::rst | wire::TcpFlag::ack}))
-      core.counters.add(Counter::tcp_resets_sent);
+    Bare b{.key = r.key(), .seq = r.iss() + 1, .ack = r.irs() + 1, .flags = wire::TcpFlag::rst | wire::TcpFlag::ack};
+    b.take(core.options_of(core.sockets[socket]));
+    if (send_bare(core, b)) core.counters.add(Counter::tcp_resets_sent);
     drop_syn_record(core, record);
   });
   while (!l.queue.empty()) {

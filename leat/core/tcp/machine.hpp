@@ -167,6 +167,8 @@ struct Opened {
 void on_segment(Tcb& t, Segment& s);
 void input_listen(Core& core, Index listener, Segment& s, SeqNum least_iss, bool has_least_iss);
 void input_syn_record(Core& core, Index record, Segment& s);
+// Linux TCP_DEFER_ACCEPT: is it still waited for data, and not yet accepted as it is?
+[[nodiscard]] bool is_deferred(const Core& core, Index record);
 void input_time_wait(Core& core, Index record, Segment& s);
 void input_syn_sent(Tcb& t, Segment& s);
 void input_synchronized(Tcb& t, Segment& s);
@@ -198,6 +200,8 @@ void update_window(Tcb& t, const Segment& s);
 void on_retransmission_timeout(Tcb& t, Active* a);
 [[nodiscard]] std::uint32_t pipe(const Tcb& t, const Active& a);
 void prepare_congestion(Tcb& t, Active& a);
+// Wakes a writer that was told to wait, if there is room now.
+void tell_writer(Tcb& t);
 inline constexpr std::uint32_t kRangeCap = 256;  // retransmission units per connection
 
 // --- timeouts.cpp ---------------------------------------------------------------------------------------------------
@@ -222,8 +226,15 @@ struct Bare {
   wire::TcpFlags flags{};
   std::uint16_t window = 0;
   wire::TcpOptions options{};
-  std::uint8_t ttl = 64;
+  std::uint8_t ttl = 0;  // 0: the stack's
   std::uint8_t traffic_class = 0;
+  std::uint32_t mark = 0;
+  // As the options of a socket have it.
+  void take(const OptionValues& o) {
+    ttl = static_cast<std::uint8_t>(o.get(OptionId::ip_default_ttl));
+    traffic_class = static_cast<std::uint8_t>(o.get(OptionId::ip_tos));
+    mark = static_cast<std::uint32_t>(o.get(OptionId::mark));
+  }
 };
 // Into `out` when it is given and has room (it collects for the egress interface), else into the interface's queue.
 bool send_bare(Core& core, const Bare& b, InterfaceId collecting = kNoInterface, PacketBatch* out = nullptr);

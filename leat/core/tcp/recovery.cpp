@@ -85,6 +85,8 @@ void advance_una(Tcb& t, const Segment& s, AckNews& news) {
 }
 
 // The writer hears when a third of the buffer is free, so that it writes more than crumbs.
+}  // namespace
+
 void tell_writer(Tcb& t) {
   if (!t.hot.has(Flag::write_blocked)) return;
   const std::uint32_t limit = t.option(OptionId::send_buffer);
@@ -93,6 +95,8 @@ void tell_writer(Tcb& t) {
   t.hot.flags.clear(Flag::write_blocked);
   t.notify(Ready::writable);
 }
+
+namespace {
 
 // --- loss
 // ----------------------------------------------------------------------------------------------------------------

@@ -205,7 +205,8 @@ bool Visit::emit(const Piece& p, std::uint32_t& sent) {
                           .protocol = 6,
                           .ttl = static_cast<std::uint8_t>(o.get(OptionId::ip_default_ttl)),
                           .traffic_class = static_cast<std::uint8_t>(o.get(OptionId::ip_tos)),
-                          .flow_label = t_.cold.flow_label};
+                          .flow_label = t_.cold.flow_label,
+                          .mark = static_cast<std::uint32_t>(o.get(OptionId::mark))};
   const std::uint32_t segments = sent > segment_size() ? (sent + segment_size() - 1) / segment_size() : 1;
   t_.cold.segments_out += segments;
   t_.core.counters.add(Counter::tcp_segments_out);
@@ -227,9 +228,8 @@ bool Visit::send_syn() {
   Bare b{.key = h_.key,
          .seq = t_.cold.iss,
          .flags = TcpFlag::syn,
-         .window = static_cast<std::uint16_t>(std::min<std::int64_t>(o.get(OptionId::receive_buffer), 0xffff)),
-         .ttl = static_cast<std::uint8_t>(o.get(OptionId::ip_default_ttl)),
-         .traffic_class = static_cast<std::uint8_t>(o.get(OptionId::ip_tos))};
+         .window = static_cast<std::uint16_t>(std::min<std::int64_t>(o.get(OptionId::receive_buffer), 0xffff))};
+  b.take(o);
   if (h_.state == TcpState::syn_received) {
     b.flags |= TcpFlag::ack;
     b.ack = h_.rcv_nxt;
@@ -484,14 +484,16 @@ Outcome Visit::run() {
 
 void Visit::finish_visit() {
   // RFC 9293 3.8.6.1: data waits, nothing is in flight whose acknowledgement could open the window: probe.
-  const Active* a = t_.active();
+  Active* const a = t_.active();
   const bool corked = a != nullptr && a->corked;
   if (outcome_ == Outcome::done && kSending.has(h_.state) && h_.in_flight() == 0 && wants_data() && !corked &&
       !h_.has(Flag::rtx_running)) {
     h_.flags.set(Flag::persist);
+    if (a != nullptr) a->stalled_since = tick_now(t_.core);  // RFC 5482: the user timeout begins here
     start_rtx(t_);
   }
   if (h_.flags.any(Flag::ack_later, Flag::rtx_running) || corked) schedule(t_);
+  if (sent_bytes_ != 0) tell_writer(t_);  // TCP_NOTSENT_LOWAT: less is unsent now
   release_if_quiet(t_);
 }
 

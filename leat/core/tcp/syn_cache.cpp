@@ -22,11 +22,11 @@ SynInfo SynRecord::info() const {
           .ts_recent = ts_recent_,
           .listener = listener(),
           .mss = mss_,
-          .interface = static_cast<std::uint16_t>((a_ >> 25) & 31U),
           .wscale = static_cast<std::uint8_t>((b_ >> 20) & 15U),
           .ecn = static_cast<std::uint8_t>(a_ >> 30),
           .sack = ((b_ >> 24) & 1U) != 0,
-          .timestamps = ((b_ >> 25) & 1U) != 0};
+          .timestamps = ((b_ >> 25) & 1U) != 0,
+          .acknowledged = acknowledged()};
 }
 
 SynCache::SynCache(std::span<SynRecord> records, const Schedule& schedule)
@@ -60,8 +60,7 @@ Index SynCache::insert(const SynInfo& info, Instant now) {
   r.iss_ = info.iss;
   r.ts_recent_ = info.ts_recent;
   r.mss_ = info.mss;
-  const std::uint32_t interface = info.interface < 32 ? info.interface : 0;
-  r.a_ = kEnd | (interface << 25) | (std::uint32_t{info.ecn} << 30);
+  r.a_ = kEnd | (info.acknowledged ? SynRecord::kAcknowledged : 0) | (std::uint32_t{info.ecn} << 30);
   r.b_ = kEnd | (std::uint32_t{info.wscale} << 20) | (info.sack ? 1U << 24 : 0) | (info.timestamps ? 1U << 25 : 0);
   r.c_ = info.listener;
   enqueue(i, 0, now);

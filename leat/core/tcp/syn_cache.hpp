@@ -30,11 +30,11 @@ struct SynInfo {
   std::uint32_t ts_recent = 0;     // meaningful with `timestamps`
   Index listener = 0;              // < 2^16
   std::uint16_t mss = 536;         // the peer's
-  std::uint16_t interface = 0;     // of arrival
   std::uint8_t wscale = kNoScale;  // the peer's shift; kNoScale: none offered
   std::uint8_t ecn = 0;            // 0..3, the caller's meaning
   bool sack = false;
   bool timestamps = false;
+  bool acknowledged = false;  // by an ACK that was ignored: data is waited for
   static constexpr std::uint8_t kNoScale = 15;
 };
 
@@ -50,15 +50,18 @@ class SynRecord {
   [[nodiscard]] SeqNum iss() const { return iss_; }
   [[nodiscard]] Index listener() const { return c_ & 0xffffU; }
   [[nodiscard]] unsigned retries() const { return (a_ >> 20) & 31U; }  // SYN-ACKs sent again so far
+  [[nodiscard]] bool acknowledged() const { return (a_ & kAcknowledged) != 0; }
+  void set_acknowledged() { a_ |= kAcknowledged; }
   // RFC 7323 4.3: a duplicate SYN with a newer timestamp.
   void set_ts_recent(std::uint32_t ts) { ts_recent_ = ts; }
 
  private:
   friend class SynCache;
+  static constexpr std::uint32_t kAcknowledged = 1U << 25;
   IpAddress local_, remote_;
   SeqNum irs_, iss_;
   std::uint32_t ts_recent_;
-  std::uint32_t a_;  // next 20 | retries 5 | interface 5 | ecn 2
+  std::uint32_t a_;  // next 20 | retries 5 | acknowledged 1 | 4 unused | ecn 2
   std::uint32_t b_;  // prev 20 | wscale 4 | sack 1 | timestamps 1 | due high 6
   std::uint32_t c_;  // listener 16 | due low 16
   Port local_port_, remote_port_;

@@ -101,17 +101,18 @@ TEST(SynCache, KeepsEveryFieldAndIsBounded) {
                      .ts_recent = 3,
                      .listener = 65535,
                      .mss = 1440,
-                     .interface = 31,
                      .wscale = 14,
                      .ecn = 3,
                      .sack = true,
                      .timestamps = true};
   const Index i = cache.insert(info, at_ms(5));
+  EXPECT_FALSE(cache[i].info().acknowledged);
+  cache[i].set_acknowledged();
+  EXPECT_TRUE(cache[i].info().acknowledged);
   const SynInfo got = cache[i].info();
   EXPECT_EQ(got.key, info.key);
   EXPECT_EQ(got.listener, 65535U);
   EXPECT_EQ(got.mss, 1440);
-  EXPECT_EQ(got.interface, 31);
   EXPECT_EQ(got.wscale, 14);
   EXPECT_EQ(got.ecn, 3);
   EXPECT_TRUE(got.sack && got.timestamps);

@@ -35,7 +35,11 @@ void keep_alive_expired(Tcb& t) {
                  static_cast<std::uint64_t>(t.options().get(OptionId::tcp_keep_interval)) / 2)
     t.cold.retries = 0;
   if (keep_alive_in(t) != 0) return;
-  if (t.cold.retries >= t.option(OptionId::tcp_keep_count)) {
+  // As Linux: with a user timeout the time counts, not the number of probes.
+  const auto limit = static_cast<std::uint64_t>(t.options().get(OptionId::tcp_user_timeout));
+  const bool over =
+      limit != 0 ? idle >= limit && t.cold.retries > 0 : t.cold.retries >= t.option(OptionId::tcp_keep_count);
+  if (over) {
     send_reset(t);
     finish(t, TcpEvent::give_up, why_given_up(t));
     return;
@@ -166,6 +170,8 @@ void on_syn(void* context, Index record, SynEvent event) {
   State& s = core.tcp;
   switch (event) {
     case SynEvent::retransmit:
+      // As Linux: who acknowledged already is asked again only when the time for its data is over.
+      if (s.syn_cache[record].acknowledged() && is_deferred(core, record)) return;
       core.counters.add(Counter::tcp_retransmitted_segments);
       send_syn_ack(core, record);
       return;
