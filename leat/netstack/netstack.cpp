@@ -62,7 +62,7 @@ Netstack::~Netstack() {
 
 Result<InterfaceId> Netstack::attach(AnyDevice& device, std::span<const IpPrefix> addresses, AttachOptions options) {
   if (options.mtu == 0) options.mtu = std::min(config_.mtu, device.caps().mtu);
-  const auto id = shard_.attach(device, options);
+  auto id = shard_.attach(device, options);
   if (!id) return id;
   if (const auto set = direct_set_ips(*id, addresses); !set) {
     (void)shard_.detach(*id);
