@@ -89,6 +89,15 @@ TEST(Bench_Runs, PingPong) {
   for (const Row& row : rows) EXPECT_GT(number(row, "p50_us"), 0);
 }
 
+TEST(Bench_Runs, Threads) {
+  const auto rows = run("threads", small());
+  ASSERT_EQ(rows.size(), 8U);
+  for (const Row& row : rows) {
+    EXPECT_GT(number(row, "round_trips_per_cpu_s"), 0);
+    EXPECT_GT(number(row, "p999_us"), 0);
+  }
+}
+
 TEST(Bench_Runs, AnUnknownDeviceIsOneLine) {
   Request request = small();
   request.device = "pigeon";

@@ -14,6 +14,8 @@ constexpr std::array kBenches{
     Bench{"channel", "the command form against direct calls: requests a second, bulk by TCP and UDP over a pipe",
           run_channel},
     Bench{"pingpong", "one byte there and back between two stacks over shared memory, both spinning", run_pingpong},
+    Bench{"threads", "1 to 8 threads call one stack: round trips per CPU second, and how long an operation waits",
+          run_threads},
 };
 
 }  // namespace

@@ -14,7 +14,7 @@ mkdir -p "$scratch"
 cp "$model" "$scratch/model.pml"
 cd "$scratch"
 spin "$@" -a model.pml
-cc -O2 -w -DSAFETY -DCOLLAPSE -o pan pan.c
+cc ${LEAT_MODEL_CFLAGS:--O0} -w -DSAFETY -DCOLLAPSE -o pan pan.c
 ./pan -m1000000 >result
 cat result
 # Everything was searched, and nothing was found.
