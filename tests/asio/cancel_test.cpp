@@ -95,7 +95,7 @@ class Conversation {
     hop(moment_.turns);
     auto result = co_await start(net::bind_cancellation_slot(signal.slot(), kToken));
     over = true;
-    while (hopping) co_await net::post(io_, net::use_awaitable);
+    while (hopping) co_await net::post(io_, net::use_awaitable);  // NOLINT(bugprone-infinite-loop): hop() ends it
     if (std::get<0>(result) == net::error::operation_aborted) ended_early_ = true;
     co_return result;
   }
@@ -120,7 +120,7 @@ class Conversation {
         std::copy_n(data.begin(), n, received_.begin() + static_cast<std::ptrdiff_t>(at));
         at += n;
       }
-      while (!written) co_await net::post(io_, net::use_awaitable);
+      while (!written) co_await net::post(io_, net::use_awaitable);  // NOLINT(bugprone-infinite-loop): the writer does
       co_return;
     }
   }
