@@ -209,8 +209,9 @@ int Sockets::set_socket_option(const File& f, int name, const void* value, sockl
     case SO_SELECT_ERR_QUEUE:
       remember(f, SOL_SOCKET, name, number != 0);
       return 0;
-    case SO_PRIORITY:
     case SO_MARK:
+      return set_option(f, OptionId::mark, static_cast<std::uint32_t>(number));
+    case SO_PRIORITY:
     case SO_BUSY_POLL:
     case SO_INCOMING_CPU:
     case SO_MAX_PACING_RATE:
@@ -237,6 +238,8 @@ int Sockets::get_socket_option(const File& f, int name, void* value, socklen_t* 
       return stack_option(OptionId::reuse_port);
     case SO_BROADCAST:
       return stack_option(OptionId::broadcast);
+    case SO_MARK:
+      return stack_option(OptionId::mark);
     case SO_KEEPALIVE:
       return stack_option(OptionId::keep_alive);
     case SO_SNDBUF:
@@ -316,7 +319,6 @@ int Sockets::get_socket_option(const File& f, int name, void* value, socklen_t* 
     case SO_RXQ_OVFL:
     case SO_SELECT_ERR_QUEUE:
     case SO_PRIORITY:
-    case SO_MARK:
     case SO_BUSY_POLL:
     case SO_TIMESTAMPING:
       return number(remembered(f, SOL_SOCKET, name, 0));
