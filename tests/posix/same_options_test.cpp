@@ -563,7 +563,17 @@ TYPED_TEST(PosixOptions, DatagramsOfBothFamilies) {
   sockaddr_in6 is{};
   EXPECT_EQ(n.getsockname(s4, sa(is), &(len = length_of(is))), 0);
   EXPECT_EQ(len, sizeof(sockaddr_in));  // the first send named it, in its own family
-  this->close_all({r, s4, s6});
+  const int beside = this->udp6();      // so its port is free in the other
+  EXPECT_EQ(this->set(beside, IPPROTO_IPV6, IPV6_V6ONLY, 1), 0);
+  const sockaddr_in6 same = v6(this->port_of(s4), "::");
+  EXPECT_EQ(n.bind(beside, sa(same), length_of(same)), 0);
+  const int l4 = this->tcp();
+  EXPECT_EQ(n.listen(l4, 1), 0);
+  const int l6 = this->tcp6();
+  EXPECT_EQ(this->set(l6, IPPROTO_IPV6, IPV6_V6ONLY, 1), 0);
+  const sockaddr_in6 like_l4 = v6(this->port_of(l4), "::");
+  EXPECT_EQ(n.bind(l6, sa(like_l4), length_of(like_l4)), 0);
+  this->close_all({r, s4, s6, beside, l4, l6});
 }
 
 TYPED_TEST(PosixOptions, MulticastMembership) {

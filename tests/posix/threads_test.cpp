@@ -5,10 +5,13 @@
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <atomic>
 #include <csignal>
+#include <filesystem>
+#include <fstream>
 #include <leat/api/posix/calls.hpp>
 #include <leat/runtime/shared_stack.hpp>
 #include <string>
@@ -19,6 +22,30 @@
 
 namespace leat::test {
 namespace {
+
+// Waits until the kernel says that this many of the process' other threads sleep where the stack's callers do: in
+// epoll_wait. The janitor is one of them.
+void until_asleep(int threads) {
+  const pid_t self = ::gettid();
+  for (int asleep = 0; asleep < threads; std::this_thread::yield()) {
+    asleep = 0;
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+      if (task.path().filename() == std::to_string(self)) continue;
+      std::ifstream file(task.path() / "syscall");
+      long number = -1;
+      // Where the kernel does not tell, it is taken for granted.
+      if (!file.is_open() || (file >> number && (number == SYS_epoll_wait || number == SYS_epoll_pwait))) ++asleep;
+    }
+  }
+}
+// The same of one thread.
+void until_asleep_in(pid_t thread) {
+  for (long number = -1; number != SYS_epoll_wait && number != SYS_epoll_pwait; std::this_thread::yield()) {
+    std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/syscall");
+    if (!file.is_open()) return;
+    if (!(file >> number)) number = -1;
+  }
+}
 
 class PosixThreads : public testing::Test {
  protected:
@@ -181,6 +208,7 @@ TEST_F(PosixThreads, CloseEndsBlockedCalls) {
     epoll_event e;
     results[3] = net.epoll_wait(set, &e, 1, -1);
   }));
+  until_asleep(5);  // the four, and the janitor
   for (const int fd : {s, l, u, set}) EXPECT_EQ(net.close(fd), 0);
   for (auto& t : threads) t.join();
   for (const auto& r : results) EXPECT_EQ(r, -EBADF);
@@ -198,6 +226,7 @@ TEST_F(PosixThreads, ShutdownWakesAcceptAndReceive) {
     char b;
     received = static_cast<int>(net.recv(s, &b, 1, 0));
   });
+  until_asleep(3);
   EXPECT_EQ(net.shutdown(l, SHUT_RDWR), 0);
   EXPECT_EQ(net.shutdown(s, SHUT_RD), 0);
   a.join();
@@ -252,7 +281,8 @@ TEST_F(PosixThreads, SetOfTheSameNumberAsOneThatIsGone) {
     e.events = EPOLLIN;
     ASSERT_EQ(net.epoll_ctl(set, EPOLL_CTL_ADD, event, &e), 0);
     EXPECT_EQ(net.epoll_wait(set, &e, 1, 2), 0);  // it sleeps on both parts
-    std::thread t = begin([&] {
+    std::thread t = begin([event, waiter = ::gettid()] {
+      until_asleep_in(waiter);
       const std::uint64_t one = 1;
       ASSERT_EQ(::write(event, &one, sizeof one), 8);
     });
@@ -376,6 +406,7 @@ TEST_F(PosixThreads, SignalEndsAWait) {
 
 TEST_F(PosixThreads, SigpipeUnlessAskedNotTo) {
   static volatile std::sig_atomic_t came = 0;
+  came = 0;
   std::signal(SIGPIPE, [](int) { came = 1; });
   const int s = net.socket(AF_INET, SOCK_STREAM, 0);
   EXPECT_EQ(net.send(s, "x", 1, MSG_NOSIGNAL), -EPIPE);
