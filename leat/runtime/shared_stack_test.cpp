@@ -65,7 +65,7 @@ TEST_P(SharedThreads, EchoByManyThreadsOnBothSides) {
   close_socket(*net.stack[1], listener);
 }
 
-INSTANTIATE_TEST_SUITE_P(Waits, SharedThreads,
+INSTANTIATE_TEST_SUITE_P(Shared, SharedThreads,
                          ::testing::Values(WaitPolicy::sleeping(), WaitPolicy::adaptive(), WaitPolicy::spinning()));
 
 // A connection between the two stacks, both ends.
