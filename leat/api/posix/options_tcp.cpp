@@ -91,10 +91,7 @@ int Sockets::set_tcp_option(const File& f, int name, const void* value, socklen_
       return 0;
     case TCP_REPAIR:
       return -EPERM;
-    case TCP_INFO:
-    case TCP_CC_INFO:
-      return -ENOPROTOOPT;
-    default:
+    default:  // those that can only be read among them
       return -ENOPROTOOPT;
   }
 }
@@ -158,9 +155,7 @@ int Sockets::get_tcp_option(const File& f, int name, void* value, socklen_t* len
       if (const int bad = info_of(info); bad != 0) return bad;
       return write_value(value, length, linux_tcp_info(info));
     }
-    case TCP_CC_INFO:
-      *length = 0;  // neither Reno nor CUBIC tells anything, on Linux too
-      return 0;
+    case TCP_CC_INFO:  // neither Reno nor CUBIC tells anything, on Linux too
     case TCP_ULP:
       *length = 0;
       return 0;
