@@ -43,6 +43,8 @@ bench::Request request_of(const Arguments& a) {
     if (mtu < 576 || mtu > 65535) throw Failure(cat("--mtu: no benchmark with ", mtu), "take one from 576 to 65535");
   for (const std::uint64_t n : a.bench_connections)
     if (n < 1 || n > 8'000'000) throw Failure(cat("--connections: no benchmark with ", n), "take 1 to 8000000");
+  if (!(a.bench_scale > 0 && a.bench_scale <= 1000))
+    throw Failure("--scale is out of range", "take more than 0, at most 1000");
   bench::Request request;
   request.device = a.bench_device;
   request.mtus = a.bench_mtus;
@@ -50,6 +52,7 @@ bench::Request request_of(const Arguments& a) {
   request.gso = a.bench_gso;
   request.direction = a.bench_direction;
   request.repetitions = a.repetitions;
+  request.scale = a.bench_scale;
   request.peers = a.peers;
   request.progress = [](std::string_view line) { log_info(line); };
   return request;

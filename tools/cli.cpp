@@ -150,6 +150,8 @@ void add_bench(CLI::App& app, Arguments& a) {
       "--gso,!--no-gso", [&a](std::int64_t given) { a.bench_gso = given > 0; },
       "only with, or only without, super-segments");
   c->add_option("--repetitions", a.repetitions, "each figure is the best of so many runs (default 5)")->type_name("N");
+  c->add_option("--scale", a.bench_scale, "share of the work in one run, for slow tools like valgrind (default 1)")
+      ->type_name("X");
   c->add_flag("!--no-peers", a.peers, "leave other stacks out");
   c->add_flag("--json", a.json, "results as JSON");
 }

@@ -59,6 +59,7 @@ struct Arguments {
   std::string bench_direction;
   std::optional<bool> bench_gso;
   int repetitions = 5;
+  double bench_scale = 1;
   bool peers = true;
 };
 
