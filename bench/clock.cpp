@@ -53,4 +53,17 @@ double process_cpu_seconds() {
   return seconds_of(RUSAGE_SELF) + seconds_of(RUSAGE_CHILDREN);
 }
 
+void BlockTimer::close() {
+  const double ticks_spent = static_cast<double>(spent_) - static_cast<double>(sections_) * ticks_of_reading();
+  blocks_.push_back(ticks_spent / static_cast<double>(units_));
+  spent_ = sections_ = units_ = 0;
+}
+
+double BlockTimer::median_ns_per_unit() {
+  if (units_ != 0 && blocks_.empty()) close();
+  const auto middle = blocks_.begin() + static_cast<std::ptrdiff_t>(blocks_.size() / 2);
+  std::ranges::nth_element(blocks_, middle);
+  return *middle * ns_per_tick();
+}
+
 }  // namespace leat::bench

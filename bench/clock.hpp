@@ -2,6 +2,7 @@
 // What time costs here: the processor's cycle counter, in nanoseconds, and the CPU time of the process.
 
 #include <cstdint>
+#include <vector>
 
 namespace leat::bench {
 
@@ -24,5 +25,28 @@ inline std::uint64_t ticks() {
 // CPU seconds of this thread, and of the whole process with its ended children; user and kernel.
 [[nodiscard]] double thread_cpu_seconds();
 [[nodiscard]] double process_cpu_seconds();
+
+// Time of short sections by the cycle counter, in blocks of so many units of work. The figure is the median block: on a
+// shared machine some blocks hold time in which the thread did not run.
+class BlockTimer {
+ public:
+  explicit BlockTimer(std::uint64_t units_in_block) : units_in_block_(units_in_block) {}
+  void begin() { began_ = ticks(); }
+  void end() {
+    spent_ += ticks() - began_;
+    ++sections_;
+  }
+  void done(std::uint64_t units) {
+    units_ += units;
+    if (units_ >= units_in_block_) close();
+  }
+  [[nodiscard]] double median_ns_per_unit();
+
+ private:
+  void close();
+  std::uint64_t units_in_block_;
+  std::uint64_t began_ = 0, spent_ = 0, sections_ = 0, units_ = 0;
+  std::vector<double> blocks_;  // ticks per unit
+};
 
 }  // namespace leat::bench

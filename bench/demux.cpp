@@ -18,7 +18,8 @@ struct Measurement {
 Measurement measure(Stack& stack, CraftedPeer& peer, std::uint32_t connections, std::size_t burst,
                     std::uint64_t segments, Random& random) {
   std::array<std::uint8_t, 4096> application;
-  std::uint64_t spent = 0, sections = 0, received = 0, acks = 0, sent = 0;
+  std::uint64_t received = 0, acks = 0, sent = 0;
+  BlockTimer timer{2048};
   PacketBatch in{burst}, out;
   while (sent < segments) {
     const Instant t = monotonic_now();
@@ -28,7 +29,7 @@ Measurement measure(Stack& stack, CraftedPeer& peer, std::uint32_t connections, 
       in.push(std::move(p));
     }
     sent += burst;
-    const std::uint64_t began = ticks();
+    timer.begin();
     stack.input(peer.interface(), in, t);
     stack.run_timers(t);
     ReadyEvent event;
@@ -43,13 +44,12 @@ Measurement measure(Stack& stack, CraftedPeer& peer, std::uint32_t connections, 
       for (Packet& p : out) peer.take(std::move(p));
       out.clear();
     }
-    spent += ticks() - began;
-    ++sections;
+    timer.end();
+    timer.done(burst);
     peer.flush(t);
   }
   if (received != sent * CraftedPeer::kPayload) throw std::runtime_error("bytes are missing");
-  const double ticks_spent = static_cast<double>(spent) - static_cast<double>(sections) * ticks_of_reading();
-  return {ticks_spent * ns_per_tick() / static_cast<double>(sent), acks};
+  return {timer.median_ns_per_unit(), acks};
 }
 
 }  // namespace

@@ -121,24 +121,23 @@ LwipPeer::Bulk LwipPeer::bulk(std::uint64_t bytes) {
 double LwipPeer::echo(std::uint32_t connections, std::uint32_t echoes) {
   Pair& p = *pair_;
   p.keep_echo_connections(connections);
-  std::uint64_t spent = 0;
+  BlockTimer timer{1024};
   std::uint64_t random = 1;
-  std::uint64_t turns = 0;
   for (std::uint32_t i = 0; i < echoes; ++i) {
     random = random * 6364136223846793005U + 1442695040888963407U;
     const std::uint64_t target = p.client->received() + 100;
     p.client->write(p.echo_connections[(random >> 33) % connections], p.data.data(), 100);
     while (p.client->received() < target) {
-      const std::uint64_t t = ticks();
+      timer.begin();
       p.server->receive();
       if (i % 16 == 0) p.server->timers();
-      spent += ticks() - t;
-      ++turns;
+      timer.end();
       p.client->receive();
       if (i % 16 == 0) p.client->timers();
     }
+    timer.done(1);
   }
-  return (static_cast<double>(spent) - static_cast<double>(turns) * ticks_of_reading()) * ns_per_tick() / echoes;
+  return timer.median_ns_per_unit();
 }
 
 double LwipPeer::connect_rate(std::uint32_t count) {
