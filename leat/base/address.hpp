@@ -59,6 +59,9 @@ class IpAddress {
   static constexpr IpAddress any(IpVersion v) { return v == IpVersion::v4 ? v4(0) : IpAddress{}; }
 
   constexpr auto operator<=>(const IpAddress&) const = default;
+  constexpr bool operator==(const IpAddress& o) const {  // runs per packet: two words instead of a call of memcmp
+    return load_be64(&bytes_[0]) == load_be64(&o.bytes_[0]) && load_be64(&bytes_[8]) == load_be64(&o.bytes_[8]);
+  }
 
   [[nodiscard]] constexpr bool is_v4() const {
     return load_be64(&bytes_[0]) == 0 && load_be32(&bytes_[8]) == 0xffff;  // two loads: this runs per packet

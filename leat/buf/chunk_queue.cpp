@@ -3,8 +3,6 @@
 namespace leat {
 namespace {
 
-constexpr std::uint32_t kSmallCopy = 512;  // received payloads up to this are worth copying together
-
 std::uint32_t room_behind(PacketPool& pool, Index i) {
   const PacketMeta& m = pool.meta(i);
   if (m.fragment_count > 0) return 0;
@@ -197,6 +195,22 @@ std::size_t ChunkQueue::peek(PacketPool& pool, std::uint32_t offset, MutableByte
     const std::size_t n = std::min(piece.size(), to.size() - done);
     if (n > 0) std::memcpy(to.data() + done, piece.data(), n);
     done += n;
+    return done < to.size();
+  });
+  return done;
+}
+
+std::size_t ChunkQueue::peek_summed(PacketPool& pool, std::uint32_t offset, MutableByteSpan to, Sum& sum) const {
+  std::size_t done = 0;
+  for_each_piece(pool, [&](ByteSpan piece) {
+    if (offset >= piece.size()) {
+      offset -= static_cast<std::uint32_t>(piece.size());
+      return true;
+    }
+    piece = piece.subspan(offset).first(std::min(piece.size() - offset, to.size() - done));
+    offset = 0;
+    sum = checksum_append(sum, checksum_copy(0, to.data() + done, piece), done);
+    done += piece.size();
     return done < to.size();
   });
   return done;

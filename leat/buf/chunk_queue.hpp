@@ -11,6 +11,7 @@
 // Complexity: append, push, consume amortised O(1) per chunk; slice and peek O(chunks before offset) without a cursor
 // and O(1) with one. Threading: one owner. It does not know its pool: every call names it. 24 bytes.
 
+#include <leat/base/checksum.hpp>
 #include <leat/buf/packet.hpp>
 
 namespace leat {
@@ -34,6 +35,20 @@ class ChunkQueue {
   std::size_t append(PacketPool& pool, ByteSpan from, ChunkClass largest = ChunkClass::large);
   // Takes all data of `p`. Never fails.
   void push(Packet&& p);
+  // A copy of a few bytes into the tail's free room: what push() does with a small packet, for who needs no packet.
+  // False: too many, or no room.
+  [[nodiscard]] bool take_copy(PacketPool& pool, ByteSpan bytes) {
+    if (tail_writable_ == 0 || bytes.size() > kSmallCopy) return false;
+    PacketMeta& m = pool.meta(tail_);
+    const auto n = static_cast<std::uint32_t>(bytes.size());
+    const std::uint32_t end = m.offset + m.head_length;
+    if (m.fragment_count > 0 || n > kChunkBytes[static_cast<std::size_t>(chunk_class(m.chunk))] - end) return false;
+    std::memcpy(pool.data(m.chunk) + end, bytes.data(), n);
+    m.head_length += n;
+    m.length += n;
+    bytes_ += n;
+    return true;
+  }
   // Moves everything from `tail` to the end; `tail` is empty then. Small packets at its front are copied together with
   // ours, so that pieces that arrive in any order end up as dense as in order. O(1).
   void splice(PacketPool& pool, ChunkQueue& tail);
@@ -44,6 +59,8 @@ class ChunkQueue {
   void consume(PacketPool& pool, std::uint32_t n);
   std::size_t read(PacketPool& pool, MutableByteSpan to);
   std::size_t peek(PacketPool& pool, std::uint32_t offset, MutableByteSpan to) const;
+  // The same, and the Internet checksum of the bytes copied, added to `sum`, in one pass.
+  std::size_t peek_summed(PacketPool& pool, std::uint32_t offset, MutableByteSpan to, Sum& sum) const;
   template <class Visit>  // visit(ByteSpan) -> bool: go on?
   void for_each_piece(PacketPool& pool, Visit&& visit) const {
     for (Index i = head_; i != kNoIndex; i = pool.meta(i).next) {
@@ -60,6 +77,7 @@ class ChunkQueue {
   void check_invariants(PacketPool& pool) const;
 
  private:
+  static constexpr std::uint32_t kSmallCopy = 512;  // received payloads up to this are worth copying together
   void link_back(PacketPool& pool, Index i);
   static std::uint32_t footprint(PacketPool& pool, Index i);
 

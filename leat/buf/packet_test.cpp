@@ -220,6 +220,54 @@ TEST(ChunkQueue, SmallReceivedSegmentsShareAChunk) {
   EXPECT_TRUE(m.pool.all_free());
 }
 
+TEST(ChunkQueue, TakesACopyOnlyIntoRoomThatIsItsOwn) {
+  Memory m({.packets = 8, .chunks = {4, 4, 0}});
+  ChunkQueue q;
+  const std::vector<std::uint8_t> bytes = numbers(600, 1);
+  const auto few = ByteSpan{bytes}.first(100);
+  EXPECT_FALSE(q.take_copy(m.pool, few));  // there is no tail
+  Packet shared = m.pool.allocate(ChunkClass::normal);
+  shared.append(10);
+  q.push(shared.clone());
+  EXPECT_FALSE(q.take_copy(m.pool, few));  // the room belongs to both
+  Packet whole = m.pool.allocate(ChunkClass::normal, 0);
+  whole.append(1500);
+  q.push(std::move(whole));
+  EXPECT_FALSE(q.take_copy(m.pool, ByteSpan{bytes}.first(513)));  // not a few
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(q.take_copy(m.pool, few));
+  EXPECT_FALSE(q.take_copy(m.pool, few));  // 48 bytes are left
+  q.check_invariants(m.pool);
+  std::vector<std::uint8_t> last(100);
+  EXPECT_EQ(q.peek(m.pool, 10 + 1500 + 400, last), 100U);
+  EXPECT_TRUE(std::equal(last.begin(), last.end(), few.begin()));
+  q.clear(m.pool);
+  shared.reset();
+  EXPECT_TRUE(m.pool.all_free());
+}
+
+TEST(ChunkQueue, SumsWhileItCopiesWhateverThePieces) {
+  std::mt19937 rng(5);
+  for (int run = 0; run < 200; ++run) {
+    Memory m({.packets = 64, .chunks = {64, 16, 0}});
+    ChunkQueue q;
+    for (int i = 0; i < 6; ++i) {
+      const auto piece = numbers(1 + rng() % 90, static_cast<unsigned>(rng()));
+      Packet p = m.pool.allocate(ChunkClass::small);
+      std::copy(piece.begin(), piece.end(), p.append(static_cast<std::uint32_t>(piece.size())).begin());
+      Packet other = p.clone();  // nothing is copied together: odd pieces stay apart
+      q.push(std::move(p));
+    }
+    const auto offset = static_cast<std::uint32_t>(rng() % q.size());
+    std::vector<std::uint8_t> plain(1 + rng() % 300), summed(plain.size());
+    Sum sum = 0;
+    const std::size_t n = q.peek(m.pool, offset, plain);
+    ASSERT_EQ(q.peek_summed(m.pool, offset, summed, sum), n);
+    ASSERT_EQ(summed, plain);
+    ASSERT_EQ(checksum_finish(sum), checksum_finish(checksum_add(0, ByteSpan{plain}.first(n))));
+    q.clear(m.pool);
+  }
+}
+
 TEST(ChunkQueue, SpliceMovesEverythingWhateverTheTwoQueuesHold) {
   for (unsigned seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);

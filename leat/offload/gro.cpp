@@ -311,6 +311,10 @@ bool mergeable(const Packet& p, const Segment& s) {
 }  // namespace
 
 void Gro::merge(PacketBatch& batch) {
+  if (batch.size() < 2) {  // nothing to merge with: all that could be done here the core does as well
+    counters_.packets += batch.size();
+    return;
+  }
   Merger merger(batch, counters_);
   counters_.packets += batch.size();
   const std::uint64_t merged_before = counters_.merged;

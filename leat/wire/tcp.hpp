@@ -75,6 +75,7 @@ struct TcpHeader {
   static constexpr std::size_t kMaxLength = kLength + kMaxOptions;
   static constexpr std::size_t kChecksumOffset = 16;
   static constexpr std::size_t kTimestampsLength = 12;  // NOP, NOP, timestamps
+  static constexpr std::uint32_t kTimestampsWord = 0x0101080a;
   Port source_port;
   Port destination_port;
   SeqNum seq;
@@ -105,7 +106,7 @@ struct TcpHeader {
                                                            std::uint32_t echo) const {
     const std::size_t length = emit(out, kTimestampsLength);
     if (length == 0) return 0;
-    store_be32(&out[20], 0x0101080a);
+    store_be32(&out[20], kTimestampsWord);
     store_be32(&out[24], value);
     store_be32(&out[28], echo);
     return length;

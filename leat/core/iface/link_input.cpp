@@ -25,6 +25,19 @@ LinkCast cast_of(const MacAddress& to) {
   return to.is_broadcast() ? LinkCast::broadcast : LinkCast::multicast;
 }
 
+// The plain case in one look: an untagged IPv4 frame for our address. False: nothing was done but notes in the meta.
+bool usual_frame(Core& core, InterfaceId id, std::uint64_t our_mac, Packet& p) {
+  PacketMeta& m = p.meta();
+  m.interface = id;
+  if (m.head_length < wire::EthernetHeader::kLength || m.vlan != 0) return false;
+  const std::uint8_t* const h = p.head().data();
+  if (load_be64(h) >> 16 != our_mac || load_be16(h + 12) != static_cast<std::uint16_t>(wire::EtherType::ipv4)) {
+    return false;
+  }
+  m.link_cast = LinkCast::unicast;
+  return ip::stage_usual_segment(core, p, id, wire::EthernetHeader::kLength);
+}
+
 void ethernet_input(Core& core, InterfaceId id, const Interface& ifc, Packet&& p) {
   PacketMeta& m = p.meta();
   // L1: a frame must hold its header. The device delivers at least that much contiguously or has nothing to deliver.
@@ -68,15 +81,19 @@ void ethernet_input(Core& core, InterfaceId id, const Interface& ifc, Packet&& p
 void input(Core& core, InterfaceId id, PacketBatch& batch) {
   const Interface* const ifc = core.iface.find(id);
   const bool up = ifc != nullptr && ifc->up;
+  const bool ethernet = up && ifc->link == LinkType::ethernet;
+  const std::uint64_t our_mac =
+      up ? std::uint64_t{load_be32(&ifc->mac.bytes[0])} << 16 | load_be16(&ifc->mac.bytes[4]) : 0;
   for (Packet& slot : batch) {
     if (!slot) continue;
+    if (ethernet && usual_frame(core, id, our_mac, slot)) continue;
     Packet p = std::move(slot);
     if (!up) {
       core.drop(std::move(p), DropReason::interface_down);
       continue;
     }
     p.meta().interface = id;
-    if (ifc->link == LinkType::ethernet) {
+    if (ethernet) {
       ethernet_input(core, id, *ifc, std::move(p));
     } else {
       p.meta().link_cast = LinkCast::unicast;

@@ -191,23 +191,28 @@ struct State {
   std::uint32_t any_ip_routes = 0;
   Instant multicast_due = Instant::never();  // not later than the first message about groups
   std::uint32_t transmit_queue;
-  // Which addresses may be ours or broadcast: a bit per value of a small hash, so that most foreign addresses are told
+  // Which addresses may be ours or broadcast: two bits each by a small hash, so that most foreign addresses are told
   // apart without a look-up. Bits are only added; rebuilt when addresses go.
   std::array<std::uint64_t, 4> maybe_ours{};
   ip::TokenBucket solicitations;  // RFC 6583 6.1: what scans of the link may make us send
   ip::TokenBucket defences;       // answers to probes for our addresses
 
-  [[nodiscard]] static unsigned filter_bit(std::uint64_t low) {
-    const auto word = static_cast<std::uint32_t>(low);
-    return (word ^ (word >> 8) ^ (word >> 16)) & 255U;
+  // Two bits for an address, so that hardly any foreign one (one in a thousand with four of our own) has both.
+  struct FilterBits {
+    unsigned one, other;
+  };
+  [[nodiscard]] static FilterBits filter_bits(std::uint64_t low) {
+    const std::uint32_t mix = static_cast<std::uint32_t>(low ^ (low >> 32)) * 0x9e3779b1U;
+    return {mix >> 24, (mix >> 16) & 255U};
   }
   void filter_add(const IpAddress& a) {
-    const unsigned bit = filter_bit(RouteKey{a}.low);
-    maybe_ours[bit / 64] |= std::uint64_t{1} << (bit % 64);
+    const FilterBits bits = filter_bits(RouteKey{a}.low);
+    for (const unsigned bit : {bits.one, bits.other}) maybe_ours[bit / 64] |= std::uint64_t{1} << (bit % 64);
   }
   [[nodiscard]] bool filter_has(const RouteKey& a) const {
-    const unsigned bit = filter_bit(a.low);
-    return ((maybe_ours[bit / 64] >> (bit % 64)) & 1) != 0;
+    const FilterBits bits = filter_bits(a.low);
+    return ((maybe_ours[bits.one / 64] >> (bits.one % 64)) & (maybe_ours[bits.other / 64] >> (bits.other % 64)) & 1) !=
+           0;
   }
   [[nodiscard]] bool filter_has(const IpAddress& a) const { return filter_has(RouteKey{a}); }
 };

@@ -44,6 +44,11 @@ inline bool need_contiguous(Packet& p, std::uint32_t n) {
   return p.meta().head_length >= n || p.pull(n);
 }
 
+// Nearly every packet is a whole TCP segment over IPv4 without options, for an address that the last ones were for,
+// too. It is staged here, its IP header `at` bytes behind the begin; false, and nothing is changed, for all others,
+// even wrong ones: the long way looks at everything. The link layer has said that the packet was sent to us alone.
+[[nodiscard]] bool stage_usual_segment(Core&, Packet&, InterfaceId, std::uint32_t at);
+
 // Data at the IP header.
 void ipv4_input(Core&, Packet&&, InterfaceId, Origin);
 inline void ipv6_input(Core& core, Packet&& p, InterfaceId id, Origin origin) {

@@ -32,43 +32,6 @@ bool header_sum_is_right(const std::uint8_t* header) {
   return checksum_fold(sum) == 0xffff;
 }
 
-// Nearly every packet is a whole TCP segment without options for an address that the last ones were for, too. It is
-// staged here; false, and nothing is changed, for all others, even wrong ones: the long way looks at everything.
-bool stage_usual_segment(Core& core, Packet& packet, InterfaceId id) {
-  PacketMeta& m = packet.meta();
-  if (m.head_length < wire::Ipv4Header::kLength || core.modules.tcp == nullptr || !core.ip.raw.empty()) return false;
-  const std::uint8_t* const h = packet.head().data();
-  const std::uint32_t first = load_be32(h);
-  const std::uint32_t total = first & 0xffff;
-  const std::uint32_t source = load_be32(h + 12);
-  const iface::RouteKey destination = mapped(load_be32(h + 16));
-  const State::CachedVerdict& cached = core.ip.verdicts[State::verdict_slot(destination, id)];
-  if (first >> 24 != 0x45 || total < wire::Ipv4Header::kLength || total > m.length || m.fragment_count != 0 ||
-      m.head_length < std::min(total, kLongestHeaders) || (load_be16(h + 6) & 0x3fff) != 0 ||
-      h[9] != static_cast<std::uint8_t>(wire::IpProtocol::tcp) || m.link_cast != LinkCast::unicast ||
-      impossible_source(source) || core.iface.filter_has(mapped(source)) || cached.epoch != core.route_epoch ||
-      cached.destination != destination || cached.interface != id || cached.verdict != Verdict::local ||
-      !header_sum_is_right(h)) {
-    return false;
-  }
-  m.head_length = total;
-  m.length = total;
-  m.l3_offset = 0;
-  m.l4_offset = wire::Ipv4Header::kLength;
-  TransportInput& in = next_slot(core);
-  in.packet = std::move(packet);
-  in.source = IpAddress::v4(source);
-  in.destination = IpAddress::v4(static_cast<std::uint32_t>(destination.low));
-  in.interface = id;
-  in.protocol = static_cast<std::uint8_t>(wire::IpProtocol::tcp);
-  in.ttl = h[8];
-  in.traffic_class = h[1];
-  in.cast = IpCast::unicast;
-  core.counters.add(Counter::ip_received);
-  if (++core.ip.staged_count == core.ip.staged.size()) flush_staged(core);
-  return true;
-}
-
 // I6: what options call for. Everything but source routes is skipped: we forward nothing and record nothing.
 bool options_allow(Core& core, TransportInput& in, const wire::Ipv4View& ip) {
   const auto options = wire::Ipv4Options::parse(ip.options());
@@ -110,6 +73,43 @@ bool offer_raw(Core& core, const TransportInput& in) {
 }
 
 }  // namespace
+
+bool stage_usual_segment(Core& core, Packet& packet, InterfaceId id, std::uint32_t at) {
+  PacketMeta& m = packet.meta();
+  if (m.head_length < at + wire::Ipv4Header::kLength || core.modules.tcp == nullptr || !core.ip.raw.empty()) {
+    return false;
+  }
+  const std::uint8_t* const h = packet.head().data() + at;
+  const std::uint32_t first = load_be32(h);
+  const std::uint32_t total = first & 0xffff;
+  const std::uint32_t source = load_be32(h + 12);
+  const iface::RouteKey destination = mapped(load_be32(h + 16));
+  const State::CachedVerdict& cached = core.ip.verdicts[State::verdict_slot(destination, id)];
+  if (first >> 24 != 0x45 || total < wire::Ipv4Header::kLength || at + total > m.length || m.fragment_count != 0 ||
+      m.head_length < at + std::min(total, kLongestHeaders) || (load_be16(h + 6) & 0x3fff) != 0 ||
+      h[9] != static_cast<std::uint8_t>(wire::IpProtocol::tcp) || impossible_source(source) ||
+      core.iface.filter_has(mapped(source)) || cached.epoch != core.route_epoch || cached.destination != destination ||
+      cached.interface != id || cached.verdict != Verdict::local || !header_sum_is_right(h)) {
+    return false;
+  }
+  m.offset += at;
+  m.head_length = total;
+  m.length = total;
+  m.l3_offset = 0;
+  m.l4_offset = wire::Ipv4Header::kLength;
+  TransportInput& in = next_slot(core);
+  in.packet = std::move(packet);
+  in.source = IpAddress::v4(source);
+  in.destination = IpAddress::v4(static_cast<std::uint32_t>(destination.low));
+  in.interface = id;
+  in.protocol = static_cast<std::uint8_t>(wire::IpProtocol::tcp);
+  in.ttl = h[8];
+  in.traffic_class = h[1];
+  in.cast = IpCast::unicast;
+  core.counters.add(Counter::ip_received);
+  if (++core.ip.staged_count == core.ip.staged.size()) flush_staged(core);
+  return true;
+}
 
 void input_by_version(Core& core, Packet&& p, InterfaceId id, Origin origin) {
   const unsigned version =
@@ -164,7 +164,7 @@ bool is_listed_as_own(const Core& core, const IpAddress& a) {
 }
 
 void ipv4_input(Core& core, Packet&& packet, InterfaceId id, Origin origin) {
-  if (stage_usual_segment(core, packet, id)) return;
+  if (packet.meta().link_cast == LinkCast::unicast && stage_usual_segment(core, packet, id, 0)) return;
   if (!need_contiguous(packet, kLongestHeaders)) {
     core.drop(std::move(packet), DropReason::no_buffers);
     return;

@@ -1,5 +1,6 @@
 // The network layer as a whole: batches of any size give the same output, and no allocation may fail it.
 
+#include <leat/core/ip/frame_headers.hpp>
 #include <random>
 #include <tests/support/test_host.hpp>
 
@@ -90,6 +91,72 @@ TEST(NetworkLayer, BatchesOfOneAndOfManyGiveTheSameOutput) {
   }
   EXPECT_GT(output[0].size(), 50U);
   EXPECT_EQ(output[0], output[1]);
+}
+
+// What goes out with headers that were worked out once is bit for bit what send() makes for each packet.
+TEST(NetworkLayer, PreparedHeadersAreThoseOfSend) {
+  for (const LinkType link : {LinkType::ethernet, LinkType::ip}) {
+    std::vector<Bytes> output[2];
+    for (const bool prepared : {false, true}) {
+      TestHost host({.link = link});
+      if (link == LinkType::ethernet) host.resolve();
+      (void)host.sent();
+      Core& core = host.core();
+      const auto path = ip::find_path(core, kPeer, kUs);
+      ASSERT_TRUE(path);
+      const ip::SendInfo info{
+          .source = kUs, .destination = kPeer, .protocol = 6, .ttl = 61, .traffic_class = 0x2a, .dont_fragment = false};
+      PacketBatch first;
+      (void)ip::send(core, host.pool().allocate_for(20), info, *path, &first);  // the path learns its neighbour
+      for (const std::uint32_t size : {20U, 32U, 1480U, 1481U, 33U, 40'000U, 65'516U}) {
+        PacketBatch out;
+        ip::FrameHeaders headers;
+        ip::prepare(core, info, *path, headers);
+        ASSERT_NE(headers.length, 0U);
+        Packet p = host.pool().allocate_for(size);
+        ASSERT_TRUE(p);
+        std::ranges::fill(p.append(size), std::uint8_t{7});
+        p.meta().payload_offset = 20;
+        if (size >= 40'000) p.meta().gso_size = 1000;
+        if (prepared) {
+          (void)ip::send_prepared(core, std::move(p), headers, out);
+        } else {
+          (void)ip::send(core, std::move(p), info, *path, &out);
+        }
+        for (Packet& q : out) {
+          Bytes bytes(q.size());
+          q.copy_out(0, bytes);
+          bytes.push_back(static_cast<std::uint8_t>(q.meta().l3_offset));
+          bytes.push_back(static_cast<std::uint8_t>(q.meta().l4_offset));
+          bytes.push_back(static_cast<std::uint8_t>(q.meta().interface));
+          output[prepared ? 1 : 0].push_back(std::move(bytes));
+        }
+        host.advance(Duration::ms(7));
+      }
+    }
+    EXPECT_EQ(output[0].size(), 5U);  // 1,481 and 65,516 bytes behind a header of 20 are too many
+    EXPECT_EQ(output[0], output[1]);
+  }
+}
+
+TEST(NetworkLayer, HeadersAreNotPreparedWhereEachPacketIsAQuestion) {
+  TestHost host;
+  Core& core = host.core();
+  const ip::SendInfo info{.source = kUs, .destination = kPeer, .protocol = 6};
+  ip::FrameHeaders headers;
+  ip::prepare(core, info, *ip::find_path(core, kPeer, kUs), headers);
+  EXPECT_EQ(headers.length, 0U) << "nobody knows the neighbour yet";
+  ip::prepare(core, {.source = kUs, .destination = kUs, .protocol = 6}, *ip::find_path(core, kUs, kUs), headers);
+  EXPECT_EQ(headers.length, 0U) << "to ourselves";
+  host.resolve();
+  const auto path = *ip::find_path(core, kPeer, kUs);
+  PacketBatch first;
+  (void)ip::send(core, host.pool().allocate_for(20), info, path, &first);
+  ip::prepare(core, info, path, headers);
+  EXPECT_EQ(headers.length, 34U);
+  ++core.route_epoch;
+  ip::prepare(core, info, path, headers);
+  EXPECT_EQ(headers.length, 0U) << "the path is stale";
 }
 
 TEST(NetworkLayer, EveryAllocationInTurnMayFail) {

@@ -3,6 +3,7 @@
 #include <leat/core/core.hpp>
 #include <leat/core/iface/iface.hpp>
 #include <leat/core/iface/link.hpp>
+#include <leat/core/ip/frame_headers.hpp>
 #include <leat/core/ip/input.hpp>
 #include <leat/core/ip/ip.hpp>
 #include <leat/offload/gso.hpp>
@@ -34,8 +35,7 @@ const PathMtu* path_mtu(Core& core, Scope scope, const IpAddress& remote) {
 
 // --- paths -----------------------------------------------------------------------------------------------------------
 
-// I17, RFC 7739 3: identifiers come from counters that a keyed hash of the address pair selects, each pair with an
-// offset of its own, so that those seen by one peer tell nothing about those that another will see.
+// Which counter gives a pair of addresses its identifiers: see next_id().
 std::uint32_t id_hash(const Core& core, const IpAddress& source, const IpAddress& destination) {
   return static_cast<std::uint32_t>(siphash13(core.keys.ip_id, load_be64(&source.bytes()[0]),
                                               load_be64(&source.bytes()[8]), load_be64(&destination.bytes()[0]),
@@ -82,20 +82,6 @@ bool is_up(const Core& core, InterfaceId id) {
 }
 
 // --- IPv4 headers ----------------------------------------------------------------------------------------------------
-
-std::uint16_t next_id(Core& core, std::uint32_t hash, std::uint32_t packets) {
-  IdSlot& slot = core.ip.id_slots[hash & (core.ip.id_slots.size() - 1)];
-  const auto tick = static_cast<std::uint32_t>(core.now.count_ms() / 16);
-  if (slot.tick != tick) {
-    // How many packets others sent meanwhile must not show: the counter moves by something random as well.
-    const std::uint32_t idle = tick - slot.tick;
-    slot.tick = tick;
-    slot.next += core.rng.below(idle < 64 ? idle + 1 : 64);
-  }
-  const auto id = static_cast<std::uint16_t>(slot.next + (hash >> 16));
-  slot.next += packets;
-  return id;
-}
 
 void push_ipv4(Core& core, Packet& p, const SendInfo& info, const Path& path) {
   const std::uint32_t payload = p.size();
@@ -330,6 +316,63 @@ SendStatus send(Core& core, Packet&& packet, const SendInfo& info, const Path& p
     return SendStatus::sent;
   }
   return iface::enqueue(core, path.interface, std::move(packet)) ? SendStatus::sent : SendStatus::dropped;
+}
+
+void prepare(Core& core, const SendInfo& info, const Path& path, FrameHeaders& to) {
+  to.length = 0;
+  if (path.loopback || path.cast != IpCast::unicast || path.route_epoch != core.route_epoch ||
+      !info.destination.is_v4()) {
+    return;
+  }
+  const iface::Interface& ifc = core.iface.interfaces[path.interface - 1U];
+  std::uint8_t* at = to.bytes.data();
+  to.link = 0;
+  if (ifc.link == LinkType::ethernet) {
+    const MacAddress* const mac = resolved(core, path);
+    if (mac == nullptr) return;
+    wire::store_mac(at, *mac);
+    wire::store_mac(at + 6, ifc.mac);
+    store_be16(at + 12, static_cast<std::uint16_t>(wire::EtherType::ipv4));
+    to.link = wire::EthernetHeader::kLength;
+    at += wire::EthernetHeader::kLength;
+  }
+  const std::uint32_t source = info.source.v4_value();
+  const std::uint32_t destination = info.destination.v4_value();
+  const std::uint32_t version = 0x45000000U | (std::uint32_t{info.traffic_class} << 16);
+  const std::uint32_t fragment = info.dont_fragment ? 0x4000U : 0U;
+  const std::uint32_t protocol = (std::uint32_t{info.ttl} << 24) | (std::uint32_t{info.protocol} << 16);
+  store_be32(at, version);
+  store_be32(at + 4, fragment);
+  store_be32(at + 8, protocol);
+  store_be32(at + 12, source);
+  store_be32(at + 16, destination);
+  const std::uint64_t addresses = std::uint64_t{source} + destination;
+  to.ip_sum = checksum_fold(addresses + version + fragment + protocol);
+  to.pseudo_sum = checksum_fold(addresses + info.protocol);
+  to.interface = path.interface;
+  to.id_hash = path.id_hash;
+  to.mark = info.mark;
+  to.mtu = path.mtu;
+  to.max_gso = ifc.max_gso;
+  to.length = static_cast<std::uint8_t>(to.link + wire::Ipv4Header::kLength);
+}
+
+SendStatus send_prepared(Core& core, Packet&& packet, const FrameHeaders& h, PacketBatch& out) {
+  PacketMeta& m = packet.meta();
+  const std::uint32_t total = m.length + static_cast<std::uint32_t>(wire::Ipv4Header::kLength);
+  if (total > std::min<std::uint32_t>(m.gso_size == 0 ? h.mtu : h.max_gso, 0xffff)) {
+    core.drop(std::move(packet), DropReason::ip_too_big);
+    return SendStatus::dropped;
+  }
+  const std::uint32_t payload = m.length;
+  const std::uint32_t segments = wire_segments(m);
+  write_headers(core, h, packet.prepend(h.length).data(), payload, segments);
+  m.l3_offset = h.link;
+  m.interface = h.interface;
+  m.mark = h.mark;
+  core.counters.add(Counter::ip_sent);
+  out.push(std::move(packet));
+  return SendStatus::sent;
 }
 
 void confirm_reachable(Core& core, const Path& path) {

@@ -12,7 +12,7 @@ auto links(State& s) {
   return [&s](Index i) -> Index& { return s.hot[i].link; };
 }
 auto active_links(State& s) {
-  return [&s](Index i) -> Index& { return s.active[i].next_free; };
+  return [&s](Index i) -> Index& { return s.active[i].ack_due; };
 }
 
 void release_active(Tcb& t) {
@@ -196,7 +196,7 @@ void release_if_quiet(Tcb& t) {
   Active* a = t.active();
   if (a == nullptr || !a->send.empty() || !a->receive.empty() || a->ooo.count != 0 || a->ranges.count != 0) return;
   if (t.hot.flags.any(Flag::ack_now, Flag::ack_later, Flag::fin_ahead) || a->corked) return;
-  if (a->recovery != Recovery::none || (a->dsack.left < a->dsack.right)) return;
+  if (a->recovery != Recovery::none || a->owes_dsack) return;
   if (a->congestion_ready) t.cold.w_max = a->congestion.words[0];
   State& s = t.tables();
   s.active_pool.give(std::exchange(t.hot.active, kNoIndex), active_links(s));

@@ -39,7 +39,7 @@ Disposition check_timestamp(Arrival& a) {
 // The segment repeats what we have: its ACK tells the peer (RFC 9293 3.10.7.4), with a DSACK where that is agreed on.
 void note_duplicate(Tcb& t, SeqNum from, SeqNum to) {
   if (!t.hot.has(Flag::sack) || !t.options().on(OptionId::tcp_dsack) || !(from < to)) return;
-  if (acquire_active(t)) t.active()->dsack = {from, to};
+  if (acquire_active(t)) t.active()->report_twice({from, to});
 }
 
 Disposition unacceptable(Arrival& a) {

@@ -180,6 +180,9 @@ void carry_out(Tcb& t, Segment& s, Disposition d);
 // --- receiver.cpp ---------------------------------------------------------------------------------------------------
 
 [[nodiscard]] Disposition take_text(Tcb& t, Segment& s);
+// The same for what header prediction has looked at: ESTABLISHED, the octets at RCV.NXT within the window, nothing out
+// of order, no FIN, somebody who reads. Takes the packet.
+void take_next_text(Tcb& t, Segment& s);
 [[nodiscard]] Disposition take_fin(Tcb& t, Segment& s);
 // What the window field of a segment that acknowledges `ack` says, and moves the advertised edge.
 [[nodiscard]] std::uint16_t advertise(Tcb& t, SeqNum ack);

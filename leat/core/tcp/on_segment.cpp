@@ -11,43 +11,58 @@ namespace {
 
 constexpr std::size_t kStage = 16;  // segments in the air at once
 
+// The checksum over pseudo-header and segment. The addresses stand right before the segment wherever there are no IP
+// options, so that one pass takes them along.
+bool checksum_is_right(const TransportInput& in, const Packet& p, std::uint32_t at, std::uint32_t size) {
+  const PacketMeta& m = p.meta();
+  const std::uint32_t addresses = in.source.is_v4() ? 8 : 32;
+  const bool plain = in.source.is_v4() ? at == wire::Ipv4Header::kLength : at == wire::Ipv6Header::kLength;
+  if (!plain || m.fragment_count != 0) {
+    const Sum pseudo = pseudo_header_sum(in.source, in.destination, 6, size - at);
+    return checksum_finish(checksum_packet(pseudo, p, at, size - at)) == 0;
+  }
+  const Sum rest = checksum_fold(std::uint64_t{6} + (size - at));
+  return checksum_finish(checksum_add(rest, {p.head().data() + at - addresses, size - at + addresses})) == 0;
+}
+
 // True: `s` is a whole segment with a right checksum. Else its packet is gone.
 bool parse(Core& core, TransportInput& in, Segment& s) {
   Packet& p = in.packet;
-  const std::uint32_t at = p.meta().l4_offset;
-  const std::uint32_t size = p.size();
-  if (p.head().size() < at + wire::TcpHeader::kMaxLength && p.head().size() < size)
+  const PacketMeta& m = p.meta();
+  const std::uint32_t at = m.l4_offset;
+  const std::uint32_t size = m.length;
+  if (m.head_length < size && m.head_length < at + wire::TcpHeader::kMaxLength)
     (void)p.pull(std::min<std::uint32_t>(size, at + wire::TcpHeader::kMaxLength));
-  const ByteSpan head = p.head();
-  if (size < at || head.size() < at) {
+  if (m.head_length < at + wire::TcpHeader::kLength) {
     core.drop(std::move(p), DropReason::tcp_malformed);
     return false;
   }
-  const auto view = wire::TcpView::parse(head.subspan(at), size - at);
-  if (!view) {
+  const std::uint8_t* const h = p.head().data() + at;
+  const std::uint32_t ports = load_be32(h);
+  const std::uint32_t fields = load_be32(h + 12);
+  const std::uint32_t header = fields >> 28 << 2;
+  if (header < wire::TcpHeader::kLength || at + header > m.head_length || at + header > size) {
     core.drop(std::move(p), DropReason::tcp_malformed);
     return false;
   }
-  if (!checksum_trusted(p.meta().checksum)) {
-    const Sum pseudo = pseudo_header_sum(in.source, in.destination, 6, size - at);
-    if (checksum_finish(checksum_packet(pseudo, p, at, size - at)) != 0) {
-      core.drop(std::move(p), DropReason::tcp_bad_checksum);
-      return false;
-    }
+  if (!checksum_trusted(m.checksum) && !checksum_is_right(in, p, at, size)) {
+    core.drop(std::move(p), DropReason::tcp_bad_checksum);
+    return false;
   }
   // Row T1: TCP is spoken between two hosts, from port to port (RFC 9293 3.9.2.3, RFC 1122 4.2.3.10).
-  if (in.cast != IpCast::unicast || view->source_port() == Port{} || view->destination_port() == Port{}) {
+  if (in.cast != IpCast::unicast || ports >> 16 == 0 || (ports & 0xffff) == 0) {
     core.drop(std::move(p), DropReason::tcp_bad_address);
     return false;
   }
   s.in = &in;
-  s.seq = view->seq();
-  s.ack = view->ack();
-  s.flags = view->flags();
-  s.window = view->window();
-  s.header_length = static_cast<std::uint8_t>(view->header_length());
-  s.length = static_cast<std::uint32_t>(view->payload_length());
-  const ByteSpan options = view->options();
+  s.ports = ports;
+  s.seq = SeqNum{load_be32(h + 4)};
+  s.ack = SeqNum{load_be32(h + 8)};
+  s.flags = wire::TcpFlags::from_bits(static_cast<std::uint16_t>(fields >> 16));
+  s.window = static_cast<std::uint16_t>(fields);
+  s.header_length = static_cast<std::uint8_t>(header);
+  s.length = size - at - header;
+  const ByteSpan options{h + wire::TcpHeader::kLength, header - wire::TcpHeader::kLength};
   s.timestamps = wire::fast_timestamps(options, s.ts_value, s.ts_echo);
   s.fast_options = s.timestamps || options.empty();
   return true;
@@ -71,14 +86,37 @@ FlowValue find(const State& s, FlowHash hash, const FlowKey& key) {
   return s.flows.find(hash, [&](FlowValue v) { return matches(s, v, key); });
 }
 
+// What a segment for the connection will touch before anything else.
+void prefetch_connection(const State& s, Index i) {
+  const auto* hot = static_cast<const char*>(static_cast<const void*>(&s.hot[i]));
+  __builtin_prefetch(hot, 1);
+  __builtin_prefetch(hot + 64, 1);
+  __builtin_prefetch(&s.cold[i], 1);
+}
+
 void prefetch(const State& s, FlowHash hash) {
   // Whose slot it is is known only by its key, so this compares hashes alone and may bring a stranger's lines.
   const FlowValue v = s.flows.find(hash, [](FlowValue) { return true; });
-  if (v.kind() != FlowKind::connection) return;
-  const auto* hot = static_cast<const char*>(static_cast<const void*>(&s.hot[v.index()]));
-  __builtin_prefetch(hot, 1);
-  __builtin_prefetch(hot + 64, 1);
-  __builtin_prefetch(&s.cold[v.index()], 1);
+  if (v.kind() == FlowKind::connection) prefetch_connection(s, v.index());
+}
+
+std::uint64_t mix_of(const Segment& s) {
+  return FlowMemo::mix(load_be64(&s.in->destination.bytes()[8]), load_be64(&s.in->source.bytes()[8]), s.ports);
+}
+
+// Whether connection i is in the flow table with the segment's flow: what a lookup would find.
+bool is_flow_of(const Core& core, Index i, const Segment& s) {
+  const Hot& h = core.tcp.hot[i];
+  return s.ports == (std::uint32_t{h.key.remote_port.value()} << 16 | h.key.local_port.value()) &&
+         h.key.remote == s.in->source && h.key.local == s.in->destination && h.key.scope == core.scope &&
+         h.state != TcpState::closed && !h.has(Flag::detached);
+}
+
+// The way through the table.
+FlowValue look_up(Core& core, const Segment& s, std::uint64_t mix) {
+  const FlowValue v = find(core.tcp, s.hash, s.key(core.scope));
+  if (v.kind() == FlowKind::connection) core.tcp.memo.note(mix, v.index());
+  return v;
 }
 
 void dispatch(Core& core, FlowValue v, Segment& s) {
@@ -106,38 +144,71 @@ void dispatch(Core& core, FlowValue v, Segment& s) {
   s.in->packet.reset();
 }
 
-void input_stage(Core& core, std::span<TransportInput> burst) {
+// One segment alone: there is nothing to overlap with.
+void input_one(Core& core, TransportInput& in) {
   State& state = core.tcp;
-  RawArray<Segment, kStage> segment_memory;  // made one by one: a burst is often a single segment
-  RawArray<FlowKey, kStage> key_memory;
-  RawArray<FlowValue, kStage> value_memory;
-  const std::span<Segment> segments = segment_memory.span();
-  const std::span<FlowKey> keys = key_memory.span();
-  const std::span<FlowValue> values = value_memory.span();
+  Segment s;
+  if (!parse(core, in, s)) return;
+  const std::uint64_t mix = mix_of(s);
+  if (const Index i = state.memo.guess(mix); i < state.connection_pool.watermark() && is_flow_of(core, i, s)) {
+    dispatch(core, {FlowKind::connection, i}, s);
+    return;
+  }
+  s.hash = state.flows.hash(s.key(core.scope));
+  dispatch(core, look_up(core, s, mix), s);
+}
+
+void input_stage(Core& core, std::span<TransportInput> burst) {
+  struct Staged {
+    Segment segment;
+    std::uint64_t mix;
+    Index guess;  // kNoIndex: segment.hash is set, and the table is asked
+    FlowValue value;
+  };
+  State& state = core.tcp;
+  RawArray<Staged, kStage> memory;  // made one by one
   std::size_t n = 0;
   for (TransportInput& in : burst) {
-    Segment& s = *std::construct_at(&segments[n]);
-    if (!parse(core, in, s)) continue;
-    std::construct_at(&keys[n], s.key(core.scope));
-    s.hash = state.flows.hash(keys[n]);
-    state.flows.prefetch(s.hash);
+    Staged& e = *std::construct_at(&memory.span()[n]);
+    if (!parse(core, in, e.segment)) continue;
+    e.mix = mix_of(e.segment);
+    e.guess = state.memo.guess(e.mix);
+    if (e.guess < state.connection_pool.watermark()) {
+      prefetch_connection(state, e.guess);
+    } else {
+      e.guess = kNoIndex;
+      e.segment.hash = state.flows.hash(e.segment.key(core.scope));
+      state.flows.prefetch(e.segment.hash);
+    }
     ++n;
   }
-  if (n > 1) {
-    for (std::size_t i = 0; i < n; ++i) prefetch(state, segments[i].hash);
+  const std::span<Staged> staged = memory.span().first(n);
+  for (Staged& e : staged) {
+    if (e.guess == kNoIndex) {
+      prefetch(state, e.segment.hash);
+    } else if (!is_flow_of(core, e.guess, e.segment)) {
+      e.guess = kNoIndex;
+      e.segment.hash = state.flows.hash(e.segment.key(core.scope));
+    }
   }
   const std::uint32_t epoch = state.flows.epoch();
-  for (std::size_t i = 0; i < n; ++i) {
-    std::construct_at(&values[i], find(state, segments[i].hash, keys[i]));
-    if (n == 1 || values[i].kind() != FlowKind::connection) continue;
-    const Hot& h = state.hot[values[i].index()];
+  for (Staged& e : staged) {
+    e.value = e.guess != kNoIndex ? FlowValue{FlowKind::connection, e.guess} : look_up(core, e.segment, e.mix);
+    if (e.value.kind() != FlowKind::connection) continue;
+    const Hot& h = state.hot[e.value.index()];
     if (!h.has(Flag::in_accept_queue) && h.socket != kNoIndex) __builtin_prefetch(&core.sockets[h.socket], 1);
-    if (h.active != kNoIndex) __builtin_prefetch(&state.active[h.active], 1);
+    if (h.active == kNoIndex) continue;
+    const auto* active = static_cast<const char*>(static_cast<const void*>(&state.active[h.active]));
+    __builtin_prefetch(active, 1);
+    __builtin_prefetch(active + 64, 1);
   }
-  for (std::size_t i = 0; i < n; ++i) {
+  for (Staged& e : staged) {
     // An earlier segment of the burst may have opened or ended connections.
-    if (state.flows.epoch() != epoch) values[i] = find(state, segments[i].hash, keys[i]);
-    dispatch(core, values[i], segments[i]);
+    if (state.flows.epoch() != epoch && (e.guess == kNoIndex || !is_flow_of(core, e.guess, e.segment))) {
+      e.segment.hash = state.flows.hash(e.segment.key(core.scope));
+      e.value = look_up(core, e.segment, e.mix);
+    }
+    dispatch(core, e.value, e.segment);
   }
 }
 
@@ -153,9 +224,7 @@ bool predicted(Tcb& t, Segment& s) {
   const std::uint32_t acked = s.ack - h.snd_una;
   if (acked > h.in_flight() || (acked == 0 && s.length == 0)) return false;
   if (s.length > h.receive_window() || h.flags.any(Flag::reader_gone, Flag::orphan, Flag::fin_ahead)) return false;
-  if (const Active* a = t.active();
-      a != nullptr && (a->ooo.count != 0 || a->recovery != Recovery::none || a->dup_acks != 0))
-    return false;
+  if (const Active* a = t.active(); a != nullptr && (a->ooo.count != 0 || a->recovery != Recovery::none)) return false;
   t.core.counters.add(Counter::tcp_header_predicted);
   ++t.cold.segments_in;
   t.cold.last_rx_ms = ms_now(t.core);
@@ -166,7 +235,7 @@ bool predicted(Tcb& t, Segment& s) {
     update_window(t, s);
   }
   if (s.length != 0) {
-    carry_out(t, s, take_text(t, s));
+    take_next_text(t, s);
   } else {
     s.in->packet.reset();
   }
@@ -176,6 +245,7 @@ bool predicted(Tcb& t, Segment& s) {
 }  // namespace
 
 void input(Core& core, std::span<TransportInput> burst) {
+  if (burst.size() == 1) return input_one(core, burst[0]);
   for (std::size_t i = 0; i < burst.size(); i += kStage)
     input_stage(core, burst.subspan(i, std::min(kStage, burst.size() - i)));
 }

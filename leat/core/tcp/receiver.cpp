@@ -46,7 +46,8 @@ void deliver(Tcb& t, Active& a, Segment& s) {
     wire::SackBlock overlap;
     (void)tables.ooo.insert(a.ooo, s.seq, std::move(s.in->packet), t.option(OptionId::tcp_max_ooo_nodes),
                             std::numeric_limits<std::uint32_t>::max(), &overlap);
-    if (h.has(Flag::sack) && t.options().on(OptionId::tcp_dsack) && overlap.left < overlap.right) a.dsack = overlap;
+    if (h.has(Flag::sack) && t.options().on(OptionId::tcp_dsack) && overlap.left < overlap.right)
+      a.report_twice(overlap);
     n = 0;
   } else {
     a.receive.push(std::move(s.in->packet));
@@ -88,7 +89,8 @@ void keep_for_later(Tcb& t, Active& a, Segment& s) {
       t.core.counters.add(DropReason::tcp_ooo_full);
       break;
   }
-  if (t.hot.has(Flag::sack) && t.options().on(OptionId::tcp_dsack) && overlap.left < overlap.right) a.dsack = overlap;
+  if (t.hot.has(Flag::sack) && t.options().on(OptionId::tcp_dsack) && overlap.left < overlap.right)
+    a.report_twice(overlap);
   ack_soon(t);
 }
 
@@ -241,6 +243,33 @@ Disposition take_text(Tcb& t, Segment& s) {
     return finished();
   }
   return go_on();
+}
+
+void take_next_text(Tcb& t, Segment& s) {
+  Core& core = t.core;
+  Hot& h = t.hot;
+  Packet& p = s.in->packet;
+  if (!acquire_active(t)) return core.drop(std::move(p), DropReason::no_buffers);  // not acknowledged: it comes again
+  Active& a = *t.active();
+  if (!a.receive.empty() && scarce(core.pool, kReaderShare)) return core.drop(std::move(p), DropReason::no_buffers);
+  const PacketMeta& m = p.meta();
+  const std::uint32_t n = s.length;
+  const std::uint32_t merged = std::max<std::uint32_t>(1, m.merged);
+  const std::uint32_t size = m.gso_size != 0 ? std::min<std::uint32_t>(m.gso_size, n) : n;
+  const std::uint32_t at = m.l4_offset + std::uint32_t{s.header_length};
+  if (m.head_length >= at + n && a.receive.take_copy(core.pool, {p.head().data() + at, n})) {
+    p.reset();
+  } else {
+    s.strip();
+    a.receive.push(std::move(p));
+  }
+  const std::uint32_t before = h.rcv_nxt.value();
+  h.rcv_nxt += n;
+  if (h.rcv_nxt.value() < before) ++t.cold.rcv_wraps;
+  t.cold.data_in += merged;
+  core.counters.add(Counter::tcp_bytes_in, n);
+  t.notify(Ready::readable);
+  owe_ack(t, a, size, merged, s.flags.psh());
 }
 
 Disposition take_fin(Tcb& t, Segment& s) {

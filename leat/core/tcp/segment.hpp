@@ -24,8 +24,9 @@ struct Segment {
   std::uint32_t length = 0;
   std::uint32_t ts_value = 0;
   std::uint32_t ts_echo = 0;
-  std::uint32_t skip = 0;  // octets of payload before `seq` that were trimmed
-  std::uint32_t hash = 0;  // of the flow
+  std::uint32_t skip = 0;   // octets of payload before `seq` that were trimmed
+  std::uint32_t ports = 0;  // as on the wire: source, destination
+  std::uint32_t hash = 0;   // of the flow; not of one whose connection was guessed right
 
   // RFC 9293 3.4: SEG.LEN counts SYN and FIN.
   [[nodiscard]] std::uint32_t sequence_length() const {
@@ -49,8 +50,8 @@ struct Segment {
     length -= n;
   }
   [[nodiscard]] FlowKey key(Scope scope) const {
-    const std::uint8_t* h = in->packet.head().data() + in->packet.meta().l4_offset;
-    return {in->destination, in->source, Port{load_be16(h + 2)}, Port{load_be16(h)}, scope};
+    return {in->destination, in->source, Port{static_cast<std::uint16_t>(ports)},
+            Port{static_cast<std::uint16_t>(ports >> 16)}, scope};
   }
 };
 

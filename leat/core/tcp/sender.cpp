@@ -5,6 +5,7 @@
 // Fairness: a visit sends at most kVisitBytes and goes to the end of the list (deficit round robin with a quantum of
 // one super-segment). Pacing (departure times in meta().time) has its place in Visit::emit.
 
+#include <leat/core/ip/frame_headers.hpp>
 #include <leat/core/tcp/machine.hpp>
 #include <leat/core/tcp/tcp.hpp>
 
@@ -12,11 +13,13 @@ namespace leat::tcp {
 namespace {
 
 using wire::TcpFlag;
+using wire::TcpFlags;
 using wire::TcpHeader;
 
 constexpr std::uint32_t kVisitBytes = 65536;
 constexpr std::uint32_t kCopyBytes = 128;   // fits behind the headroom of a small chunk
 constexpr std::uint32_t kCopyDepth = 4096;  // so deep in the send queue a copy is found without a cursor
+constexpr Sum kNotSummed = 0xffffffffU;
 constexpr unsigned kVisitsPerCall = 256;
 constexpr unsigned kLoopbackVisits = 8;  // what they send goes to a queue of its own, not to the batch
 
@@ -57,8 +60,11 @@ class Visit {
     outcome_ = o;
     return false;
   }
-  [[nodiscard]] Packet build(const Piece& p, std::uint32_t& taken);
-  void add_header(Packet& packet, const Piece& p, std::uint32_t payload);
+  [[nodiscard]] Packet build(const Piece& p, std::uint32_t& taken, Sum& sum);
+  void add_header(Packet& packet, const Piece& p, wire::TcpFlags flags, std::uint32_t payload, Sum sum);
+  [[nodiscard]] ip::SendInfo send_info() const;
+  [[nodiscard]] bool only_acknowledges() const;
+  bool emit_ack(SeqNum ack);
   [[nodiscard]] std::size_t write_options(MutableByteSpan out);
   [[nodiscard]] std::uint32_t segment_size() const { return h_.mss > option_bytes_ ? h_.mss - option_bytes_ : 1; }
   [[nodiscard]] std::uint32_t largest() const;
@@ -76,6 +82,7 @@ class Visit {
   InterfaceId id_;
   PacketBatch& batch_;
   const ip::Path* path_ = nullptr;
+  ip::FrameHeaders headers_;  // of what goes into the batch; made with the first packet, as neighbours may change
   std::uint32_t sent_bytes_ = 0;
   std::uint32_t option_bytes_ = 0;  // SACK blocks that data segments carry now
   Outcome outcome_ = Outcome::done;
@@ -97,7 +104,7 @@ std::size_t Visit::write_options(MutableByteSpan out) {
   if (h_.has(Flag::timestamps)) o.timestamps = {timestamp_now(t_), h_.ts_recent};
   if (h_.has(Flag::sack)) {
     if (const Active* a = t_.active()) {
-      if (a->dsack.left < a->dsack.right) o.add_sack(a->dsack);  // RFC 2883 4: the first block
+      if (a->owes_dsack) o.add_sack(a->dsack);  // RFC 2883 4: the first block
       std::array<wire::SackBlock, wire::TcpOptions::kMaxSackBlocks> blocks;
       const std::size_t n = t_.tables().ooo.sack_blocks(a->ooo, blocks);
       for (std::size_t i = 0; i < n; ++i) (void)o.add_sack(blocks[i]);
@@ -106,10 +113,12 @@ std::size_t Visit::write_options(MutableByteSpan out) {
   return o.emit(out);
 }
 
-// The payload: copied where it is small, else by reference. `taken` may be less than asked for.
-Packet Visit::build(const Piece& p, std::uint32_t& taken) {
+// The payload: copied where it is small, else by reference. `taken` may be less than asked for. `sum` is that of the
+// payload where it came for nothing: while it was copied.
+Packet Visit::build(const Piece& p, std::uint32_t& taken, Sum& sum) {
   PacketPool& pool = t_.core.pool;
   taken = 0;
+  sum = 0;
   // The one segment that gets things going again may use the reserve: its acknowledgement frees memory.
   const bool vital = p.length == 0 || h_.has(Flag::resend_head) || h_.in_flight() == 0;
   const Priority priority = vital ? Priority::control : Priority::data;
@@ -118,11 +127,12 @@ Packet Visit::build(const Piece& p, std::uint32_t& taken) {
   Active& a = *t_.active();
   const std::uint32_t offset = p.seq - t_.data_una();
   if (p.length <= kCopyBytes && offset <= kCopyDepth) {
-    taken = static_cast<std::uint32_t>(a.send.peek(pool, offset, packet.append(p.length)));
+    taken = static_cast<std::uint32_t>(a.send.peek_summed(pool, offset, packet.append(p.length), sum));
     LEAT_ASSERT(taken == p.length);
     t_.core.counters.add(Counter::copied_bytes, taken);
     return packet;
   }
+  sum = kNotSummed;
   taken = a.send.slice(pool, offset, p.length, packet, *p.cursor, priority);
   if (taken == 0) return {};
   // Not all fitted into the fragment list: whole segments only.
@@ -133,9 +143,9 @@ Packet Visit::build(const Piece& p, std::uint32_t& taken) {
   return packet;
 }
 
-void Visit::add_header(Packet& packet, const Piece& p, std::uint32_t payload) {
+void Visit::add_header(Packet& packet, const Piece& p, wire::TcpFlags flags, std::uint32_t payload, Sum sum) {
   const SeqNum ack = p.early_ack ? p.ack : h_.rcv_nxt;
-  TcpHeader header{h_.key.local_port, h_.key.remote_port, p.seq, ack, p.flags, 0, 0};
+  TcpHeader header{h_.key.local_port, h_.key.remote_port, p.seq, ack, flags, 0, 0};
   header.window = advertise(t_, ack);
   std::uint32_t length = TcpHeader::kLength;
   if (option_bytes_ == 0) {
@@ -153,13 +163,18 @@ void Visit::add_header(Packet& packet, const Piece& p, std::uint32_t payload) {
     (void)header.emit(at, n);
     std::copy_n(options.begin(), n, at.begin() + TcpHeader::kLength);
   }
-  const MutableByteSpan at = packet.writable_head();
-  const Sum pseudo = pseudo_header_sum(h_.key.local, h_.key.remote, 6, packet.size());
-  store_be16(&at[TcpHeader::kChecksumOffset], static_cast<std::uint16_t>(pseudo));
   PacketMeta& m = packet.meta();
+  const MutableByteSpan at = packet.writable_head().first(length);
+  const Sum pseudo = headers_.length != 0 ? checksum_fold(std::uint64_t{headers_.pseudo_sum} + m.length)
+                                          : pseudo_header_sum(h_.key.local, h_.key.remote, 6, m.length);
+  if (sum == kNotSummed || path_->loopback) {
+    store_be16(&at[TcpHeader::kChecksumOffset], static_cast<std::uint16_t>(pseudo));
+    m.checksum = ChecksumState::to_fill;
+  } else {
+    TcpHeader::finish_checksum(at, pseudo + sum);
+  }
   m.l4_offset = 0;
   m.payload_offset = static_cast<std::uint16_t>(length);
-  m.checksum = ChecksumState::to_fill;
   if (payload > segment_size()) {
     m.gso_size = static_cast<std::uint16_t>(segment_size());
     m.gso_type = h_.key.remote.is_v4() ? GsoType::tcp_v4 : GsoType::tcp_v6;
@@ -175,7 +190,7 @@ void Visit::acknowledged(SeqNum ack) {
   h_.flags.clear(Flag::window_update);
   if (Active* a = t_.active()) {
     a->full_segments = 0;
-    a->dsack = {};
+    a->owes_dsack = false;
   }
   measure_options();
 }
@@ -184,39 +199,103 @@ void Visit::acknowledged(SeqNum ack) {
 void Visit::measure_options() {
   option_bytes_ = 0;
   const Active* a = t_.active();
-  if (a == nullptr || !h_.has(Flag::sack) || (a->ooo.count == 0 && !(a->dsack.left < a->dsack.right))) return;
+  if (a == nullptr || !h_.has(Flag::sack) || (a->ooo.count == 0 && !a->owes_dsack)) return;
   std::array<std::uint8_t, TcpHeader::kMaxOptions> scratch;
   const std::size_t all = write_options(scratch);
   option_bytes_ = static_cast<std::uint32_t>(all - (h_.has(Flag::timestamps) ? TcpHeader::kTimestampsLength : 0));
 }
 
+ip::SendInfo Visit::send_info() const {
+  const OptionValues& o = t_.options();
+  return {.source = h_.key.local,
+          .destination = h_.key.remote,
+          .protocol = 6,
+          .ttl = static_cast<std::uint8_t>(o.get(OptionId::ip_default_ttl)),
+          .traffic_class = static_cast<std::uint8_t>(o.get(OptionId::ip_tos)),
+          .flow_label = t_.cold.flow_label,
+          .mark = static_cast<std::uint32_t>(o.get(OptionId::mark))};
+}
+
 bool Visit::emit(const Piece& p, std::uint32_t& sent) {
   const bool collected = path_->interface == id_ && !path_->loopback;
   if (collected && batch_.full()) return stop(Outcome::more);
-  Packet packet = build(p, sent);
+  Sum sum = 0;
+  Packet packet = build(p, sent, sum);
   if (!packet) return stop(Outcome::starved);
-  Piece piece = p;
+  if (collected && headers_.length == 0) ip::prepare(t_.core, send_info(), *path_, headers_);
+  wire::TcpFlags flags = p.flags;
   // What stands at the end of a segment goes only with all of it.
-  if (sent < p.length) piece.flags = p.flags.without(TcpFlag::fin | TcpFlag::psh);
-  add_header(packet, piece, sent);
-  const OptionValues& o = t_.options();
-  const ip::SendInfo info{.source = h_.key.local,
-                          .destination = h_.key.remote,
-                          .protocol = 6,
-                          .ttl = static_cast<std::uint8_t>(o.get(OptionId::ip_default_ttl)),
-                          .traffic_class = static_cast<std::uint8_t>(o.get(OptionId::ip_tos)),
-                          .flow_label = t_.cold.flow_label,
-                          .mark = static_cast<std::uint32_t>(o.get(OptionId::mark))};
-  const std::uint32_t segments = sent > segment_size() ? (sent + segment_size() - 1) / segment_size() : 1;
-  t_.cold.segments_out += segments;
+  if (sent < p.length) flags = p.flags.without(TcpFlag::fin | TcpFlag::psh);
+  add_header(packet, p, flags, sent, sum);
   t_.core.counters.add(Counter::tcp_segments_out);
-  if (sent != 0) {
+  if (sent == 0) {
+    ++t_.cold.segments_out;
+  } else {
+    const std::uint32_t segments = sent > segment_size() ? (sent + segment_size() - 1) / segment_size() : 1;
+    t_.cold.segments_out += segments;
     t_.cold.data_out += segments;
     t_.cold.last_tx_ms = ms_now(t_.core);
     sent_bytes_ += sent;
   }
-  (void)ip::send(t_.core, std::move(packet), info, *path_, collected ? &batch_ : nullptr);
-  if (piece.flags.ack()) acknowledged(p.early_ack ? p.ack : h_.rcv_nxt);
+  if (headers_.length != 0) {
+    (void)ip::send_prepared(t_.core, std::move(packet), headers_, batch_);
+  } else {
+    (void)ip::send(t_.core, std::move(packet), send_info(), *path_, collected ? &batch_ : nullptr);
+  }
+  if (flags.ack()) acknowledged(p.early_ack ? p.ack : h_.rcv_nxt);
+  return true;
+}
+
+// An acknowledgement and nothing else, behind prepared headers: what a receiver sends most, written in one go.
+bool Visit::emit_ack(SeqNum ack) {
+  if (path_->interface != id_ || path_->loopback || option_bytes_ != 0) {
+    std::uint32_t sent = 0;
+    return emit({.seq = h_.snd_nxt, .flags = TcpFlag::ack, .early_ack = true, .ack = ack}, sent);
+  }
+  if (batch_.full()) return stop(Outcome::more);
+  Core& core = t_.core;
+  if (headers_.length == 0) {
+    ip::prepare(core, send_info(), *path_, headers_);
+    if (headers_.length == 0) {
+      std::uint32_t sent = 0;
+      return emit({.seq = h_.snd_nxt, .flags = TcpFlag::ack, .early_ack = true, .ack = ack}, sent);
+    }
+  }
+  Packet packet = core.pool.allocate(ChunkClass::small, kHeadroom, Priority::control);
+  if (!packet) return stop(Outcome::starved);
+  const bool stamped = h_.has(Flag::timestamps);
+  const std::uint32_t length = TcpHeader::kLength + (stamped ? TcpHeader::kTimestampsLength : 0U);
+  const std::uint32_t ports = (std::uint32_t{h_.key.local_port.value()} << 16) | h_.key.remote_port.value();
+  const std::uint32_t seq = h_.snd_nxt.value();
+  const std::uint32_t fields =
+      (length << 26) | (std::uint32_t{TcpFlags{TcpFlag::ack}.bits()} << 16) | advertise(t_, ack);
+  const std::uint32_t headers = headers_.length;
+  std::uint64_t sum = std::uint64_t{headers_.pseudo_sum} + length + ports + seq + ack.value() + fields;
+  std::uint8_t* const at = packet.fill_headroom(headers + length);
+  ip::write_headers(core, headers_, at, length, 1);
+  std::uint8_t* const tcp = at + headers;
+  store_be32(tcp, ports);
+  store_be32(tcp + 4, seq);
+  store_be32(tcp + 8, ack.value());
+  store_be32(tcp + 12, fields);
+  if (stamped) {
+    const std::uint32_t value = timestamp_now(t_);
+    store_be32(tcp + 20, TcpHeader::kTimestampsWord);
+    store_be32(tcp + 24, value);
+    store_be32(tcp + 28, h_.ts_recent);
+    sum += std::uint64_t{TcpHeader::kTimestampsWord} + value + h_.ts_recent;
+  }
+  store_be32(tcp + 16, std::uint32_t{checksum_finish(checksum_fold(sum))} << 16);
+  PacketMeta& m = packet.meta();
+  m.l3_offset = headers_.link;
+  m.l4_offset = static_cast<std::uint16_t>(headers);
+  m.payload_offset = static_cast<std::uint16_t>(headers + length);
+  m.interface = headers_.interface;
+  core.counters.add(Counter::tcp_segments_out);
+  core.counters.add(Counter::ip_sent);
+  ++t_.cold.segments_out;
+  batch_.push(std::move(packet));
+  acknowledged(ack);
   return true;
 }
 
@@ -425,7 +504,7 @@ bool Visit::send_probe() {
 bool Visit::wait_for_reply() {
   Active* a = t_.active();
   if (a == nullptr || !a->ack_may_wait || !a->receive.empty() || h_.has(Flag::window_update)) return false;
-  if (a->dsack.left < a->dsack.right) return false;
+  if (a->owes_dsack) return false;
   const std::uint32_t most = std::min(t_.option(OptionId::tcp_reply_wait), t_.option(OptionId::tcp_delayed_ack));
   const std::uint32_t due = tick_in(t_.core, most);
   if (!h_.has(Flag::ack_later) || static_cast<std::int32_t>(due - a->ack_due) < 0) a->ack_due = due;
@@ -447,13 +526,11 @@ bool Visit::send_acks() {
       const std::uint32_t share = (h_.rcv_nxt - h_.last_ack_sent) / (a->full_segments / segments);
       const std::uint32_t step = share / a->rcv_mss * a->rcv_mss;
       if (step == 0) break;
-      std::uint32_t sent = 0;
-      const SeqNum ack = h_.last_ack_sent + step;
-      if (!emit({.seq = h_.snd_nxt, .flags = TcpFlag::ack, .early_ack = true, .ack = ack}, sent)) return false;
+      if (!emit_ack(h_.last_ack_sent + step)) return false;
       a->full_segments = static_cast<std::uint8_t>(a->full_segments - segments);
     }
   }
-  return emit_empty(h_.snd_nxt, TcpFlag::ack);
+  return emit_ack(h_.rcv_nxt);
 }
 
 // --- the visit
@@ -461,6 +538,14 @@ bool Visit::send_acks() {
 
 bool Visit::wants_data() const {
   return t_.unsent() != 0 || (h_.has(Flag::fin_queued) && !h_.has(Flag::fin_sent));
+}
+
+// Who only receives owes nothing else, visit for visit: what sends is not even asked.
+bool Visit::only_acknowledges() const {
+  if (h_.flags.any(Flag::send_syn, Flag::resend_head, Flag::fin_queued, Flag::fin_lost, Flag::probe_now, Flag::uncork))
+    return false;
+  const Active* a = t_.active();
+  return a == nullptr || (a->send.empty() && a->ranges.count == 0);
 }
 
 Outcome Visit::run() {
@@ -477,7 +562,12 @@ Outcome Visit::run() {
     return Outcome::done;
   }
   measure_options();
-  if (send_syn() && resend() && send_new() && send_fin() && send_probe()) send_acks();
+  if (only_acknowledges()) {
+    if (t_.active() != nullptr) h_.flags.put(Flag::app_limited, h_.mss <= h_.window.cwnd);
+    send_acks();
+  } else if (send_syn() && resend() && send_new() && send_fin() && send_probe()) {
+    send_acks();
+  }
   finish_visit();
   return outcome_;
 }

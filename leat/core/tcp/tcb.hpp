@@ -161,31 +161,39 @@ enum class Recovery : std::uint8_t {
 };
 
 struct alignas(64) Active {
-  ChunkQueue send;
+  // Line 0: all that a connection needs which only receives.
   ChunkQueue receive;
   OutOfOrder ooo;
-  RangeList ranges;  // of the payload in flight; SYN and FIN are not in it
-  CongestionState congestion;
-  ChunkCursor send_cursor;          // where new data continues
-  ChunkCursor resend_cursor;        // where retransmission continues
-  SeqNum recover;                   // SND.NXT when recovery or the time-out began (RFC 6582, RFC 6675)
-  SeqNum fin_seq;                   // with Flag::fin_ahead
-  SeqNum small_end;                 // behind the last segment sent that was not full
-  wire::SackBlock dsack;            // to report once (RFC 2883); left == right: nothing
-  std::uint32_t ack_due = 0;        // ticks, with Flag::ack_later
-  std::uint32_t cork_due = 0;       // ticks, with `corked`
-  std::uint32_t stalled_since = 0;  // ticks: since when what is unacknowledged makes no progress
-  std::uint32_t delivered = 0;      // octets acknowledged, SACKed ones included
-  std::uint16_t rcv_mss = 0;        // largest payload received: what "a full segment" means
-  std::uint16_t dup_acks = 0;
+  std::uint32_t ack_due = 0;  // ticks, with Flag::ack_later; of a free block: the next free one
+  std::uint16_t rcv_mss = 0;  // largest payload received: what "a full segment" means
   Recovery recovery = Recovery::none;
   std::uint8_t full_segments = 0;  // full segments received since the last ACK
-  std::uint8_t backoff = 0;        // doublings of the RTO; held until a new measurement (RFC 6298 5.7)
+  bool owes_dsack = false;         // `dsack` is to be reported
   bool corked = false;             // a partial segment is held back until cork_due
   bool congestion_ready = false;   // `congestion` is set up
   bool ack_may_wait = false;       // with Flag::ack_now: for the reply
-  Window before;                   // the window before the last reduction
-  Index next_free = kNoIndex;
+  // Line 1: what is in flight, and what waits to be sent.
+  ChunkQueue send;
+  RangeList ranges;  // of the payload in flight; SYN and FIN are not in it
+  // Lines 2 and 3.
+  CongestionState congestion;
+  ChunkCursor send_cursor;          // where new data continues
+  ChunkCursor resend_cursor;        // where retransmission continues
+  std::uint32_t stalled_since = 0;  // ticks: since when what is unacknowledged makes no progress
+  std::uint32_t delivered = 0;      // octets acknowledged, SACKed ones included
+  SeqNum recover;                   // SND.NXT when recovery or the time-out began (RFC 6582, RFC 6675)
+  SeqNum fin_seq;                   // with Flag::fin_ahead
+  SeqNum small_end;                 // behind the last segment sent that was not full
+  wire::SackBlock dsack;            // to report once (RFC 2883)
+  std::uint32_t cork_due = 0;       // ticks, with `corked`
+  std::uint16_t dup_acks = 0;
+  std::uint8_t backoff = 0;  // doublings of the RTO; held until a new measurement (RFC 6298 5.7)
+  Window before;             // the window before the last reduction
+
+  void report_twice(const wire::SackBlock& b) {
+    dsack = b;
+    owes_dsack = true;
+  }
 };
 static_assert(sizeof(Active) == 256);
 

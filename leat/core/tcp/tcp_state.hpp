@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <leat/core/demux/flow_memo.hpp>
 #include <leat/core/demux/flow_table.hpp>
 #include <leat/core/demux/listener_table.hpp>
 #include <leat/core/demux/port_alloc.hpp>
@@ -64,7 +65,8 @@ struct Storage {
   std::span<TimeWaitRecord> time_wait;
   std::span<Range> ranges;
   std::span<OooRange> ooo;
-  std::span<CachedPath> paths;  // a power of two
+  std::span<CachedPath> paths;      // a power of two
+  std::span<FlowMemo::Entry> memo;  // FlowMemo::entries_for(connections)
 };
 
 // Memory for N objects that nobody constructs before they are taken: it stays out of the image's data section.
@@ -93,7 +95,7 @@ struct StaticStorage {
     return {hot.span(),         cold.span(),      active.span(),
             listeners.span(),   flows.span(),     {binds.span(), bind_groups.span(), bind_ports.span()},
             syn_records.span(), time_wait.span(), ranges.span(),
-            ooo.span(),         paths.span()};
+            ooo.span(),         paths.span(),     memo.span()};
   }
   RawArray<Hot, limits.connections> hot;
   RawArray<Cold, limits.connections> cold;
@@ -108,6 +110,7 @@ struct StaticStorage {
   RawArray<Range, limits.ranges> ranges;
   RawArray<OooRange, limits.ooo_nodes> ooo;
   RawArray<CachedPath, limits.paths> paths;
+  RawArray<FlowMemo::Entry, FlowMemo::entries_for(limits.connections)> memo;
 };
 
 // Dirty lists: one for each interface, by id; list 0 is that of connections to ourselves.
@@ -124,6 +127,7 @@ struct State {
         active_pool(static_cast<std::uint32_t>(s.active.size())),
         listener_pool(static_cast<std::uint32_t>(s.listeners.size())),
         flows(s.flows, keys.flow_hash),
+        memo(s.memo),
         binds(s.binds, keys.flow_hash, BindRule::stream),
         ports(keys.ports),
         cookies(keys.cookies),
@@ -144,6 +148,7 @@ struct State {
   IndexPool active_pool;
   IndexPool listener_pool;
   FlowTable flows;
+  FlowMemo memo;
   ListenerTable binds;
   PortAllocator ports;
   SynCookies cookies;
