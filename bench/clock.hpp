@@ -27,7 +27,8 @@ inline std::uint64_t ticks() {
 [[nodiscard]] double process_cpu_seconds();
 
 // Time of short sections by the cycle counter, in blocks of so many units of work. The figure is the median block: on a
-// shared machine some blocks hold time in which the thread did not run.
+// shared machine some blocks hold time in which the thread did not run. A block is much shorter than a time slice, so
+// that most hold none.
 class BlockTimer {
  public:
   explicit BlockTimer(std::uint64_t units_in_block) : units_in_block_(units_in_block) {}

@@ -19,7 +19,7 @@ Measurement measure(Stack& stack, CraftedPeer& peer, std::uint32_t connections, 
                     std::uint64_t segments, Random& random) {
   std::array<std::uint8_t, 4096> application;
   std::uint64_t received = 0, acks = 0, sent = 0;
-  BlockTimer timer{2048};
+  BlockTimer timer{256};
   PacketBatch in{burst}, out;
   while (sent < segments) {
     const Instant t = monotonic_now();

@@ -72,7 +72,7 @@ class Echo {
   double run(std::uint32_t echoes) {
     Host& client = wire_.client();
     std::array<std::uint8_t, kBytes> message{}, answer{};
-    BlockTimer timer{1024};
+    BlockTimer timer{64};
     for (std::uint32_t i = 0; i < echoes; ++i) {
       const Handle h = clients_[random_.below(static_cast<std::uint32_t>(clients_.size()))];
       const auto sent = client.stack.try_send(h, message);

@@ -121,7 +121,7 @@ LwipPeer::Bulk LwipPeer::bulk(std::uint64_t bytes) {
 double LwipPeer::echo(std::uint32_t connections, std::uint32_t echoes) {
   Pair& p = *pair_;
   p.keep_echo_connections(connections);
-  BlockTimer timer{1024};
+  BlockTimer timer{64};
   std::uint64_t random = 1;
   for (std::uint32_t i = 0; i < echoes; ++i) {
     random = random * 6364136223846793005U + 1442695040888963407U;

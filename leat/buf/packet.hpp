@@ -78,13 +78,13 @@ class Packet {
     shift_layers(static_cast<std::int32_t>(n));
     return {head_data(), n};
   }
-  // Of a packet that was just allocated: its first `n` bytes, which end where the headroom ended.
+  // prepend() for a packet that was just allocated: nobody shares its head, and its layers are still to be set.
   [[nodiscard]] std::uint8_t* fill_headroom(std::uint32_t n) {
     PacketMeta& m = meta();
-    LEAT_ASSERT(n <= m.offset && m.length == 0);
+    LEAT_ASSERT(n <= m.offset);
     m.offset -= n;
-    m.head_length = n;
-    m.length = n;
+    m.head_length += n;
+    m.length += n;
     return pool_->data(m.chunk) + m.offset;
   }
   // Grows the head at its end by `n` bytes (n <= tailroom(), no fragments yet) and returns them.

@@ -92,10 +92,10 @@ void Stack::output(InterfaceId id, PacketBatch& batch, Instant now) {
 }
 
 bool Stack::has_output(InterfaceId id) const {
-  if (iface::has_output(core_, id)) return true;
-  for (const TransportModule* m : {core_.modules.tcp, core_.modules.udp})
-    if (m != nullptr && m->has_output != nullptr && m->has_output(core_, id)) return true;
-  return false;
+  const TransportModule* const tcp = core_.modules.tcp;
+  const TransportModule* const udp = core_.modules.udp;
+  return (tcp != nullptr && tcp->has_output != nullptr && tcp->has_output(core_, id)) || iface::has_output(core_, id) ||
+         (udp != nullptr && udp->has_output != nullptr && udp->has_output(core_, id));
 }
 
 void Stack::run_timers(Instant now, unsigned budget) {

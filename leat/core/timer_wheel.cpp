@@ -108,6 +108,7 @@ bool TimerWheel::drain(unsigned list, unsigned& budget, Delegate<void(Index)> fi
     }
     --armed_;
     ++fired;
+    upcoming_ = lists_[list].head;
     fire(i);
   }
   return true;

@@ -97,6 +97,8 @@ class TimerWheel {
   unsigned advance(Instant now, unsigned budget, Delegate<void(Index)> fire);
   // Nothing armed: never. Else at most the true next expiry, and exactly it where few nodes share its slot.
   [[nodiscard]] Instant next_deadline() const;  // amortised O(1)
+  // While `fire` runs: the node that will probably be next, so that its memory can be on its way. kNoIndex: unknown.
+  [[nodiscard]] Index upcoming() const { return upcoming_ == 0 ? kNoIndex : upcoming_ - 1; }
   [[nodiscard]] bool empty() const { return armed_ == 0; }
   [[nodiscard]] std::uint32_t armed_count() const { return armed_; }
   void check_invariants() const;  // O(armed)
@@ -148,7 +150,8 @@ class TimerWheel {
   std::int64_t earliest_ = INT64_MIN;
   mutable std::int64_t deadline_ = INT64_MIN;
   std::uint32_t armed_ = 0;
-  bool entering_ = false;  // nodes are moving down for the tick after the current one
+  std::uint32_t upcoming_ = 0;  // index + 1; 0: unknown
+  bool entering_ = false;       // nodes are moving down for the tick after the current one
 };
 
 }  // namespace leat

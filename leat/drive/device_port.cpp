@@ -44,12 +44,14 @@ DevicePort::Progress DevicePort::receive(Stack& stack, Instant now, unsigned bat
 }
 
 DevicePort::Progress DevicePort::transmit(Stack& stack, Instant now, unsigned batches) {
+  bool dry = false;
   for (unsigned i = 0; i < batches; ++i) {
-    const bool stuck = fill(stack, now);
+    const bool stuck = fill(stack, now, dry);
     if (frames_.empty()) return stuck ? Progress::blocked : Progress::idle;
     device_->tx(frames_, now);
     if (!frames_.empty()) return Progress::blocked;
     if (stuck) return Progress::blocked;
+    if (dry && !gso_.active() && source_at_ == source_.size()) return Progress::idle;
   }
   return frames_.empty() && !gso_.active() && source_at_ == source_.size() && !stack.has_output(interface_)
              ? Progress::idle
@@ -57,8 +59,8 @@ DevicePort::Progress DevicePort::transmit(Stack& stack, Instant now, unsigned ba
 }
 
 // Fills frames_ from the splitter, the source batch and the stack, in this order. True when memory for frames is
-// missing.
-bool DevicePort::fill(Stack& stack, Instant now) {
+// missing. `dry`: the stack has said that it has nothing more; it is not asked again.
+bool DevicePort::fill(Stack& stack, Instant now, bool& dry) {
   while (!frames_.full()) {
     if (gso_.active()) {
       const auto progress = gso_.run(frames_);
@@ -69,9 +71,10 @@ bool DevicePort::fill(Stack& stack, Instant now) {
     if (source_at_ == source_.size()) {
       source_.clear();
       source_at_ = 0;
-      if (!stack.has_output(interface_)) return false;
+      if (dry || !stack.has_output(interface_)) return false;
       stack.output(interface_, source_, now);
       if (source_.empty()) return false;
+      dry = !stack.has_output(interface_);
     }
     stage(stack, std::move(source_[source_at_++]));
   }

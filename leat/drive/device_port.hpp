@@ -37,7 +37,7 @@ class DevicePort {
   Progress transmit(Stack& stack, Instant now, unsigned batches);
 
  private:
-  bool fill(Stack& stack, Instant now);
+  bool fill(Stack& stack, Instant now, bool& dry);
   void stage(Stack& stack, Packet&& packet);
 
   AnyDevice* device_ = nullptr;

@@ -11,11 +11,10 @@ PortAllocator::Start PortAllocator::begin(const IpAddress& local, const Endpoint
   const std::uint8_t* l = local.bytes().data();
   const std::uint8_t* r = remote.address.bytes().data();
   const std::uint64_t rest = (std::uint64_t{scope} << 16) | remote.port.value();
-  const auto hash = [&](std::uint64_t purpose) {
-    return siphash24(secret_, purpose, load_be64(l), load_be64(l + 8), load_be64(r), load_be64(r + 8), rest);
-  };
-  // RFC 6056 3.3.4: F chooses where this destination starts, G which of the step counters it shares.
-  return {static_cast<std::uint32_t>(hash(1)), static_cast<std::uint32_t>(hash(2) % kCounters)};
+  const std::uint64_t hash = siphash24(secret_, load_be64(l), load_be64(l + 8), load_be64(r), load_be64(r + 8), rest);
+  // RFC 6056 3.3.4: F chooses where this destination starts, G which of the step counters it shares: two halves of one
+  // secret function.
+  return {static_cast<std::uint32_t>(hash), static_cast<std::uint32_t>((hash >> 32) % kCounters)};
 }
 
 }  // namespace leat

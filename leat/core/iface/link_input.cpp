@@ -106,6 +106,13 @@ void input(Core& core, InterfaceId id, PacketBatch& batch) {
 
 bool run_loopback(Core& core, unsigned budget) {
   // Connections with ourselves belong to no interface: their transports are asked here.
+  const auto transports_wait = [&core] {
+    const TransportModule* const tcp = core.modules.tcp;
+    const TransportModule* const udp = core.modules.udp;
+    return (tcp != nullptr && tcp->has_output != nullptr && tcp->has_output(core, kNoInterface)) ||
+           (udp != nullptr && udp->has_output != nullptr && udp->has_output(core, kNoInterface));
+  };
+  if (core.ip.loopback.empty() && core.ip.loopback_waiters.empty() && !transports_wait()) return false;
   PacketBatch none{0};
   for (const TransportModule* t : {core.modules.tcp, core.modules.udp})
     if (t != nullptr && t->output != nullptr && t->has_output != nullptr && t->has_output(core, kNoInterface)) {
@@ -123,9 +130,7 @@ bool run_loopback(Core& core, unsigned budget) {
     ip::room_again(core, kNoInterface);
   }
   if (!core.ip.loopback.empty()) return true;
-  for (const TransportModule* t : {core.modules.tcp, core.modules.udp})
-    if (t != nullptr && t->has_output != nullptr && t->has_output(core, kNoInterface)) return true;
-  return false;
+  return transports_wait();
 }
 
 }  // namespace leat::iface

@@ -3,7 +3,8 @@
 // headers, with their sums. What is left for each packet are the total length, the identifier and the checksum.
 //
 //   prepare(core, info, path, headers);
-//   if (headers.length != 0) send_prepared(core, std::move(packet), headers, out); else send(core, ..., path, &out);
+//   if (headers.length != 0) write_headers(core, headers, packet.fill_headroom(headers.length), payload, 1);
+//   else send(core, ..., path, &out);
 //
 // Good for one visit: nothing that a path depends on may happen in between. RFC 791 3.1, RFC 1071. Threading: the owner
 // of the shard.
@@ -66,8 +67,5 @@ inline void write_headers(Core& core, const FrameHeaders& h, std::uint8_t* at, s
   store_be16(ip + 4, static_cast<std::uint16_t>(id));
   store_be16(ip + 10, checksum_finish(checksum_fold(std::uint64_t{sum} + total + id)));
 }
-
-// send() for a packet with prepared headers (length != 0), into `out`, which has room.
-SendStatus send_prepared(Core&, Packet&& packet, const FrameHeaders&, PacketBatch& out);
 
 }  // namespace leat::ip

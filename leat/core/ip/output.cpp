@@ -357,24 +357,6 @@ void prepare(Core& core, const SendInfo& info, const Path& path, FrameHeaders& t
   to.length = static_cast<std::uint8_t>(to.link + wire::Ipv4Header::kLength);
 }
 
-SendStatus send_prepared(Core& core, Packet&& packet, const FrameHeaders& h, PacketBatch& out) {
-  PacketMeta& m = packet.meta();
-  const std::uint32_t total = m.length + static_cast<std::uint32_t>(wire::Ipv4Header::kLength);
-  if (total > std::min<std::uint32_t>(m.gso_size == 0 ? h.mtu : h.max_gso, 0xffff)) {
-    core.drop(std::move(packet), DropReason::ip_too_big);
-    return SendStatus::dropped;
-  }
-  const std::uint32_t payload = m.length;
-  const std::uint32_t segments = wire_segments(m);
-  write_headers(core, h, packet.prepend(h.length).data(), payload, segments);
-  m.l3_offset = h.link;
-  m.interface = h.interface;
-  m.mark = h.mark;
-  core.counters.add(Counter::ip_sent);
-  out.push(std::move(packet));
-  return SendStatus::sent;
-}
-
 void confirm_reachable(Core& core, const Path& path) {
   if (core.iface.neighbors.alive(path.neighbor, path.neighbor_generation)) {
     iface::confirm_neighbor(core, path.neighbor);

@@ -77,9 +77,9 @@ void set_state(Tcb& t, TcpState to) {
   t.hot.state = to;
 }
 
-bool attach(Tcb& t) {
+bool attach(Tcb& t, FlowHash hash) {
   FlowTable& flows = t.tables().flows;
-  if (!flows.insert(flows.hash(t.hot.key), {FlowKind::connection, t.id})) return false;
+  if (!flows.insert(hash, {FlowKind::connection, t.id})) return false;
   t.hot.flags.clear(Flag::detached);
   return true;
 }

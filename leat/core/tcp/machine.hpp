@@ -101,6 +101,21 @@ struct Tcb {
   Cold& cold;
 };
 
+// What will be asked of connection i before anything else: its lines, and those of its active block. The second needs
+// the first to have arrived, else it waits.
+inline void prefetch_connection(const State& s, Index i) {
+  const auto* hot = static_cast<const char*>(static_cast<const void*>(&s.hot[i]));
+  __builtin_prefetch(hot, 1);
+  __builtin_prefetch(hot + 64, 1);
+  __builtin_prefetch(&s.cold[i], 1);
+}
+inline void prefetch_active(const State& s, const Hot& h) {
+  if (h.active == kNoIndex) return;
+  const auto* active = static_cast<const char*>(static_cast<const void*>(&s.active[h.active]));
+  __builtin_prefetch(active, 1);
+  __builtin_prefetch(active + 64, 1);
+}
+
 // --- connection.cpp: life, state, lists ----------------------------------------------------------------------------
 
 // A connection with neither socket nor flow; kNoIndex when all are in use.
@@ -112,7 +127,7 @@ void set_state(Tcb& t, TcpState to);
 inline void happened(Tcb& t, TcpEvent e) {
   set_state(t, next_state(t.hot.state, e));
 }
-[[nodiscard]] bool attach(Tcb& t);  // into the flow table; false: no room
+[[nodiscard]] bool attach(Tcb& t, FlowHash hash);  // into the flow table; false: no room
 void detach(Tcb& t);
 // The connection is over: timers stop, what was not sent is dropped, the socket hears of `error` (Errc{}: none).
 // Received data stays for the reader. Without a socket everything goes.

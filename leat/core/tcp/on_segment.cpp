@@ -86,14 +86,6 @@ FlowValue find(const State& s, FlowHash hash, const FlowKey& key) {
   return s.flows.find(hash, [&](FlowValue v) { return matches(s, v, key); });
 }
 
-// What a segment for the connection will touch before anything else.
-void prefetch_connection(const State& s, Index i) {
-  const auto* hot = static_cast<const char*>(static_cast<const void*>(&s.hot[i]));
-  __builtin_prefetch(hot, 1);
-  __builtin_prefetch(hot + 64, 1);
-  __builtin_prefetch(&s.cold[i], 1);
-}
-
 void prefetch(const State& s, FlowHash hash) {
   // Whose slot it is is known only by its key, so this compares hashes alone and may bring a stranger's lines.
   const FlowValue v = s.flows.find(hash, [](FlowValue) { return true; });
@@ -197,10 +189,7 @@ void input_stage(Core& core, std::span<TransportInput> burst) {
     if (e.value.kind() != FlowKind::connection) continue;
     const Hot& h = state.hot[e.value.index()];
     if (!h.has(Flag::in_accept_queue) && h.socket != kNoIndex) __builtin_prefetch(&core.sockets[h.socket], 1);
-    if (h.active == kNoIndex) continue;
-    const auto* active = static_cast<const char*>(static_cast<const void*>(&state.active[h.active]));
-    __builtin_prefetch(active, 1);
-    __builtin_prefetch(active + 64, 1);
+    prefetch_active(state, h);
   }
   for (Staged& e : staged) {
     // An earlier segment of the burst may have opened or ended connections.

@@ -40,6 +40,21 @@ std::uint32_t rtt_sample(const Tcb& t, const Segment& s, const AckedRanges& r) {
 // --- acknowledged
 // --------------------------------------------------------------------------------------------------------
 
+// RFC 4861 7.3.1: the way there works. Told once a second per path, and asked for once a second per connection.
+void confirm_path(Tcb& t, Active* a) {
+  if (a != nullptr) {
+    const auto second = static_cast<std::uint16_t>(((ms_now(t.core) >> 10) & 0x7fffU) + 1U);
+    if (a->confirmed == second) return;
+    a->confirmed = second;
+  }
+  CachedPath* c =
+      find_cached_path(t.core, t.hot.key.local, t.hot.key.remote,
+                       static_cast<InterfaceId>(t.options().get(OptionId::bind_interface)), t.hot.key.scope);
+  if (c == nullptr || (t.core.now - c->confirmed < Duration::s(1) && c->confirmed != Instant{})) return;
+  c->confirmed = t.core.now;
+  ip::confirm_reachable(t.core, c->path);
+}
+
 void advance_una(Tcb& t, const Segment& s, AckNews& news) {
   Hot& h = t.hot;
   Active* a = t.active();
@@ -74,14 +89,7 @@ void advance_una(Tcb& t, const Segment& s, AckNews& news) {
   } else if (h.has(Flag::keep_alive)) {
     schedule(t);  // with nothing in flight the idle time counts again
   }
-  // RFC 4861 7.3.1: the way there works. Told once a second per path.
-  if (CachedPath* c =
-          find_cached_path(t.core, h.key.local, h.key.remote,
-                           static_cast<InterfaceId>(t.options().get(OptionId::bind_interface)), h.key.scope);
-      c != nullptr && (t.core.now - c->confirmed >= Duration::s(1) || c->confirmed == Instant{})) {
-    c->confirmed = t.core.now;
-    ip::confirm_reachable(t.core, c->path);
-  }
+  confirm_path(t, a);
 }
 
 // The writer hears when a third of the buffer is free, so that it writes more than crumbs.
@@ -261,8 +269,8 @@ void on_ack(Tcb& t, const Segment& s, const wire::TcpOptions* options) {
   if (t.unsent() != 0 || a->ranges.lost != a->ranges.resent || h.flags.any(Flag::resend_head, Flag::fin_lost) ||
       (h.has(Flag::fin_queued) && !h.has(Flag::fin_sent))) {
     mark_dirty(t);
-  } else if (h.link == kUnlinked) {
-    release_if_quiet(t);
+  } else if (h.link == kUnlinked && s.length == 0) {
+    release_if_quiet(t);  // text that comes with it would need the block at once
   }
 }
 

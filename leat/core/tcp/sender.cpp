@@ -65,6 +65,8 @@ class Visit {
   [[nodiscard]] ip::SendInfo send_info() const;
   [[nodiscard]] bool only_acknowledges() const;
   bool emit_ack(SeqNum ack);
+  [[nodiscard]] bool prepared();
+  void send_plain(Packet&& packet, SeqNum seq, SeqNum ack, TcpFlags flags, Sum payload_sum);
   [[nodiscard]] std::size_t write_options(MutableByteSpan out);
   [[nodiscard]] std::uint32_t segment_size() const { return h_.mss > option_bytes_ ? h_.mss - option_bytes_ : 1; }
   [[nodiscard]] std::uint32_t largest() const;
@@ -222,11 +224,10 @@ bool Visit::emit(const Piece& p, std::uint32_t& sent) {
   Sum sum = 0;
   Packet packet = build(p, sent, sum);
   if (!packet) return stop(Outcome::starved);
-  if (collected && headers_.length == 0) ip::prepare(t_.core, send_info(), *path_, headers_);
   wire::TcpFlags flags = p.flags;
   // What stands at the end of a segment goes only with all of it.
   if (sent < p.length) flags = p.flags.without(TcpFlag::fin | TcpFlag::psh);
-  add_header(packet, p, flags, sent, sum);
+  const SeqNum ack = p.early_ack ? p.ack : h_.rcv_nxt;
   t_.core.counters.add(Counter::tcp_segments_out);
   if (sent == 0) {
     ++t_.cold.segments_out;
@@ -237,66 +238,88 @@ bool Visit::emit(const Piece& p, std::uint32_t& sent) {
     t_.cold.last_tx_ms = ms_now(t_.core);
     sent_bytes_ += sent;
   }
-  if (headers_.length != 0) {
-    (void)ip::send_prepared(t_.core, std::move(packet), headers_, batch_);
+  if (prepared()) {
+    send_plain(std::move(packet), p.seq, ack, flags, sum);
   } else {
+    add_header(packet, p, flags, sent, sum);
     (void)ip::send(t_.core, std::move(packet), send_info(), *path_, collected ? &batch_ : nullptr);
   }
-  if (flags.ack()) acknowledged(p.early_ack ? p.ack : h_.rcv_nxt);
+  if (flags.ack()) acknowledged(ack);
   return true;
 }
 
-// An acknowledgement and nothing else, behind prepared headers: what a receiver sends most, written in one go.
-bool Visit::emit_ack(SeqNum ack) {
-  if (path_->interface != id_ || path_->loopback || option_bytes_ != 0) {
-    std::uint32_t sent = 0;
-    return emit({.seq = h_.snd_nxt, .flags = TcpFlag::ack, .early_ack = true, .ack = ack}, sent);
-  }
-  if (batch_.full()) return stop(Outcome::more);
+// The usual segment: over IPv4, with timestamps as its only option or none, behind prepared headers. All of them are
+// written in one go.
+void Visit::send_plain(Packet&& packet, SeqNum seq, SeqNum ack, TcpFlags flags, Sum payload_sum) {
   Core& core = t_.core;
-  if (headers_.length == 0) {
-    ip::prepare(core, send_info(), *path_, headers_);
-    if (headers_.length == 0) {
-      std::uint32_t sent = 0;
-      return emit({.seq = h_.snd_nxt, .flags = TcpFlag::ack, .early_ack = true, .ack = ack}, sent);
-    }
-  }
-  Packet packet = core.pool.allocate(ChunkClass::small, kHeadroom, Priority::control);
-  if (!packet) return stop(Outcome::starved);
+  PacketMeta& m = packet.meta();
+  const std::uint32_t payload = m.length;
   const bool stamped = h_.has(Flag::timestamps);
-  const std::uint32_t length = TcpHeader::kLength + (stamped ? TcpHeader::kTimestampsLength : 0U);
-  const std::uint32_t ports = (std::uint32_t{h_.key.local_port.value()} << 16) | h_.key.remote_port.value();
-  const std::uint32_t seq = h_.snd_nxt.value();
-  const std::uint32_t fields =
-      (length << 26) | (std::uint32_t{TcpFlags{TcpFlag::ack}.bits()} << 16) | advertise(t_, ack);
+  const std::uint32_t header = TcpHeader::kLength + (stamped ? TcpHeader::kTimestampsLength : 0U);
   const std::uint32_t headers = headers_.length;
-  std::uint64_t sum = std::uint64_t{headers_.pseudo_sum} + length + ports + seq + ack.value() + fields;
-  std::uint8_t* const at = packet.fill_headroom(headers + length);
-  ip::write_headers(core, headers_, at, length, 1);
+  std::uint32_t segments = 1;
+  std::uint32_t limit = headers_.mtu;
+  if (payload > segment_size()) {
+    const std::uint32_t size = segment_size();
+    segments = (payload + size - 1) / size;
+    limit = headers_.max_gso;
+    m.gso_size = static_cast<std::uint16_t>(size);
+    m.gso_type = GsoType::tcp_v4;
+  }
+  if (payload + header + wire::Ipv4Header::kLength > std::min<std::uint32_t>(limit, 0xffff))
+    return core.drop(std::move(packet), DropReason::ip_too_big);
+  m.l3_offset = headers_.link;
+  m.l4_offset = static_cast<std::uint16_t>(headers);
+  m.payload_offset = static_cast<std::uint16_t>(headers + header);
+  m.interface = headers_.interface;
+  m.mark = headers_.mark;
+  m.checksum = payload_sum == kNotSummed ? ChecksumState::to_fill : ChecksumState::none;
+  std::uint8_t* const at = packet.fill_headroom(headers + header);
   std::uint8_t* const tcp = at + headers;
+  const std::uint32_t ports = (std::uint32_t{h_.key.local_port.value()} << 16) | h_.key.remote_port.value();
+  const std::uint32_t fields = (header << 26) | (std::uint32_t{flags.bits()} << 16) | advertise(t_, ack);
+  const std::uint32_t value = stamped ? timestamp_now(t_) : 0;
+  const std::uint32_t echo = h_.ts_recent;
+  const std::uint64_t pseudo = std::uint64_t{headers_.pseudo_sum} + payload + header;
+  std::uint64_t sum = pseudo + payload_sum + ports + seq.value() + ack.value() + fields;
   store_be32(tcp, ports);
-  store_be32(tcp + 4, seq);
+  store_be32(tcp + 4, seq.value());
   store_be32(tcp + 8, ack.value());
   store_be32(tcp + 12, fields);
   if (stamped) {
-    const std::uint32_t value = timestamp_now(t_);
     store_be32(tcp + 20, TcpHeader::kTimestampsWord);
     store_be32(tcp + 24, value);
-    store_be32(tcp + 28, h_.ts_recent);
-    sum += std::uint64_t{TcpHeader::kTimestampsWord} + value + h_.ts_recent;
+    store_be32(tcp + 28, echo);
+    sum += std::uint64_t{TcpHeader::kTimestampsWord} + value + echo;
   }
-  store_be32(tcp + 16, std::uint32_t{checksum_finish(checksum_fold(sum))} << 16);
-  PacketMeta& m = packet.meta();
-  m.l3_offset = headers_.link;
-  m.l4_offset = static_cast<std::uint16_t>(headers);
-  m.payload_offset = static_cast<std::uint16_t>(headers + length);
-  m.interface = headers_.interface;
-  core.counters.add(Counter::tcp_segments_out);
+  // Where the payload is to be summed still, the field holds the sum of the pseudo-header (see ChecksumState).
+  const std::uint32_t field = payload_sum == kNotSummed ? checksum_fold(pseudo) : checksum_finish(checksum_fold(sum));
+  store_be32(tcp + 16, field << 16);
+  ip::write_headers(core, headers_, at, payload + header, segments);
   core.counters.add(Counter::ip_sent);
-  ++t_.cold.segments_out;
   batch_.push(std::move(packet));
+}
+
+// An acknowledgement and nothing else: what a receiver sends most.
+bool Visit::emit_ack(SeqNum ack) {
+  if (batch_.full() || !prepared()) {
+    std::uint32_t sent = 0;
+    return emit({.seq = h_.snd_nxt, .flags = TcpFlag::ack, .early_ack = true, .ack = ack}, sent);
+  }
+  Packet packet = t_.core.pool.allocate(ChunkClass::small, kHeadroom, Priority::control);
+  if (!packet) return stop(Outcome::starved);
+  t_.core.counters.add(Counter::tcp_segments_out);
+  ++t_.cold.segments_out;
+  send_plain(std::move(packet), h_.snd_nxt, ack, TcpFlag::ack, 0);
   acknowledged(ack);
   return true;
+}
+
+// Whether what goes out now is plain and has its headers ready, for the batch that is being collected.
+bool Visit::prepared() {
+  if (option_bytes_ != 0 || path_->interface != id_ || path_->loopback) return false;
+  if (headers_.length == 0) ip::prepare(t_.core, send_info(), *path_, headers_);
+  return headers_.length != 0;
 }
 
 // --- SYN -------------------------------------------------------------------------------------------------------------
@@ -404,7 +427,7 @@ void Visit::hold_partial(Active& a) {
 void Visit::restart_after_idle(Active& a) {
   if (h_.in_flight() != 0 || !t_.options().on(OptionId::tcp_slow_start_after_idle)) return;
   const std::uint32_t idle_ms = ms_now(t_.core) - t_.cold.last_tx_ms;
-  if (std::uint64_t{idle_ms} * 1000 <= rto_us(t_)) return;
+  if (idle_ms == 0 || std::uint64_t{idle_ms} * 1000 <= rto_us(t_)) return;
   prepare_congestion(t_, a);
   t_.congestion().on_idle(a.congestion, h_.window, h_.mss, t_.option(OptionId::tcp_initial_window));
 }
@@ -582,8 +605,8 @@ void Visit::finish_visit() {
     if (a != nullptr) a->stalled_since = tick_now(t_.core);  // RFC 5482: the user timeout begins here
     start_rtx(t_);
   }
-  if (h_.flags.any(Flag::ack_later, Flag::rtx_running) || corked) schedule(t_);
-  if (sent_bytes_ != 0) tell_writer(t_);  // TCP_NOTSENT_LOWAT: less is unsent now
+  if (h_.has(Flag::ack_later) || corked) schedule(t_);  // what rtx_due runs for was scheduled when it began
+  if (sent_bytes_ != 0) tell_writer(t_);                // TCP_NOTSENT_LOWAT: less is unsent now
   release_if_quiet(t_);
 }
 

@@ -133,7 +133,7 @@ Result<Handle> restore(Core& core, const Snapshot& s, ByteSpan bytes, std::uint8
   t.cold.ts_offset = s.ts_now - ms_now(core);
   t.cold.last_rx_ms = t.cold.last_tx_ms = ms_now(core);
   t.cold.flow_label = static_cast<std::uint16_t>(core.rng.next32());
-  if (!attach(t)) {
+  if (!attach(t, t.tables().flows.hash(t.hot.key))) {
     core.sockets.close(socket);
     destroy(t);
     return fail(Errc::no_memory);

@@ -157,8 +157,12 @@ void expired(Core& core, Index i) {
 }
 
 // A passing context for callbacks that are given an index only.
-void on_wheel(void* core, Index i) {
-  expired(*static_cast<Core*>(core), i);
+void on_wheel(void* context, Index i) {
+  Core& core = *static_cast<Core*>(context);
+  const Index next = core.tcp.wheel.upcoming();
+  if (next != kNoIndex) prefetch_connection(core.tcp, next);
+  expired(core, i);
+  if (next != kNoIndex) prefetch_active(core.tcp, core.tcp.hot[next]);
 }
 void on_time_wait(void* context, Index record) {
   Core& core = *static_cast<Core*>(context);

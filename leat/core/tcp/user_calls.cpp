@@ -102,9 +102,9 @@ Result<void> listen(Core& core, Index socket, std::uint32_t backlog) {
 // --- connect
 // -----------------------------------------------------------------------------------------------------------
 
-bool flow_in_use(const Core& core, const FlowKey& key) {
+bool flow_in_use(const Core& core, const FlowKey& key, FlowHash hash) {
   const State& s = core.tcp;
-  const FlowValue v = s.flows.find(s.flows.hash(key), [&](FlowValue c) {
+  const FlowValue v = s.flows.find(hash, [&](FlowValue c) {
     switch (c.kind()) {
       case FlowKind::connection:
         return s.hot[c.index()].key == key;
@@ -139,19 +139,24 @@ Result<void> connect(Core& core, Index socket, const Endpoint& to) {
   if (!path) return fail(path.error());
   if (path->cast != IpCast::unicast) return fail(Errc::network_unreachable);
   FlowKey key{local.is_unspecified() ? path->source : local, to.address, h.key.local_port, to.port, core.scope};
+  FlowHash hash = 0;
+  const auto in_use = [&] {
+    hash = s.flows.hash(key);
+    return flow_in_use(core, key, hash);
+  };
   if (bound) {
-    if (flow_in_use(core, key)) return fail(Errc::address_in_use);
+    if (in_use()) return fail(Errc::address_in_use);
   } else {
     // RFC 6056: a port is free when nobody is bound to it and the four-tuple is new (row T14).
     const auto picked = s.ports.pick(key.local, to, core.scope, port_range(core), [&](Port p) {
       key.local_port = p;
-      return s.binds.port_taken({key.local, p, interface, core.scope}, false) || flow_in_use(core, key);
+      return s.binds.port_taken({key.local, p, interface, core.scope}, false) || in_use();
     });
     if (!picked) return fail(Errc::address_not_available);
     key.local_port = *picked;
   }
   h.key = key;
-  if (!attach(t)) return fail(Errc::no_memory);
+  if (!attach(t, hash)) return fail(Errc::no_memory);
   happened(t, TcpEvent::active_open);
   load_options(t);
   h.flags.put(Flag::timestamps, o.on(OptionId::tcp_timestamps));
