@@ -71,6 +71,8 @@ struct Bench {
 
 // {"bench": NAME, "version": 1, "rows": [...]} and a line end.
 [[nodiscard]] std::string to_json(std::string_view name, std::span<const Row> rows);
+// A line of keys and a line for each row (RFC 4180, with plain line ends); what a row does not know is empty.
+[[nodiscard]] std::string to_csv(std::span<const Row> rows);
 // A table for people: one line a row, columns as wide as they need.
 [[nodiscard]] std::string to_table(std::span<const Row> rows);
 

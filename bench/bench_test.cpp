@@ -50,6 +50,13 @@ TEST(Bench_Report, TableHasEveryColumnOnce) {
   EXPECT_EQ(to_table(rows), "mtu   peer\n1500  -\n9000  lwip\n");
 }
 
+TEST(Bench_Report, CsvHasEveryColumnOnceAndQuotesWhatItMust) {
+  std::vector<Row> rows(2);
+  rows[0].set("mtu", 1500U).set("gso", true);
+  rows[1].set("mtu", 9000U).set("peer", "a \"b\", c");
+  EXPECT_EQ(to_csv(rows), "mtu,gso,peer\n1500,true,\n9000,,\"a \"\"b\"\", c\"\n");
+}
+
 TEST(Bench_Runs, DemuxAtEveryBurst) {
   Request request = small();
   request.connections = {10, 1'000};

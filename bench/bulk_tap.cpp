@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include <algorithm>
 #include <bench/clock.hpp>
 #include <bench/loads.hpp>
+#include <bench/own_namespace.hpp>
 #include <bench/stacks.hpp>
 #include <cerrno>
 #include <cstring>
@@ -53,25 +53,6 @@ class Descriptor {
  private:
   int fd_;
 };
-
-void write_file(const char* path, const char* text) {
-  const Descriptor f(open(path, O_WRONLY | O_CLOEXEC));
-  if (f.get() >= 0) (void)!write(f.get(), text, std::strlen(text));
-}
-
-// A network namespace of our own, as root or through a user namespace.
-void isolate() {
-  if (unshare(CLONE_NEWNET) == 0) return;
-  const uid_t uid = getuid();
-  const gid_t gid = getgid();
-  if (unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
-    throw Unable("no network namespace (" + std::string(std::strerror(errno)) +
-                 "): run as root, or allow user namespaces");
-  }
-  write_file("/proc/self/setgroups", "deny");
-  write_file("/proc/self/uid_map", ("0 " + std::to_string(uid) + " 1").c_str());
-  write_file("/proc/self/gid_map", ("0 " + std::to_string(gid) + " 1").c_str());
-}
 
 // The kernel's end of the connection, never blocking.
 class KernelEnd {
@@ -211,7 +192,7 @@ class TapBulk {
 // In the child.
 void measure(const Setting& setting, const Request& request, Outcome& outcome) {
   try {
-    isolate();
+    enter_own_namespace();
     TapBulk bulk(setting);
     const std::uint64_t bytes = scaled(request, setting.gso ? kBytes : kBytesSlow);
     for (int i = 0; i < request.repetitions; ++i) bulk.run(bytes, outcome);

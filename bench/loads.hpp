@@ -17,6 +17,7 @@ std::vector<Row> run_idle(const Request&);
 std::vector<Row> run_channel(const Request&);
 std::vector<Row> run_pingpong(const Request&);
 std::vector<Row> run_threads(const Request&);
+std::vector<Row> run_latency(const Request&);
 
 template <class T>
 std::vector<T> or_default(const std::vector<T>& asked, std::initializer_list<T> own) {

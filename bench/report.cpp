@@ -30,6 +30,25 @@ std::string quoted(std::string_view s) {
   return out + '"';
 }
 
+// Every key once, in the order of their first use.
+std::vector<std::string> columns_of(std::span<const Row> rows) {
+  std::vector<std::string> columns;
+  for (const Row& row : rows)
+    for (const auto& [key, value] : row.fields())
+      if (std::ranges::find(columns, key) == columns.end()) columns.push_back(key);
+  return columns;
+}
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + '"';
+}
+
 }  // namespace
 
 const Value* Row::find(std::string_view key) const {
@@ -52,11 +71,24 @@ std::string to_json(std::string_view name, std::span<const Row> rows) {
   return out + "\n]}\n";
 }
 
+std::string to_csv(std::span<const Row> rows) {
+  const std::vector<std::string> columns = columns_of(rows);
+  std::string out;
+  for (const std::string& column : columns) out += (out.empty() ? "" : ",") + column;
+  out += '\n';
+  for (const Row& row : rows) {
+    bool first = true;
+    for (const std::string& column : columns) {
+      if (!std::exchange(first, false)) out += ',';
+      if (const Value* v = row.find(column)) out += csv_field(text_of(*v));
+    }
+    out += '\n';
+  }
+  return out;
+}
+
 std::string to_table(std::span<const Row> rows) {
-  std::vector<std::string> columns;
-  for (const Row& row : rows)
-    for (const auto& [key, value] : row.fields())
-      if (std::ranges::find(columns, key) == columns.end()) columns.push_back(key);
+  const std::vector<std::string> columns = columns_of(rows);
   std::vector<std::vector<std::string>> lines{columns};
   for (const Row& row : rows) {
     std::vector<std::string>& line = lines.emplace_back();

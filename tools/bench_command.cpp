@@ -1,8 +1,11 @@
 // bench: the whole-stack benchmarks of bench/, by name.
 
 #include <bench/bench.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
+#include "bench_plot.hpp"
 #include "commands.hpp"
 #include "log.hpp"
 #include "text.hpp"
@@ -58,6 +61,16 @@ bench::Request request_of(const Arguments& a) {
   return request;
 }
 
+void write_text(const std::string& path, const std::string& text) {
+  std::FILE* const file = std::fopen(path.c_str(), "we");
+  bool ok = file != nullptr;
+  ok = ok && std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  if (file != nullptr && std::fclose(file) != 0) ok = false;
+  if (!ok)
+    throw Failure(cat("can't write ", path, ": ", std::strerror(errno)),
+                  "give --output a file in a folder that is there");
+}
+
 }  // namespace
 
 int run_bench(const Arguments& a) {
@@ -77,6 +90,7 @@ int run_bench(const Arguments& a) {
     throw Failure(cat("no benchmark '", a.bench, "'"), hint.empty() ? cat("there are: ", names_text()) : hint);
   }
   const bench::Request request = request_of(a);
+  if (!a.plot.empty()) check_plot(a.bench, a.plot);  // before it takes its time
   std::vector<bench::Row> rows;
   for (const Bench* b : chosen) {
     std::vector<bench::Row> own;
@@ -90,7 +104,6 @@ int run_bench(const Arguments& a) {
     if (!a.json) {
       if (chosen.size() > 1) std::printf("%s\n", std::string(b->name).c_str());
       std::fputs(bench::to_table(own).c_str(), stdout);
-      continue;
     }
     for (bench::Row& row : own) {
       if (chosen.size() > 1) row.set("bench", b->name);  // one object, so each row says whose it is
@@ -98,6 +111,8 @@ int run_bench(const Arguments& a) {
     }
   }
   if (a.json) std::fputs(bench::to_json(a.bench, rows).c_str(), stdout);
+  if (!a.output.empty()) write_text(a.output, bench::to_csv(rows));
+  if (!a.plot.empty()) plot_latency(rows, a.plot);
   return kExitOk;
 }
 

@@ -153,6 +153,8 @@ void add_bench(CLI::App& app, Arguments& a) {
   c->add_option("--scale", a.bench_scale, "share of the work in one run, for slow tools like valgrind (default 1)")
       ->type_name("X");
   c->add_flag("!--no-peers", a.peers, "leave other stacks out");
+  c->add_option("--output", a.output, "write the rows to this file as CSV, too")->type_name("FILE");
+  c->add_option("--plot", a.plot, "latency: draw the medians to this .png or .svg with gnuplot")->type_name("FILE");
   c->add_flag("--json", a.json, "results as JSON");
 }
 

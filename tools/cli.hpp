@@ -61,6 +61,8 @@ struct Arguments {
   int repetitions = 5;
   double bench_scale = 1;
   bool peers = true;
+  std::string output;  // CSV
+  std::string plot;    // PNG or SVG
 };
 
 struct Parsed {

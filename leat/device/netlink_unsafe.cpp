@@ -1,5 +1,7 @@
+#include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/veth.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
@@ -9,6 +11,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <leat/device/descriptor.hpp>
 #include <leat/device/netlink_unsafe.hpp>
@@ -63,6 +66,23 @@ class Message {
     attribute(type, bytes.data(), bytes.size());
   }
   void attribute(std::uint16_t type, std::uint32_t value) { attribute(type, &value, sizeof value); }
+  // With the zero behind it that names have.
+  void text(std::uint16_t type, std::string_view value) {
+    std::array<char, IFNAMSIZ> padded{};
+    LEAT_ASSERT(value.size() < padded.size());
+    std::memcpy(padded.data(), value.data(), value.size());
+    attribute(type, padded.data(), value.size() + 1);
+  }
+  // An attribute of attributes: what is put until end_nest() stands in it.
+  [[nodiscard]] std::size_t begin_nest(std::uint16_t type) {
+    const std::size_t at = size_;
+    attribute(type, nullptr, 0);
+    return at;
+  }
+  void end_nest(std::size_t at) {
+    const auto length = static_cast<std::uint16_t>(size_ - at);
+    std::memcpy(bytes_.data() + at + offsetof(rtattr, rta_len), &length, sizeof length);
+  }
   // Sends it and waits for the answer.
   [[nodiscard]] Result<void> call();
   // The same for a question: whether the answer is a message of `type`, whose body begins as `body` is filled.
@@ -74,7 +94,7 @@ class Message {
   [[nodiscard]] Result<std::size_t> exchange(Answer& answer);
   void put(const void* data, std::size_t length) {
     LEAT_ASSERT(size_ + length + 4 <= bytes_.size());
-    std::memcpy(bytes_.data() + size_, data, length);
+    if (length > 0) std::memcpy(bytes_.data() + size_, data, length);
     size_ += (length + 3) & ~std::size_t{3};
   }
   alignas(nlmsghdr) std::array<std::uint8_t, 256> bytes_{};
@@ -201,6 +221,24 @@ Result<void> delete_link(std::string_view name) {
   ifinfomsg link{};
   link.ifi_index = static_cast<int>(*index);
   m.body(link);
+  return m.call();
+}
+
+Result<void> add_veth(std::string_view name, std::string_view peer, std::uint32_t process) {
+  if (!request_for(name) || !request_for(peer)) return fail(Errc::invalid_argument);
+  Message m(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+  m.body(ifinfomsg{});
+  m.text(IFLA_IFNAME, name);
+  const std::size_t info = m.begin_nest(IFLA_LINKINFO);
+  m.text(IFLA_INFO_KIND, "veth");
+  const std::size_t data = m.begin_nest(IFLA_INFO_DATA);
+  const std::size_t other = m.begin_nest(VETH_INFO_PEER);
+  m.body(ifinfomsg{});
+  m.text(IFLA_IFNAME, peer);
+  if (process != 0) m.attribute(IFLA_NET_NS_PID, process);
+  m.end_nest(other);
+  m.end_nest(data);
+  m.end_nest(info);
   return m.call();
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 // What it takes to configure the kernel's side of an interface, in the network namespace of the caller: rtnetlink and
-// a few ioctls, written by hand because three messages need no library. Linux; hosted builds only.
+// a few ioctls, written by hand because a few messages need no library. Linux; hosted builds only.
 //
 // Errors: permission_denied, not_found (no such interface), already_exists, invalid_argument, network_unreachable (a
 // gateway that no address reaches), io_error for anything else. Threading: any; each call has its own socket.
@@ -20,6 +20,8 @@ namespace leat::netlink {
 [[nodiscard]] Result<void> link_up(std::string_view name);
 [[nodiscard]] Result<void> link_down(std::string_view name);
 [[nodiscard]] Result<void> delete_link(std::string_view name);
+// A pair of virtual Ethernet interfaces: `name` here, `peer` in the network namespace of that process (0: here too).
+[[nodiscard]] Result<void> add_veth(std::string_view name, std::string_view peer, std::uint32_t process = 0);
 [[nodiscard]] Result<void> set_mtu(std::string_view name, std::uint32_t mtu);
 [[nodiscard]] Result<std::uint32_t> get_mtu(std::string_view name);
 [[nodiscard]] Result<MacAddress> get_mac(std::string_view name);
