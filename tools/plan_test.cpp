@@ -219,7 +219,7 @@ TEST(CommandLine, MistakesAreExplainedInOneLine) {
             std::string::npos);
   EXPECT_NE(parse_failure({"ping"}).find("see 'leat ping --help'"), std::string::npos);
   EXPECT_NE(parse_failure({"ping", "10.0.0.1", "-c", "three"}).find("see 'leat ping --help'"), std::string::npos);
-  EXPECT_NE(parse_failure({}).find("see 'leat --help'"), std::string::npos);
+  EXPECT_NE(parse_failure({}).find("'leat --help'"), std::string::npos);
 }
 
 }  // namespace
