@@ -207,7 +207,7 @@ std::size_t ChunkQueue::peek_summed(PacketPool& pool, std::uint32_t offset, Muta
       offset -= static_cast<std::uint32_t>(piece.size());
       return true;
     }
-    piece = piece.subspan(offset).first(std::min(piece.size() - offset, to.size() - done));
+    piece = piece.subspan(offset).first(std::min<std::size_t>(piece.size() - offset, to.size() - done));
     offset = 0;
     sum = checksum_append(sum, checksum_copy(0, to.data() + done, piece), done);
     done += piece.size();

@@ -45,7 +45,9 @@ class FlowMemo {
   void note(std::uint64_t mix, Index connection) { entries_[slot(mix)] = {tag(mix), connection}; }
 
  private:
-  [[nodiscard]] std::size_t slot(std::uint64_t mix) const { return (mix >> 48) & (entries_.size() - 1); }
+  [[nodiscard]] std::size_t slot(std::uint64_t mix) const {
+    return static_cast<std::size_t>(mix >> 48) & (entries_.size() - 1);
+  }
   static std::uint32_t tag(std::uint64_t mix) { return static_cast<std::uint32_t>(mix >> 16); }
   std::span<Entry> entries_;
 };

@@ -171,7 +171,7 @@ void owe_ack(Tcb& t, Active& a, std::uint32_t size, std::uint32_t merged, bool p
   mark_dirty(t);
   if (a.rcv_mss < size) a.rcv_mss = static_cast<std::uint16_t>(std::min<std::uint32_t>(size, 0xffff));
   if (size >= a.rcv_mss)
-    a.full_segments = static_cast<std::uint8_t>(std::min(a.full_segments + weight(t, merged), 255U));
+    a.full_segments = static_cast<std::uint8_t>(std::min<std::size_t>(a.full_segments + weight(t, merged), 255U));
   if (h.has(Flag::ack_now)) {
     a.ack_may_wait = a.ack_may_wait && reply_may_carry(t, a, pushed);
     return;
