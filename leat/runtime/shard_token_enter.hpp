@@ -1,0 +1,168 @@
+#pragma once
+// The calls of ShardToken: how a thread comes in, or leaves its operation on the word (rules 3, 4 and 18 of
+// shared-stack-protocol.md); starting, cancelling, polling, stopping. Part of shard_token.hpp, which includes it.
+
+#include <leat/runtime/shard_token.hpp>
+
+namespace leat {
+
+template <class World>
+bool ShardToken<World>::begin(Op& op) {
+  op.sleeper = nullptr;
+  op.list_next = nullptr;
+  cancel_state(op).store(value(Cancel::idle), std::memory_order_relaxed);  // nobody knows it yet
+  if (!holds()) return true;
+  op.error = Errc::again;  // rule 18: called from inside
+  op.count = 0;
+  return false;
+}
+
+template <class World>
+void ShardToken<World>::run(Op& op) {
+  if (!begin(op)) return;
+  Visit v;
+  v.own = &op;
+  v.looks_again = true;
+  for (;;) {
+    switch (enter(v)) {
+      case Word::Enter::entered: {
+        run_own(op, v);
+        leave(v);
+        if (v.own_done) return;
+        wait(op, *v.self, false, v.again);
+        return;
+      }
+      case Word::Enter::held: {
+        if (world_->held() != nullptr) {  // rule 18: who holds a token waits for nobody
+          op.error = Errc::again;
+          op.count = 0;
+          return;
+        }
+        if (v.self == nullptr) v.self = world_->sleeper();
+        if (v.self == nullptr) {  // no descriptors: it can't sleep, so it tries again
+          world_->pause_long();
+          continue;
+        }
+        op.sleeper = v.self;
+        if (word_.post(op) != Word::Post::posted) continue;
+        wait(op, *v.self, true, false);
+        return;
+      }
+      case Word::Enter::dead:
+        op.error = Errc::shut_down;
+        op.count = 0;
+        return;
+    }
+  }
+}
+
+template <class World>
+void ShardToken<World>::start(Op& op) {
+  Visit v;
+  if (!begin(op)) {
+    World::follow_up(&op);
+    return;
+  }
+  for (;;) {
+    switch (enter(v)) {
+      case Word::Enter::entered:
+        run_posted(op, v);
+        leave(v);
+        return;
+      case Word::Enter::held:
+        if (word_.post(op, PostState::parked) == Word::Post::posted) return;
+        continue;
+      case Word::Enter::dead:
+        op.error = Errc::shut_down;
+        op.count = 0;
+        World::follow_up(&op);
+        return;
+    }
+  }
+}
+
+template <class World>
+void ShardToken<World>::cancel(Op& op) {
+  std::uint32_t expected = value(Cancel::idle);
+  // acq_rel: of two who ask, one posts the node; and the owner that closes the Op sees that it is under way.
+  if (!cancel_state(op).compare_exchange_strong(expected, value(Cancel::on_its_way), std::memory_order_acq_rel,
+                                                std::memory_order_acquire))
+    return;
+  Visit v;
+  for (;;) {
+    // Inside our own shard the node is just posted: we run it before we let go.
+    const auto e = holds() ? Word::Enter::held : enter(v);
+    switch (e) {
+      case Word::Enter::entered:
+        handle_cancel(op, v);
+        leave(v);
+        return;
+      case Word::Enter::held:
+        if (word_.post(op.cancel_node, PostState::parked) == Word::Post::posted) return;
+        continue;
+      case Word::Enter::dead:
+        finish_alone(op);
+        return;
+    }
+  }
+}
+
+// The word is dead and the cancel node stays with us: if the last owner left the Op to the node, we publish it.
+template <class World>
+void ShardToken<World>::finish_alone(Op& op) {
+  const std::uint32_t old = cancel_state(op).exchange(value(Cancel::dead), std::memory_order_acq_rel);
+  if (old == value(Cancel::closed) && op.completed != nullptr) World::follow_up(&op);
+}
+
+template <class World>
+Instant ShardToken<World>::poll() {
+  if (holds()) return Instant::never();
+  Visit v;
+  switch (enter(v)) {
+    case Word::Enter::entered:
+      v.want_turn = true;
+      v.woken = true;
+      leave(v);
+      return v.next;
+    case Word::Enter::held:
+      return world_->now();
+    case Word::Enter::dead:
+      return Instant::never();
+  }
+  return Instant::never();
+}
+
+template <class World>
+void ShardToken<World>::stop() {
+  OwnerCall call;
+  struct Context {
+    ShardToken* token;
+    OwnerCall* call;
+  } context{this, &call};
+  call.function = {[](void* c) {
+                     auto* const x = static_cast<Context*>(c);
+                     if (x->token->stop_ == nullptr) x->token->stop_ = x->call;
+                   },
+                   &context};
+  run(call);
+}
+
+template <class World>
+void ShardToken<World>::program_watches() {
+  OwnerCall call;
+  call.function = {[](void* c) {
+                     auto* const token = static_cast<ShardToken*>(c);
+                     token->program_ = true;
+                     if (token->watcher_ == Watcher::caller) return;
+                     if (token->watcher_ == Watcher::janitor) {
+                       token->janitor_mode_ = JanitorMode::deep;
+                       token->disarm();
+                     }
+                     token->follow_nobody();
+                     token->watcher_ = Watcher::program;
+                   },
+                   this};
+  run(call);
+}
+
+}  // namespace leat

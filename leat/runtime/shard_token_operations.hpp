@@ -1,0 +1,186 @@
+#pragma once
+// What the owner of a ShardToken does with operations: its own, posted ones, turns, cancel nodes; and how it tells that
+// one is complete (rules 7 and 16 of shared-stack-protocol.md). All under the token. Part of shard_token.hpp.
+
+#include <leat/runtime/shard_token.hpp>
+
+namespace leat {
+
+// The caller's own operation, by itself.
+template <class World>
+void ShardToken<World>::run_own(Op& op, Visit& v) {
+  if (op.PostNode::kind == PostKind::call) {
+    run_call(op);
+    v.own_done = stop_ != &op;  // a stop is done when all is
+    v.want_turn = false;
+    return;
+  }
+  if (op.verb == Verb::none) v.want_turn = true;
+  if (world_->start(op)) {
+    v.own_done = true;
+    return;
+  }
+  if (v.self == nullptr) v.self = world_->sleeper();
+  if (v.self == nullptr || v.held.outer != nullptr) {  // it can't sleep, or must not (rule 18)
+    op.sleeper = nullptr;
+    (void)world_->withdraw(op, v.self == nullptr ? Errc::no_memory : Errc::again);
+    return;
+  }
+  op.sleeper = v.self;
+  Word::set_state(op, PostState::posted);
+  v.self->spins.store(world_->begin_spin(*v.self, false), std::memory_order_relaxed);
+  link(*v.self, op);
+}
+
+template <class World>
+void ShardToken<World>::run_posted(PostNode& node, Visit& v) {
+  switch (node.kind) {
+    case PostKind::cancel:
+      handle_cancel(*static_cast<CancelNode&>(node).op, v);
+      return;
+    case PostKind::turn: {
+      Op& op = static_cast<Op&>(node);
+      op.list_next = v.turns;
+      v.turns = &op;
+      v.want_turn = true;
+      v.woken = true;
+      return;
+    }
+    case PostKind::call: {
+      Op& op = static_cast<Op&>(node);
+      ++counters_.foreign_ops;
+      run_call(op);
+      if (stop_ != &op) publish(op, v);
+      return;
+    }
+    case PostKind::op:
+      break;
+  }
+  Op& op = static_cast<Op&>(node);
+  ++counters_.foreign_ops;
+  if (op.verb == Verb::none) v.want_turn = true;
+  if (world_->start(op)) {
+    publish(op, v);
+    return;
+  }
+  if (op.sleeper != nullptr) {
+    link(*static_cast<Sleeper*>(op.sleeper), op);
+  } else if (cancel_state(op).load(std::memory_order_relaxed) == value(Cancel::asked)) {
+    (void)world_->withdraw(op, Errc::cancelled);  // its cancellation was faster
+  }
+}
+
+template <class World>
+void ShardToken<World>::do_turn(Visit& v) {
+  v.want_turn = false;
+  ++counters_.turns;
+  if (told_) {
+    told_ = false;
+    world_->after_sleep();
+  }
+  const std::uint64_t before = world_->received();
+  v.next = world_->turn();
+  publish_completed(v);
+  while (v.turns != nullptr) {
+    Op& op = *v.turns;
+    v.turns = op.list_next;
+    finish(op, v);
+  }
+  // Woken for nothing that a device had: a timer or a kick, which stay readable until they are looked at.
+  if (v.woken && world_->received() == before) {
+    const auto drained = world_->drain_watch();
+    if (drained.timer) timer_set_ = Instant::never();
+    if (drained.kick) kicked_ = false;
+  }
+  v.woken = false;
+}
+
+template <class World>
+void ShardToken<World>::do_flush(Visit& v) {
+  v.next = world_->flush();
+  publish_completed(v);
+}
+
+template <class World>
+void ShardToken<World>::publish_completed(Visit& v) {
+  while (Op* const op = world_->take_completed()) publish(*op, v);
+}
+
+template <class World>
+void ShardToken<World>::publish(Op& op, Visit& v) {
+  // acq_rel: a canceller that was first has its node under way, and that node must not outlive the Op.
+  const std::uint32_t old = cancel_state(op).exchange(value(Cancel::closed), std::memory_order_acq_rel);
+  if (old == value(Cancel::on_its_way)) return;  // the node brings it back
+  finish(op, v);
+}
+
+// Rule 7.
+template <class World>
+void ShardToken<World>::finish(Op& op, Visit& v) {
+  if (op.completed != nullptr) {
+    op.list_next = nullptr;
+    (v.finished_head == nullptr ? v.finished_head : v.finished_tail->list_next) = &op;
+    v.finished_tail = &op;
+    return;
+  }
+  auto* const s = static_cast<Sleeper*>(op.sleeper);
+  const bool own = &op == v.own;
+  const bool turn = op.PostNode::kind == PostKind::turn;
+  if (s != nullptr && !turn) {
+    if (s->op == &op) unlink(*s);
+    if (watcher_ == Watcher::caller && leader_ == s) move_leader(v);
+  }
+  if (own) v.own_done = true;
+  if (s == nullptr) {
+    LEAT_ASSERT(own);
+    return;
+  }
+  if (s == v.self) {
+    (void)Word::complete(op);  // of this very thread: it is awake
+    if (turn) world_->unref(*s);
+    return;
+  }
+  world_->ref(*s);  // before its thread may go on: the write comes later
+  if (Word::complete(op)) {
+    push_wake(*s, v);
+  } else {
+    world_->unref(*s);
+  }
+  if (turn) world_->unref(*s);
+}
+
+template <class World>
+void ShardToken<World>::push_wake(Sleeper& s, Visit& v) {
+  if (v.wakes.try_push(&s)) return;
+  world_->wake(s);
+  world_->unref(s);
+}
+
+// Ends an operation that is not complete. False: it is not here.
+template <class World>
+bool ShardToken<World>::end_early(Op& op, Visit& v) {
+  const Errc why = op.completed != nullptr ? Errc::cancelled : Errc::interrupted;
+  if (op.pending) {
+    (void)world_->withdraw(op, why);
+    publish_completed(v);
+    return true;
+  }
+  if (!backlog_.remove(&op)) return false;
+  op.error = why;
+  op.count = 0;
+  publish(op, v);
+  return true;
+}
+
+template <class World>
+void ShardToken<World>::handle_cancel(Op& op, Visit& v) {
+  // acquire: with `closed` the result is there.
+  if (cancel_state(op).load(std::memory_order_acquire) == value(Cancel::closed)) {
+    finish(op, v);
+    return;
+  }
+  cancel_state(op).store(value(Cancel::asked), std::memory_order_relaxed);  // the token orders it
+  (void)end_early(op, v);
+}
+
+}  // namespace leat

@@ -1,0 +1,135 @@
+#pragma once
+// Who waits, who watches, who is armed, and the janitor's part of it (rules 9, 12 and 14 of shared-stack-protocol.md).
+// All under the token but for the janitor's own calls, which enter. Part of shard_token.hpp.
+
+#include <leat/runtime/shard_token.hpp>
+
+namespace leat {
+
+// Rule 9.
+template <class World>
+void ShardToken<World>::link(Sleeper& s, Op& op) {
+  s.op = &op;
+  s.later = nullptr;
+  s.earlier = waiting_;
+  if (waiting_ != nullptr) waiting_->later = &s;
+  waiting_ = &s;
+  if (watcher_ == Watcher::caller) return;
+  if (watcher_ == Watcher::janitor) janitor_mode_ = JanitorMode::deep;
+  lead(s, Watcher::caller);
+}
+
+template <class World>
+void ShardToken<World>::unlink(Sleeper& s) {
+  (s.later == nullptr ? waiting_ : s.later->earlier) = s.earlier;
+  if (s.earlier != nullptr) s.earlier->later = s.later;
+  s.later = s.earlier = nullptr;
+  s.op = nullptr;
+}
+
+template <class World>
+void ShardToken<World>::lead(Sleeper& s, Watcher as) {
+  follow_nobody();
+  ++counters_.role_moves;
+  watcher_ = as;
+  leader_ = &s;
+  if (armed_ != &s) {
+    disarm();
+    armed_ = &s;
+    world_->ref(s);
+    world_->arm(s, true);
+  }
+  s.leads.store(true, std::memory_order_relaxed);
+}
+
+template <class World>
+void ShardToken<World>::disarm() {
+  if (armed_ == nullptr) return;
+  world_->arm(*armed_, false);
+  world_->unref(*armed_);
+  armed_ = nullptr;
+}
+
+template <class World>
+void ShardToken<World>::follow_nobody() {
+  if (leader_ != nullptr) leader_->leads.store(false, std::memory_order_relaxed);
+  leader_ = nullptr;
+}
+
+// Rule 12.
+template <class World>
+void ShardToken<World>::move_leader(Visit& v) {
+  if (waiting_ != nullptr) {
+    lead(static_cast<Sleeper&>(*waiting_), Watcher::caller);
+    return;
+  }
+  follow_nobody();
+  ++counters_.departures;
+  if (program_) {
+    watcher_ = Watcher::program;
+    return;
+  }
+  watcher_ = Watcher::nobody;
+  if (janitor_ != nullptr && janitor_mode_ == JanitorMode::deep) {
+    janitor_mode_ = JanitorMode::grace;
+    v.wake_janitor = true;
+  }
+}
+
+// --- the janitor
+
+template <class World>
+void ShardToken<World>::janitor_starts(Sleeper& janitor) {
+  struct Context {
+    ShardToken* token;
+    Sleeper* janitor;
+  } context{this, &janitor};
+  OwnerCall call;
+  call.function = {[](void* c) {
+                     auto* const x = static_cast<Context*>(c);
+                     x->token->janitor_ = x->janitor;
+                     x->token->janitor_mode_ = JanitorMode::deep;
+                     if (x->token->watcher_ != Watcher::nobody) return;
+                     x->token->janitor_mode_ = JanitorMode::leading;
+                     x->token->lead(*x->janitor, Watcher::janitor);
+                   },
+                   &context};
+  run(call);
+}
+
+template <class World>
+JanitorMode ShardToken<World>::janitor_grace_ends(Sleeper& janitor) {
+  Visit v;
+  v.self = &janitor;
+  if (enter(v) != Word::Enter::entered) return JanitorMode::grace;
+  if (watcher_ == Watcher::nobody) {
+    ++counters_.janitor_turns;
+    v.want_turn = true;
+    do_turn(v);
+  }
+  const bool quiet = counters_.departures == departures_seen_ || watcher_ == Watcher::janitor;
+  departures_seen_ = counters_.departures;
+  if (!quiet) {
+    janitor_mode_ = JanitorMode::grace;
+  } else if (watcher_ == Watcher::nobody) {
+    janitor_mode_ = JanitorMode::leading;
+    lead(janitor, Watcher::janitor);
+  } else if (watcher_ == Watcher::janitor) {
+    janitor_mode_ = JanitorMode::leading;
+  } else {
+    janitor_mode_ = JanitorMode::deep;
+  }
+  const JanitorMode mode = janitor_mode_;
+  leave(v);
+  return mode;
+}
+
+template <class World>
+void ShardToken<World>::check_invariants() const {
+  LEAT_ASSERT((watcher_ == Watcher::caller || watcher_ == Watcher::janitor) == (leader_ != nullptr));
+  LEAT_ASSERT(leader_ == nullptr || armed_ == leader_);
+  LEAT_ASSERT(waiting_ == nullptr || watcher_ == Watcher::caller);
+  LEAT_ASSERT(janitor_ == nullptr || watcher_ != Watcher::nobody || janitor_mode_ != JanitorMode::deep);
+}
+
+}  // namespace leat
