@@ -68,7 +68,7 @@ class ChannelForm final : public FormCalls {
   explicit ChannelForm(std::shared_ptr<SharedStack> stack) : channel_(std::move(stack)) {}
 
   Result<std::unique_ptr<FormListener>> listen(const Endpoint& local) override {
-    auto l = channel::TcpListener::listen(channel_, local);
+    auto l = channel::TcpListener::listen(channel_, local, kBacklog);
     if (!l) return fail(l.error());
     return std::unique_ptr<FormListener>(std::make_unique<ChannelListener>(std::move(*l), patience));
   }

@@ -98,7 +98,7 @@ class CoroutineForm final : public FormCalls {
   explicit CoroutineForm(std::shared_ptr<SharedStack> stack) : service_(std::move(stack)), executor_(service_) {}
 
   Result<std::unique_ptr<FormListener>> listen(const Endpoint& local) override {
-    auto l = coroutine::TcpListener::listen(service_, local);
+    auto l = coroutine::TcpListener::listen(service_, local, kBacklog);
     if (!l) return fail(l.error());
     return std::unique_ptr<FormListener>(std::make_unique<CoroutineListener>(std::move(*l), patience));
   }

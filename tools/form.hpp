@@ -25,6 +25,9 @@ enum class Form : std::uint8_t { event, posix, channel, coroutine };
 // Throws Failure for a word that is none.
 [[nodiscard]] Form parse_form(std::string_view text);
 
+// Connections that wait to be accepted, in every form.
+inline constexpr std::uint32_t kBacklog = 1024;
+
 struct Patience {
   Duration read = Duration::max();
   Duration write = Duration::max();

@@ -147,7 +147,7 @@ class PosixForm final : public FormCalls {
   Result<std::unique_ptr<FormListener>> listen(const Endpoint& local) override {
     auto d = open(SOCK_STREAM, local);
     if (!d) return fail(d.error());
-    if (const auto r = result_of(net_->listen(d->get(), 128)); !r) return fail(r.error());
+    if (const auto r = result_of(net_->listen(d->get(), kBacklog)); !r) return fail(r.error());
     return std::unique_ptr<FormListener>(std::make_unique<PosixListener>(std::move(*d), patience));
   }
   Result<std::unique_ptr<FormStream>> connect(const Endpoint& remote, Duration within) override {

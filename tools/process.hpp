@@ -11,6 +11,9 @@
 
 namespace leat::tools {
 
+// As many descriptors as the process may have (RLIMIT_NOFILE), for servers: shells start programs with few.
+void raise_descriptor_limit();
+
 class Process {
  public:
   enum class Stdin { none, pipe };

@@ -8,6 +8,7 @@
 #include "http_server.hpp"
 #include "log.hpp"
 #include "node.hpp"
+#include "process.hpp"
 #include "shared_services.hpp"
 #include "text.hpp"
 
@@ -107,6 +108,7 @@ void refuse_memory(const Plan& plan, std::string_view command) {
 
 int run_up(const Arguments& a) {
   if (a.demo) return run_demo(a);
+  raise_descriptor_limit();
   const Plan plan = make_plan(a.stack);
   refuse_memory(plan, "up");
   Node node(plan);
@@ -117,6 +119,7 @@ int run_up(const Arguments& a) {
 }
 
 int run_http(const Arguments& a) {
+  raise_descriptor_limit();
   const Plan plan = make_plan(a.stack);
   refuse_memory(plan, "http");
   if (const Form form = parse_form(a.form); form != Form::event)
@@ -128,6 +131,7 @@ int run_http(const Arguments& a) {
 }
 
 int run_echo(const Arguments& a) {
+  raise_descriptor_limit();
   const Plan plan = make_plan(a.stack);
   refuse_memory(plan, "echo");
   if (const Form form = parse_form(a.form); form != Form::event)

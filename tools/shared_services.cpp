@@ -2,14 +2,16 @@
 
 #include <signal.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <leat/api/coroutine/executor.hpp>
 #include <leat/api/coroutine/socket.hpp>
 #include <leat/runtime/clock.hpp>
-#include <list>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "failure.hpp"
@@ -21,9 +23,20 @@ namespace leat::tools {
 
 namespace {
 
-constexpr std::size_t kBuffer = std::size_t{64} << 10;
-constexpr std::size_t kMaxThreads = 1024;  // connections at once, in the forms with a thread for each
+constexpr std::size_t kMaxThreads = 4096;  // connections at once, in the forms with a thread for each
 constexpr Duration kIdle = Duration::s(60);
+constexpr std::chrono::milliseconds kBreath{10};  // before trying again what wants for resources
+
+// 64 KiB of a connection's own. Not cleared, so that one that says little touches little of it.
+class Buffer {
+ public:
+  static constexpr std::size_t kSize = std::size_t{64} << 10;
+  [[nodiscard]] MutableByteSpan all() const { return {bytes_.get(), kSize}; }
+  [[nodiscard]] ByteSpan first(std::size_t n) const { return ByteSpan{bytes_.get(), n}; }
+
+ private:
+  std::unique_ptr<std::uint8_t[]> bytes_ = std::make_unique_for_overwrite<std::uint8_t[]>(kSize);
+};
 
 sigset_t stop_signals() {
   sigset_t set;
@@ -44,17 +57,26 @@ struct EchoCounters {
 class Threads {
  public:
   ~Threads() { wait(); }
+  // False: the machine gives no more threads.
   template <class F>
-  void start(F&& work) {
+  bool start(F&& work) {
     std::unique_lock lock(mutex_);
+    if (running_ == kMaxThreads && !std::exchange(told_, true))
+      log_info(cat(kMaxThreads,
+                   " connections have a thread each, more wait; --form event and coroutine know no such limit"));
     changed_.wait(lock, [this] { return running_ < kMaxThreads; });
-    ++running_;
-    std::thread([this, work = std::forward<F>(work)]() mutable {
-      work();
-      const std::lock_guard done(mutex_);
-      --running_;
-      changed_.notify_all();
-    }).detach();
+    try {
+      std::thread([this, work = std::forward<F>(work)]() mutable {
+        work();
+        const std::lock_guard done(mutex_);
+        --running_;
+        changed_.notify_all();
+      }).detach();
+    } catch (const std::system_error&) {
+      return false;
+    }
+    ++running_;  // before it can be counted down: it takes the mutex for that
+    return true;
   }
   void wait() {
     std::unique_lock lock(mutex_);
@@ -64,28 +86,30 @@ class Threads {
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::size_t running_ = 0;  // guarded by mutex_
+  // Guarded by mutex_.
+  std::size_t running_ = 0;
+  bool told_ = false;
 };
 
 void echo_stream(FormStream& s, EchoCounters& counters) {
-  std::vector<std::uint8_t> buffer(kBuffer);
+  const Buffer buffer;
   for (;;) {
-    const auto got = s.read(buffer);
+    const auto got = s.read(buffer.all());
     if (!got || *got == 0) return;
     counters.stream_bytes.fetch_add(*got, std::memory_order_relaxed);
-    if (!s.write({buffer.data(), *got})) return;
+    if (!s.write(buffer.first(*got))) return;
   }
 }
 
 void echo_datagrams(FormDatagrams& s, EchoCounters& counters) {
-  std::vector<std::uint8_t> buffer(65536);
+  const Buffer buffer;
   for (;;) {
     Endpoint from;
-    const auto got = s.receive(buffer, from);
+    const auto got = s.receive(buffer.all(), from);
     if (!got && got.error() == Errc::connection_refused) continue;  // an earlier answer's port is closed
     if (!got) return;
     counters.datagrams.fetch_add(1, std::memory_order_relaxed);
-    (void)s.send({buffer.data(), *got}, from);
+    (void)s.send(buffer.first(*got), from);
   }
 }
 
@@ -98,14 +122,14 @@ bool send_answer(FormStream& s, HttpSite& site, HttpAnswer& a, MutableByteSpan b
       s.abort();
       return false;
     }
-    if (!s.write({buffer.data(), got})) return false;
+    if (!s.write(buffer.first(got))) return false;
     site.sent(a, got);
   }
   return true;
 }
 
 void serve_stream(FormStream& s, HttpSite& site) {
-  std::vector<std::uint8_t> buffer(kBuffer);
+  const Buffer buffer;
   HttpRequestReader reader;
   Instant began;
   for (;;) {
@@ -119,24 +143,24 @@ void serve_stream(FormStream& s, HttpSite& site) {
         answer = site.bad_request(reader.status());
         break;
       case HttpRequestReader::State::incomplete: {
-        const auto got = s.read(MutableByteSpan{buffer}.first(HttpRequestReader::kMaxHead));
+        const auto got = s.read(buffer.all().first(HttpRequestReader::kMaxHead));
         if (!got && got.error() == Errc::timed_out) return s.abort();
         if (!got || *got == 0) return;
         if (reader.buffered() == 0) began = monotonic_now();
         if (monotonic_now() - began > kIdle) {  // byte by byte, to keep us waiting
           answer = site.bad_request(408);
         } else {
-          reader.append({buffer.data(), *got});
+          reader.append(buffer.first(*got));
         }
         break;
       }
     }
     if (!answer) continue;
-    if (!send_answer(s, site, *answer, buffer)) return;
+    if (!send_answer(s, site, *answer, buffer.all())) return;
     if (!answer->close) continue;
     // RFC 9112 9.6: our FIN, then the client's bytes until its own, so that no RST takes the answer from it.
     s.finish();
-    for (auto got = s.read(buffer); got && *got > 0;) got = s.read(buffer);
+    for (auto got = s.read(buffer.all()); got && *got > 0;) got = s.read(buffer.all());
     return;
   }
 }
@@ -149,23 +173,23 @@ using coroutine::Task;
 constexpr Limit kIdleLimit{.within = kIdle};
 
 Task<void> echo(coroutine::TcpStream s, EchoCounters& counters) {
-  std::vector<std::uint8_t> buffer(kBuffer);
+  const Buffer buffer;
   for (;;) {
-    const auto got = co_await s.read(buffer);
+    const auto got = co_await s.read(buffer.all());
     if (!got || got->count == 0) co_return;
     counters.stream_bytes.fetch_add(got->count, std::memory_order_relaxed);
-    if (!co_await s.write_all(ByteSpan{buffer.data(), got->count})) co_return;
+    if (!co_await s.write_all(buffer.first(got->count))) co_return;
   }
 }
 
 Task<void> echo(coroutine::UdpSocket s, EchoCounters& counters) {
-  std::vector<std::uint8_t> buffer(65536);
+  const Buffer buffer;
   for (;;) {
-    const auto got = co_await s.receive_from(buffer);
+    const auto got = co_await s.receive_from(buffer.all());
     if (!got && got.error() == Errc::connection_refused) continue;
     if (!got) co_return;
     counters.datagrams.fetch_add(1, std::memory_order_relaxed);
-    (void)co_await s.send_to(ByteSpan{buffer.data(), got->count}, got->message.from);
+    (void)co_await s.send_to(buffer.first(got->count), got->message.from);
   }
 }
 
@@ -186,7 +210,7 @@ Task<bool> send_answer(coroutine::TcpStream& s, HttpSite& site, HttpAnswer& a, M
 
 Task<void> serve(coroutine::TcpStream s, HttpSite& site) {
   const Endpoint remote = s.remote_endpoint().value_or(Endpoint{});
-  std::vector<std::uint8_t> buffer(kBuffer);
+  const Buffer buffer;
   HttpRequestReader reader;
   Instant began;
   for (;;) {
@@ -200,24 +224,24 @@ Task<void> serve(coroutine::TcpStream s, HttpSite& site) {
         answer = site.bad_request(reader.status());
         break;
       case HttpRequestReader::State::incomplete: {
-        const auto got = co_await s.read(MutableByteSpan{buffer}.first(HttpRequestReader::kMaxHead), kIdleLimit);
+        const auto got = co_await s.read(buffer.all().first(HttpRequestReader::kMaxHead), kIdleLimit);
         if (!got && got.error() == Errc::timed_out) s.abort();
         if (!got || got->count == 0) co_return;
         if (reader.buffered() == 0) began = monotonic_now();
         if (monotonic_now() - began > kIdle) {
           answer = site.bad_request(408);
         } else {
-          reader.append({buffer.data(), got->count});
+          reader.append(buffer.first(got->count));
         }
         break;
       }
     }
     if (!answer) continue;
-    if (!co_await send_answer(s, site, *answer, buffer)) co_return;
+    if (!co_await send_answer(s, site, *answer, buffer.all())) co_return;
     if (!answer->close) continue;
     (void)s.shutdown(ShutdownHow::write);
-    for (auto got = co_await s.read(buffer, kIdleLimit); got && got->count > 0;)
-      got = co_await s.read(buffer, kIdleLimit);
+    for (auto got = co_await s.read(buffer.all(), kIdleLimit); got && got->count > 0;)
+      got = co_await s.read(buffer.all(), kIdleLimit);
     co_return;
   }
 }
@@ -276,9 +300,13 @@ struct SharedServices::Inside {
     acceptors.emplace_back([this, &l, serve_one] {
       for (;;) {
         auto s = l.accept();
-        if (!s && (s.error() == Errc::connection_aborted || s.error() == Errc::no_memory)) continue;
-        if (!s) return;
-        threads.start([stream = std::shared_ptr<FormStream>(std::move(*s)), serve_one] { serve_one(*stream); });
+        if (!s && node.shared()->stopped()) return;
+        if (!s) {
+          if (s.error() != Errc::connection_aborted) std::this_thread::sleep_for(kBreath);  // no descriptors, say
+          continue;
+        }
+        if (!threads.start([stream = std::shared_ptr<FormStream>(std::move(*s)), serve_one] { serve_one(*stream); }))
+          std::this_thread::sleep_for(kBreath);  // and the connection is closed
       }
     });
   }
@@ -306,7 +334,7 @@ void SharedServices::serve_http(const std::string& root, std::uint16_t port, boo
   HttpSite& site = *in.site;
   const Endpoint local{IpAddress{}, Port{port}};
   if (in.executor) {
-    auto listener = must(coroutine::TcpListener::listen(in.node.shared(), local), port);
+    auto listener = must(coroutine::TcpListener::listen(in.node.shared(), local, kBacklog), port);
     in.executor->spawn(accept_all(std::move(listener), *in.executor,
                                   [&site](coroutine::TcpStream s) { return serve(std::move(s), site); }));
     return in.run_executor();
@@ -320,7 +348,7 @@ void SharedServices::serve_echo(std::uint16_t port) {
   EchoCounters& counters = in.echoed;
   const Endpoint local{IpAddress{}, Port{port}};
   if (in.executor) {
-    auto listener = must(coroutine::TcpListener::listen(in.node.shared(), local), port);
+    auto listener = must(coroutine::TcpListener::listen(in.node.shared(), local, kBacklog), port);
     auto datagrams = must(coroutine::UdpSocket::open(in.node.shared(), local), port);
     in.executor->spawn(accept_all(std::move(listener), *in.executor, [&counters](coroutine::TcpStream s) {
       counters.connections.fetch_add(1, std::memory_order_relaxed);
@@ -335,7 +363,7 @@ void SharedServices::serve_echo(std::uint16_t port) {
     counters.connections.fetch_add(1, std::memory_order_relaxed);
     echo_stream(s, counters);
   });
-  in.threads.start([&in, &counters] { echo_datagrams(*in.datagrams, counters); });
+  (void)in.threads.start([&in, &counters] { echo_datagrams(*in.datagrams, counters); });
 }
 
 void SharedServices::stop() {

@@ -3,9 +3,9 @@
 
 namespace leat {
 
-bool Janitor::start(int watch_fd, const Work& work) {
-  sleeper_ = Sleeper::make(watch_fd);
-  if (sleeper_ == nullptr) return false;
+Sleeper* Janitor::start(const std::shared_ptr<ShardMark>& mark, int watch_fd, const Work& work) {
+  sleeper_ = Sleeper::make(mark, watch_fd);
+  if (sleeper_ == nullptr) return nullptr;
   control_ = std::make_shared<Control>();
   sleeper_->ref();  // the thread's
   try {
@@ -17,9 +17,8 @@ bool Janitor::start(int watch_fd, const Work& work) {
     sleeper_->unref();
     sleeper_->unref();
     sleeper_ = nullptr;
-    return false;
   }
-  return true;
+  return sleeper_;
 }
 
 void Janitor::stop() {

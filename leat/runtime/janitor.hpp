@@ -31,12 +31,11 @@ class Janitor {
   Janitor(const Janitor&) = delete;
   Janitor& operator=(const Janitor&) = delete;
 
-  // False: no descriptors, or no thread.
-  [[nodiscard]] bool start(int watch_fd, const Work& work);
+  // Where its thread sleeps; nullptr: no descriptors, or no thread.
+  [[nodiscard]] Sleeper* start(const std::shared_ptr<ShardMark>& mark, int watch_fd, const Work& work);
   // Waits for the thread; from inside the thread itself it lets the thread end by itself.
   void stop();
   [[nodiscard]] bool running() const { return sleeper_ != nullptr; }
-  [[nodiscard]] Sleeper& sleeper() { return *sleeper_; }
 
   // A turn is wanted, not only a change of mode. ring() follows.
   void ask() { control_->asked.store(true, std::memory_order_release); }

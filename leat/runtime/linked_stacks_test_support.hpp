@@ -141,6 +141,18 @@ inline Handle open_stream(Service& s) {
   EXPECT_EQ(op.error, Errc{});
   return op.handle;
 }
+inline Handle open_datagrams(Service& s, Port port) {
+  Op op;
+  op.open(SocketKind::udp);
+  s.run(op);
+  EXPECT_EQ(op.error, Errc{});
+  const Handle h = op.handle;
+  op.reset();
+  op.bind(h, {{}, port});
+  s.run(op);
+  EXPECT_EQ(op.error, Errc{});
+  return h;
+}
 inline Handle listen_on(Service& s, const Endpoint& at, std::uint32_t backlog = 64) {
   const Handle h = open_stream(s);
   Op op;

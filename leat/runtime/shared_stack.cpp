@@ -81,7 +81,7 @@ struct SharedStack::Inside {
   }
   ~Inside() {
     janitor.stop();
-    ended->store(true, std::memory_order_relaxed);
+    mark->ended.store(true, std::memory_order_relaxed);
     for (const DevicePort& port : ports)
       if (port.attached()) (void)shard.detach(port.interface());
   }
@@ -129,7 +129,7 @@ struct SharedStack::Inside {
   ShardWatch::Drained drain_watch() { return watch.drain(); }
 
   // --- and from any thread
-  [[nodiscard]] Sleeper* sleeper() const { return ThreadSleepers::find(ended, watch.fd()); }
+  [[nodiscard]] Sleeper* sleeper() const { return ThreadSleepers::find(mark, watch.fd()); }
   static void ref(Sleeper& s) { s.ref(); }
   static void unref(Sleeper& s) { s.unref(); }
   static void wake(Sleeper& s) { s.wake(); }
@@ -195,7 +195,7 @@ struct SharedStack::Inside {
 
   SharedStackOptions options;
   std::uint32_t generation = forks.load(std::memory_order_relaxed);
-  ThreadSleepers::Mark ended = std::make_shared<std::atomic<bool>>(false);
+  ThreadSleepers::Mark mark = std::make_shared<ShardMark>();
   ReservedStorage storage;
   PacketMemory memory;
   ShardWatch watch;
@@ -226,11 +226,12 @@ Result<std::shared_ptr<SharedStack>> SharedStack::make(const SharedStackOptions&
   if (options.janitor) {
     Inside& in = *inside;
     using Token = ShardToken<Inside>;
-    if (!in.janitor.start(in.watch.fd(),
-                          {.serve = Delegate<void(Sleeper&)>::to<&Token::janitor_serves>(in.token),
-                           .grace_ends = Delegate<JanitorMode(Sleeper&)>::to<&Token::janitor_grace_ends>(in.token)}))
-      return fail(Errc::no_memory);
-    in.token.janitor_starts(in.janitor.sleeper());
+    Sleeper* const janitor =
+        in.janitor.start(in.mark, in.watch.fd(),
+                         {.serve = Delegate<void(Sleeper&)>::to<&Token::janitor_serves>(in.token),
+                          .grace_ends = Delegate<JanitorMode(Sleeper&)>::to<&Token::janitor_grace_ends>(in.token)});
+    if (janitor == nullptr) return fail(Errc::no_memory);
+    in.token.janitor_starts(*janitor);
   }
   return std::shared_ptr<SharedStack>(new SharedStack(std::move(inside)));
 }

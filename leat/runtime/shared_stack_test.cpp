@@ -549,6 +549,37 @@ TEST(SharedStack, AForkedChildIsShutOut) {
   EXPECT_EQ(r.count, kHello.size());
 }
 
+// The kernel lets 500 sets hold the watch; any number of threads may wait all the same, whoever of them watches.
+TEST(SharedStack, MoreThreadsWaitThanSetsMayHoldTheWatch) {
+  LinkedStacks net({.janitor = false});
+  constexpr std::uint16_t kThreads = 600;
+  constexpr std::uint16_t kFirst = 2000;
+  std::atomic<unsigned> waiting{0}, right{0};
+  std::vector<std::thread> threads;
+  for (std::uint16_t i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&, i] {
+      const Handle h = open_datagrams(*net.stack[1], Port{static_cast<std::uint16_t>(kFirst + i)});
+      std::array<std::uint8_t, 8> data{};
+      waiting.fetch_add(1);
+      const auto got = receive_some(*net.stack[1], h, data);
+      if (got && got->count == 2 && data[0] == (i & 0xff) && data[1] == (i >> 8)) right.fetch_add(1);
+      close_socket(*net.stack[1], h);
+    });
+  }
+  while (waiting.load() < kThreads) std::this_thread::yield();
+  const Handle h = open_datagrams(*net.stack[0], Port{kFirst});
+  for (std::uint16_t i = 0; i < kThreads; ++i) {
+    const std::array<std::uint8_t, 2> number{static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(i >> 8)};
+    Op op;
+    op.send_to(h, number, {LinkedStacks::address(1), Port{static_cast<std::uint16_t>(kFirst + i)}});
+    net.stack[0]->run(op);
+    ASSERT_EQ(op.error, Errc{});
+    while (right.load() <= i) std::this_thread::yield();  // each is the one who watches for a time
+  }
+  for (auto& t : threads) t.join();
+  EXPECT_EQ(right.load(), kThreads);
+}
+
 // Threads come and go; each leaves nothing behind.
 TEST(SharedStack, ThreadsThatEndLeaveNoDescriptors) {
   LinkedStacks net;

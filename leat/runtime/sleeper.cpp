@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <leat/runtime/clock.hpp>
 #include <leat/runtime/sleeper.hpp>
+#include <utility>
 
 namespace leat {
 namespace {
@@ -22,15 +23,15 @@ bool control(int epoll, int operation, int fd, std::uint32_t events, Tag tag) {
 
 }  // namespace
 
-Sleeper* Sleeper::make(int watch_fd) {
+Sleeper* Sleeper::make(std::shared_ptr<ShardMark> mark, int watch_fd) {
   auto* const s = new Sleeper;
+  s->mark_ = std::move(mark);
   s->epoll_ = Descriptor{::epoll_create1(EPOLL_CLOEXEC)};
   s->bell_ = Descriptor{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   s->watch_fd_ = watch_fd;
   // The bell is edge-triggered: every ring is told once and nobody has to read it.
-  const bool ok = s->epoll_ && s->bell_ &&
-                  control(s->epoll_.get(), EPOLL_CTL_ADD, s->bell_.get(), EPOLLIN | EPOLLET, Tag::bell) &&
-                  control(s->epoll_.get(), EPOLL_CTL_ADD, watch_fd, 0, Tag::watch);
+  const bool ok =
+      s->epoll_ && s->bell_ && control(s->epoll_.get(), EPOLL_CTL_ADD, s->bell_.get(), EPOLLIN | EPOLLET, Tag::bell);
   if (!ok) {
     s->unref();
     return nullptr;
@@ -44,8 +45,36 @@ void Sleeper::look_at_affinity() {
   one_cpu = ::sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
 }
 
+Sleeper::~Sleeper() {
+  if (keeps_) mark_->keepers.fetch_sub(1, std::memory_order_relaxed);
+}
+
 void Sleeper::arm(bool on) {
-  control(epoll_.get(), EPOLL_CTL_MOD, watch_fd_, on ? std::uint32_t{EPOLLIN} : 0, Tag::watch);
+  if (!on && joined_ && !keeps_) {
+    leave_watch();
+  } else if (joined_) {
+    control(epoll_.get(), EPOLL_CTL_MOD, watch_fd_, on ? std::uint32_t{EPOLLIN} : 0, Tag::watch);
+  } else if (on) {
+    join_watch();
+  } else {
+    polls_.store(false, std::memory_order_relaxed);
+  }
+}
+
+void Sleeper::join_watch() {
+  joined_ = control(epoll_.get(), EPOLL_CTL_ADD, watch_fd_, EPOLLIN, Tag::watch);
+  if (!joined_) {
+    polls_.store(true, std::memory_order_relaxed);
+    wake();  // it may be asleep without end
+    return;
+  }
+  keeps_ = mark_->keepers.load(std::memory_order_relaxed) < kKeepers;
+  if (keeps_) mark_->keepers.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Sleeper::leave_watch() {
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watch_fd_, nullptr);
+  joined_ = false;
 }
 
 void Sleeper::wake() {
@@ -64,8 +93,10 @@ void Sleeper::watch_also(int fd) {
 Sleeper::Woken Sleeper::sleep(int also_fd, int timeout_ms) {
   watch_also(also_fd);
   std::array<epoll_event, 4> events;
-  const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
+  const bool polls = polls_.load(std::memory_order_relaxed);
+  const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), polls ? 1 : timeout_ms);
   Woken woken;
+  woken.watch = polls;
   woken.interrupted = n < 0 && errno == EINTR;
   for (int i = 0; i < n; ++i) {
     const std::uint32_t tag = events[static_cast<std::size_t>(i)].data.u32;
@@ -93,18 +124,18 @@ ThreadSleepers::~ThreadSleepers() {
   for (const Entry& e : entries_) e.sleeper->unref();
 }
 
-Sleeper* ThreadSleepers::find(const Mark& ended, int watch_fd) {
+Sleeper* ThreadSleepers::find(const Mark& mark, int watch_fd) {
   thread_local ThreadSleepers mine;
   for (const Entry& e : mine.entries_)
-    if (e.ended == ended) return e.sleeper;
+    if (e.mark == mark) return e.sleeper;
   for (Entry& e : mine.entries_) {
-    if (!e.ended->load(std::memory_order_relaxed)) continue;
+    if (!e.mark->ended.load(std::memory_order_relaxed)) continue;
     e.sleeper->unref();
     e.sleeper = nullptr;
   }
   std::erase_if(mine.entries_, [](const Entry& e) { return e.sleeper == nullptr; });
-  Sleeper* const s = Sleeper::make(watch_fd);
-  if (s != nullptr) mine.entries_.push_back({ended, s});
+  Sleeper* const s = Sleeper::make(mark, watch_fd);
+  if (s != nullptr) mine.entries_.push_back({mark, s});
   return s;
 }
 

@@ -3,6 +3,10 @@
 // one who watches, the shard's ShardWatch. One per thread and shard, made at the first wait, reference-counted, so that
 // a late ring of the bell finds it.
 //
+// The watch joins a sleeper's set when it is first armed. A few sleepers of a shard then keep it there, unarmed,
+// because arming what is there is the cheapest; the others put it back. For the kernel walks over all sets that hold
+// the watch with every packet, and refuses more than 500 of them.
+//
 // ThreadSleepers keeps a thread's. A stack that ends leaves its mark, and the thread forgets its sleeper when it next
 // makes one.
 // Threading: sleep* by its thread; arm under the token; wake, ref and unref from any thread.
@@ -17,15 +21,27 @@
 
 namespace leat {
 
+// What a shard shares with the sleepers of its threads, which may outlive it.
+struct ShardMark {
+  // Says that a stack has ended; written once by its end, read by threads. Release/acquire are not needed: nothing else
+  // hangs on it.
+  std::atomic<bool> ended{false};
+  // Sleepers that keep the watch in their set. Written under the token and by the end of a sleeper, relaxed: a count
+  // that is late by one costs a system call.
+  std::atomic<unsigned> keepers{0};
+};
+
 class Sleeper : public SleeperState<sync::StdAtomics> {
  public:
+  static constexpr unsigned kKeepers = 32;
+
   struct Woken {
     bool watch = false;        // the shard has something to do
     bool interrupted = false;  // a signal, or the other descriptor
     bool rung = false;         // its bell
   };
   // With one reference. nullptr: no descriptors left.
-  [[nodiscard]] static Sleeper* make(int watch_fd);
+  [[nodiscard]] static Sleeper* make(std::shared_ptr<ShardMark> mark, int watch_fd);
 
   void ref() { references_.fetch_add(1, std::memory_order_relaxed); }
   void unref() {
@@ -50,30 +66,36 @@ class Sleeper : public SleeperState<sync::StdAtomics> {
 
  private:
   Sleeper() = default;
-  ~Sleeper() = default;
+  ~Sleeper();
+  void join_watch();
+  void leave_watch();
   void watch_also(int fd);
 
   Descriptor epoll_;
   Descriptor bell_;
   Descriptor alone_;  // a set with the bell only, made when it is first needed
+  std::shared_ptr<ShardMark> mark_;
   int watch_fd_ = -1;
   int also_ = -1;
+  bool joined_ = false;  // the watch is in the set
+  bool keeps_ = false;   // and stays there
+  // The kernel did not take the watch: it looks every millisecond. Written under the token, read by the sleeper's
+  // thread; relaxed: the ring of the bell that follows brings it.
+  std::atomic<bool> polls_{false};
   // Counts who may still ring. See unref().
   std::atomic<std::uint32_t> references_{1};
 };
 
 class ThreadSleepers {
  public:
-  // Says that a stack has ended; written once by its end, read by threads. Release/acquire are not needed: nothing else
-  // hangs on it.
-  using Mark = std::shared_ptr<std::atomic<bool>>;
+  using Mark = std::shared_ptr<ShardMark>;
   ~ThreadSleepers();
   // This thread's for the stack with this mark; made when there is none. nullptr: no descriptors left.
-  [[nodiscard]] static Sleeper* find(const Mark& ended, int watch_fd);
+  [[nodiscard]] static Sleeper* find(const Mark& mark, int watch_fd);
 
  private:
   struct Entry {
-    Mark ended;
+    Mark mark;
     Sleeper* sleeper = nullptr;
   };
   std::vector<Entry> entries_;

@@ -28,6 +28,20 @@ echo "over udp" >&4
 line=$(timeout 5 head -n 1 <&4) || fail "no echo over UDP"  # one read: a shorter one would cut the datagram
 [ "$line" = "over udp" ] || fail "UDP echo said '$line'"
 exec 4>&-
+
+# More connections at once than the kernel lets epoll sets nest (500), so many threads in some forms.
+ulimit -Sn "$(ulimit -Hn)"
+many=()
+for _ in $(seq 700); do
+  exec {fd}<>/dev/tcp/10.9.0.2/7 || fail "connection ${#many[@]} of 700"
+  many+=("$fd")
+done
+for fd in "${many[@]}"; do echo "on $fd" >&"$fd"; done
+for fd in "${many[@]}"; do
+  read -r -t 20 line <&"$fd" || fail "no echo on one of 700 connections"
+  [ "$line" = "on $fd" ] || fail "one of 700 connections said '$line'"
+  exec {fd}>&-
+done
 stop
 
 # A client on Leat, against a Leat echo; large data must come back whole.
