@@ -90,11 +90,11 @@ Limits hosted_limits(std::uint32_t connections) {
   limits.ip.path_mtus = 1024;
   limits.ip.id_slots = 1024;
   limits.ip.loopback_queue = 1024;
-  limits.udp.sockets = 1024;
+  limits.udp.sockets = std::max<std::uint32_t>(1024, connections);
   limits.tcp.connections = connections;
   limits.tcp.active = connections;
   limits.tcp.listeners = 256;
-  limits.tcp.binds = 4096;
+  limits.tcp.binds = std::max<std::uint32_t>(4096, connections);
   limits.tcp.paths = 256;
   limits.tcp.syn_records = 4096;
   limits.tcp.time_wait = 16384;

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <leat/c/leat.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -168,6 +170,40 @@ TEST_F(CApi, PollAndEpollSeeReadiness) {
   epoll_event got{};
   EXPECT_EQ(leat_epoll_wait(client, set, &got, 1, 5000), 1);
   EXPECT_EQ(got.data.u64, 99U);
+}
+
+// The numbers are the kernel's: its limit is ours, and past it all else goes on.
+TEST(CApiDescriptors, UpToTheHardLimitAndPastIt) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit all{std::min<rlim_t>(before.rlim_max, 100'000), before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &all), 0);
+  leat_options o = LEAT_OPTIONS_INIT;
+  o.connections = static_cast<std::uint32_t>(all.rlim_cur);
+  o.packet_memory = std::uint64_t{16} << 20;
+  leat_stack* stack = nullptr;
+  ASSERT_EQ(leat_create(&o, &stack), 0);
+  const int a = leat_socket(stack, AF_INET6, SOCK_DGRAM, 0);
+  const sockaddr_in6 here = at("::1", 9);
+  ASSERT_EQ(leat_bind(stack, a, any(here), sizeof here), 0);
+  std::vector<int> fds;
+  int fd = 0;
+  while ((fd = leat_socket(stack, AF_INET6, fds.size() % 2 == 0 ? SOCK_DGRAM : SOCK_STREAM, 0)) >= 0) fds.push_back(fd);
+  EXPECT_EQ(fd, -EMFILE);
+  EXPECT_GT(fds.size() + 100, all.rlim_cur);
+  EXPECT_EQ(leat_dup(stack, a), -EMFILE);
+  EXPECT_EQ(leat_epoll_create(stack, 0), -EMFILE);
+  for (std::size_t i = 0; i < fds.size(); i += 200) {
+    char c = 0;
+    ASSERT_EQ(leat_sendto(stack, fds[i], "x", 1, 0, any(here), sizeof here), 1);
+    ASSERT_EQ(leat_recv(stack, a, &c, 1, MSG_DONTWAIT), 1);
+  }
+  ASSERT_EQ(leat_close(stack, fds.back()), 0);
+  fds.back() = leat_socket(stack, AF_INET6, SOCK_STREAM, 0);
+  EXPECT_GE(fds.back(), 0);
+  for (const int x : fds) ASSERT_EQ(leat_close(stack, x), 0);
+  leat_destroy(stack);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 }  // namespace
