@@ -30,7 +30,7 @@ constexpr std::uint32_t kKernelAddress = 0x0a4e0001, kLeatAddress = 0x0a4e0002;
 // What the child tells its parent, through a pipe.
 struct Outcome {
   bool ok = false;
-  std::array<char, 200> why{};
+  std::array<char, 400> why{};
   std::array<char, 16> congestion{};
   double seconds = 1e9;
   std::uint64_t bytes = 0, rx_packets = 0, tx_packets = 0;
@@ -110,7 +110,7 @@ class TapBulk {
     auto tap =
         Tap::open({.name = "leatbench", .mtu = s.mtu, .vnet_header = s.gso, .gso = s.gso, .checksum_offload = s.gso},
                   pool_.pool(), &why);
-    if (!tap) throw Unable(std::string(why.cause) + ": " + std::string(why.fix));
+    if (!tap) throw Unable(std::string(why.cause) + "; " + std::string(why.fix));
     tap_.emplace(std::move(*tap));
     if (s.gso && !tap_->info().tso4)
       throw Unable("the kernel refuses segmentation offload on a TAP: run with --no-gso");

@@ -20,7 +20,6 @@
 namespace leat::bench {
 namespace {
 
-using channel::Channel;
 using channel::Task;
 using channel::TcpListener;
 using channel::TcpStream;
@@ -178,9 +177,9 @@ Task<std::uint64_t> drink(const TcpStream& s, std::uint64_t bytes) {
   while (got < bytes) got += (co_await s.async_recv(piece)).value();
   co_return got;
 }
-Task<void> pour(const UdpSocket& s, const bool& enough) {
+Task<void> pour(const UdpSocket& s) {  // until it is dropped
   const std::array<std::uint8_t, kDatagram> piece{};
-  while (!enough) (void)co_await s.async_send_to(piece, kServer);
+  for (;;) (void)co_await s.async_send_to(piece, kServer);
 }
 Task<std::uint64_t> drink(const UdpSocket& s, std::uint64_t bytes) {
   std::array<std::uint8_t, kDatagram> piece{};
@@ -212,14 +211,11 @@ class Commanded {
   Measured udp(std::uint64_t bytes) {
     const UdpSocket from = must(UdpSocket::bind(pair_.channel(0), {}), "bind");
     const UdpSocket to = must(UdpSocket::bind(pair_.channel(1), kServer), "bind");
-    bool enough = false;
-    Task<void> other = pour(from, enough);
+    Task<void> other = pour(from);
     const double began = thread_cpu_seconds();
     other.start();
     const std::uint64_t got = pair_.run(drink(to, bytes));
-    const double seconds = thread_cpu_seconds() - began;
-    enough = true;
-    return {seconds, got};
+    return {thread_cpu_seconds() - began, got};
   }
 
  private:

@@ -66,7 +66,7 @@ struct Setting {
 class Child {
  public:
   template <class Body>
-  explicit Child(Body&& body) : pid_(::fork()) {
+  explicit Child(Body body) : pid_(::fork()) {
     if (pid_ < 0) throw Unable("no process: " + std::string(std::strerror(errno)));
     if (pid_ > 0) return;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -302,7 +302,12 @@ std::vector<Row> run_latency(const Request& request) {
   const auto run = [&](bool spin) {
     const Setting setting{.spin = spin, .cpus = {cpus[0], spin ? cpus[1] : cpus[0]}, .ns_per_tick = ns_per_tick()};
     const Outcome outcome = in_child(setting, request);
-    outcome.report.throw_unless_ok("latency");
+    try {
+      outcome.report.throw_unless_ok("latency");
+    } catch (const Unable& e) {
+      throw Unable("latency needs a TAP and a network namespace of its own: " + std::string(e.what()) +
+                   " (leat doctor says what works here)");
+    }
     add_rows(rows, outcome, spin, request.peers);
   };
   say(request, "latency: client and server on one CPU, sleeping");

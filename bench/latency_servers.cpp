@@ -224,9 +224,8 @@ void EchoReport::fail(const std::exception& e) {
 
 void EchoReport::throw_unless_ok(std::string_view who) const {
   if (ok) return;
-  const std::string text = std::string(who) + ": " + why.data();
-  if (unable) throw Unable(text);
-  throw std::runtime_error(text);
+  if (unable) throw Unable(why.data());
+  throw std::runtime_error(std::string(who) + ": " + why.data());
 }
 
 bool stay_on_cpu(std::size_t cpu) {

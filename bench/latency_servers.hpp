@@ -34,7 +34,7 @@ inline constexpr std::string_view kVethClient = "latclient";
 struct EchoReport {
   bool ok = false;
   bool unable = false;  // the machine lacks something; else it is a fault of ours
-  std::array<char, 200> why{};
+  std::array<char, 400> why{};
   void fail(std::string_view text);
   void fail(const std::exception& e);
   void throw_unless_ok(std::string_view who) const;

@@ -24,7 +24,7 @@ void enter_own_namespace() {
   const gid_t gid = ::getgid();
   if (::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
     throw Unable("no network namespace (" + std::string(std::strerror(errno)) +
-                 "): run as root, or allow user namespaces");
+                 "); run as root, or allow user namespaces, as root: sysctl user.max_user_namespaces=10000");
   }
   write_file("/proc/self/setgroups", "deny");
   write_file("/proc/self/uid_map", "0 " + std::to_string(uid) + " 1");

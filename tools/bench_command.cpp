@@ -98,7 +98,7 @@ int run_bench(const Arguments& a) {
       own = b->run(request);
     } catch (const bench::Unable& e) {
       if (chosen.size() == 1) throw;
-      log_warning(cat(b->name, ": ", e.what()));
+      log_warning(cat(b->name, " is left out: ", e.what()));
       continue;
     }
     if (!a.json) {

@@ -42,7 +42,8 @@ void check_plot(const std::string& benchmark, const std::string& path) {
   } catch (const Failure&) {
     code = -1;
   }
-  if (code != 0) throw Failure("--plot: gnuplot is not installed", "apt install gnuplot-nox, or take --output alone");
+  if (code != 0)
+    throw Failure("--plot: gnuplot is not installed", "apt-get install gnuplot-nox, or take --output alone");
 }
 
 std::string latency_script(std::span<const bench::Row> rows, const std::string& path) {
@@ -53,7 +54,7 @@ std::string latency_script(std::span<const bench::Row> rows, const std::string& 
   std::string script =
       cat("set terminal ", path.ends_with(".svg") ? "svg" : "pngcairo", " size 900,600\nset output ", quoted(path),
           "\nset title 'TCP echo, one kernel client'\nset xlabel 'bytes'\n"
-          "set ylabel 'median round trip, us'\nset yrange [0:*]\nset key left top\nset grid\n");
+          "set ylabel 'median round trip, us'\nset yrange [0:*]\nset key outside right center\nset grid\n");
   std::string plots;
   std::size_t number = 0;
   for (const auto& [name, points] : lines) {

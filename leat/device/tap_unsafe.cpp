@@ -62,12 +62,12 @@ Unexpected node_problem(TapProblem& why, int os_error) {
     case EACCES:
     case EPERM:
       return problem(why, Errc::permission_denied, os_error, "no permission to open /dev/net/tun",
-                     "run as root, or let users at the node: chmod 666 /dev/net/tun");
+                     "run as root, or let users at it, as root: chmod 666 /dev/net/tun");
     case ENOENT:
     case ENODEV:
     case ENXIO:
       return problem(why, Errc::not_found, os_error, "/dev/net/tun is not there, or no driver is behind it",
-                     "modprobe tun; mkdir -p /dev/net && mknod /dev/net/tun c 10 200");
+                     "as root: modprobe tun; mkdir -p /dev/net && mknod -m 0666 /dev/net/tun c 10 200");
     default:
       return problem(why, Errc::io_error, os_error, "can't open /dev/net/tun", "see the kernel's log");
   }
