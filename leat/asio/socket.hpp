@@ -33,8 +33,8 @@ class basic_socket : public net::socket_base {
   using endpoint_type = typename Protocol::endpoint;
 
   // A socket that was moved from is as one just made: it keeps executor and stack.
-  // NOLINTNEXTLINE(performance-move-constructor-init)
   basic_socket(basic_socket&& o) noexcept
+      // NOLINTNEXTLINE(performance-move-constructor-init)
       : executor_(o.executor_), service_(o.service_), state_(std::exchange(o.state_, nullptr)) {}
   basic_socket& operator=(basic_socket&& o) noexcept {
     if (this == &o) return *this;

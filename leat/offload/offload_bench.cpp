@@ -15,8 +15,8 @@ constexpr std::uint32_t kSegments = 40;
 constexpr std::uint32_t kHeaders = 66;
 
 struct Memory {
-  Memory() : bytes(PacketPool::bytes_needed(layout)), pool(bytes, layout) {}
-  static constexpr PoolLayout layout{.packets = 256, .chunks = {512, 256, 4}};
+  Memory() : bytes(PacketPool::bytes_needed(kLayout)), pool(bytes, kLayout) {}
+  static constexpr PoolLayout kLayout{.packets = 256, .chunks = {512, 256, 4}};
   std::vector<std::uint8_t> bytes;
   PacketPool pool;
 };
@@ -121,7 +121,7 @@ void gro_rounds(benchmark::State& state, bool merge, bool trusted, unsigned flow
     const Sum pseudo = pseudo_header_sum(IpAddress::v4(10, 0, 0, 1), IpAddress::v4(10, 0, 0, 2), 6, 32 + kMss);
     wire::TcpHeader::finish_checksum({h + 34, 32}, checksum_append(pseudo, payload_sum, 0));
   }
-  for (std::uint32_t i = 0; i < Memory::layout.chunks[1]; ++i)
+  for (std::uint32_t i = 0; i < Memory::kLayout.chunks[1]; ++i)
     std::memset(memory.pool.data((1U << 30) | i), 0x5a, kChunkBytes[1]);
   for (auto _ : state) {
     for (std::uint32_t i = 0; i < kBurst; ++i) {
@@ -142,7 +142,7 @@ void gro_rounds(benchmark::State& state, bool merge, bool trusted, unsigned flow
 
 void gro_payload_sum(benchmark::State& state) {
   Memory memory;
-  for (std::uint32_t i = 0; i < Memory::layout.chunks[1]; ++i)
+  for (std::uint32_t i = 0; i < Memory::kLayout.chunks[1]; ++i)
     std::memset(memory.pool.data((1U << 30) | i), 0x5a, kChunkBytes[1]);
   for (auto _ : state)
     for (std::uint32_t i = 0; i < 57; ++i)

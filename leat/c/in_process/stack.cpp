@@ -12,7 +12,6 @@
 namespace {
 
 using leat::DeviceRef;
-using leat::Errc;
 using leat::IpPrefix;
 using leat::SharedStack;
 using leat::Shm;

@@ -68,7 +68,7 @@ Index make_segment(World& w, bool v6) {
   return p.release();
 }
 
-void BM_receive_tcp(benchmark::State& state) {
+void receive_tcp(benchmark::State& state) {
   const bool v6 = state.range(0) == 6;
   const auto n = static_cast<std::size_t>(state.range(1));
   World w;
@@ -88,9 +88,9 @@ void BM_receive_tcp(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(n));
 }
-BENCHMARK(BM_receive_tcp)->ArgsProduct({{4, 6}, {1, 64}})->ArgNames({"version", "batch"});
+BENCHMARK(receive_tcp)->ArgsProduct({{4, 6}, {1, 64}})->ArgNames({"version", "batch"});
 
-void BM_send(benchmark::State& state) {
+void send_packet(benchmark::State& state) {
   const bool v6 = state.range(0) == 6;
   World w;
   Core& core = w.stack.core();
@@ -112,13 +112,13 @@ void BM_send(benchmark::State& state) {
     out.clear();
   }
 }
-BENCHMARK(BM_send)->Arg(4)->Arg(6)->ArgName("version");
+BENCHMARK(send_packet)->Arg(4)->Arg(6)->ArgName("version");
 
-void BM_find_path(benchmark::State& state) {
+void find_path(benchmark::State& state) {
   World w;
   for (auto _ : state) benchmark::DoNotOptimize(ip::find_path(w.stack.core(), kPeer, {}));
 }
-BENCHMARK(BM_find_path);
+BENCHMARK(find_path);
 
 }  // namespace
 }  // namespace leat
