@@ -8,6 +8,7 @@
  *   CANCEL    a signal may end the first caller's wait (rule 16)
  *   LIMIT     the first caller's operation has a deadline (rule 15)
  *   JANITOR   there is one (rule 14)
+ *   STOP      the last caller's operation is stop(): it ends the shard (rule 17)
  *
  * Checked, rule 19: (a) no end but with all operations done; (b) whenever the token is free and an operation waits,
  * somebody watches: so a thread that is stopped anywhere takes nothing from the others but its own work; (c) one owner;
@@ -32,12 +33,19 @@
 #define IS_TURN(n) ((n) >= CALLERS && (n) <= 2 * CALLERS)
 
 mtype = { IDLE, POSTED, GRANTED, PARKED, DONE };
-mtype = { C_IDLE, C_ON_ITS_WAY, C_CLOSED, C_ASKED };
+mtype = { C_IDLE, C_ON_ITS_WAY, C_CLOSED, C_ASKED, C_DEAD };
 mtype = { OWN, SERVE, GRANT_OWN, GRANT_TURN, WITHDRAW };
 mtype = { DEEP, GRACE, LEADING };
 
-/* The word: held, and what is posted, oldest first. */
+/* The word: held, or dead, and what is posted, oldest first. */
 bool held;
+#ifdef STOP
+bool dead, stopping;
+#define DEAD dead
+#else
+#define DEAD false
+#endif
+#define FREE (!held && !DEAD)
 chan word = [NODES] of { byte };
 byte owners;
 
@@ -74,7 +82,20 @@ byte alive;
 #endif
 
 #define BIT(t) (1 << (t))
-/* The last caller's operation ends at once. */
+#ifdef STOP
+#define STOPS(t) ((t) == CALLERS - 1)
+#define NOTE_STOP stopping = true
+#else
+#define STOPS(t) false
+#define NOTE_STOP skip
+#endif
+#ifdef JANITOR
+/* (f), the other way round: whose own call is over passes the rest on when its budget is. */
+#define WORKS_FOR(n) if :: own_done && n != me -> assert(worked < BUDGET); worked++ :: else -> worked = 0 fi
+#else
+#define WORKS_FOR(n) skip
+#endif
+/* The last caller's operation ends at once, or ends all. */
 #define READY(t) ((t) == CALLERS - 1 && CALLERS > 1 || (data & BIT(t)) != 0)
 
 inline lead(t) { watcher = t; armed = t }
@@ -130,7 +151,8 @@ inline finish(n) {
 inline start(n) {
   assert(!over[n]);
   if
-  :: READY(n) ->
+  :: STOPS(n) -> NOTE_STOP
+  :: !STOPS(n) && READY(n) ->
     if
     :: n == me && what == OWN -> own_done = true; state[n] = DONE
     :: else -> publish(n)
@@ -152,18 +174,26 @@ inline start(n) {
     fi
   fi
 }
-inline handle_cancel(n) {
+inline handle_cancel(x) {
   if
-  :: cancel[n] == C_CLOSED -> finish(n)
+  :: cancel[x] == C_CLOSED -> finish(x)
+  :: else -> cancel[x] = C_ASKED; end_early(x)
+  fi
+}
+/* It waits in the engine, or was not run yet. */
+inline end_early(x) {
+  if
+  :: parked[x] -> publish(x)
   :: else ->
-    cancel[n] = C_ASKED;
-    if :: parked[n] -> publish(n) :: else fi
+    remove_from_backlog(x);
+    if :: found -> publish(x) :: else fi
   fi
 }
 inline run_node(n) {
   if
   :: IS_CALL(n) ->
     assert(waited[n] <= 2 * BUDGET + CALLERS);   /* (f) */
+    WORKS_FOR(n);
     j = 0;
     do
     :: j < CALLERS -> waited[j]++; j++
@@ -220,14 +250,52 @@ inline append_word() {
 }
 inline remove_from_backlog(x) {
   k = len(backlog);
+  found = false;
   do
   :: k > 0 ->
-    backlog?n;
-    if :: n != x -> backlog!n :: else fi;
+    backlog?m;
+    if :: m != x -> backlog!m :: else -> found = true fi;
     k--
+  :: else -> break
+  od;
+  m = 0
+}
+#ifdef STOP
+/* Rule 17: what was posted and not run. */
+inline end_posted() {
+  do
+  :: backlog?n ->
+    if
+    :: IS_CALL(n) -> if :: STOPS(n) -> skip :: else -> publish(n) fi
+    :: IS_TURN(n) ->
+      if
+      :: state[n] == PARKED && n - CALLERS != me -> wakes = wakes | BIT(n - CALLERS)
+      :: else
+      fi;
+      state[n] = DONE
+    :: else -> handle_cancel(n - 2 * CALLERS - 1)
+    fi
+  :: empty(backlog) -> break
+  od;
+  n = 0
+}
+inline withdraw_all() {
+  j = 0;
+  do
+  :: j < CALLERS -> if :: parked[j] -> publish(j) :: else fi; j++
   :: else -> break
   od
 }
+inline dead_invariants() {
+  /* (a), (b): nobody is left behind a word that nobody will look at; who is cancelling ends its wait by itself. */
+  k = 0;
+  do
+  :: k < CALLERS -> assert(!parked[k] && (!waiting[k] || cancel[k] == C_CLOSED)); k++
+  :: else -> break
+  od;
+  assert(empty(word) && empty(backlog))
+}
+#endif
 inline free_invariants() {
   /* (b): all that wait, and nobody watches: never with the token free. */
   k = 0;
@@ -258,6 +326,7 @@ again: \
     woken = false; want_turn = false \
   :: else -> atomic { serve_waiting() } \
   fi; \
+  KILL \
   PREPARE \
   if \
   :: empty(backlog) -> \
@@ -316,8 +385,22 @@ left: \
       if :: (wakes & BIT(k)) != 0 -> bell[k] = true; bell_alone[k] = true :: else fi; k++ } \
   :: atomic { k > CALLERS -> break } \
   od; \
-  wakes = 0; k = 0
+  wakes = 0; k = 0; worked = 0
 
+#ifdef STOP
+/* The exchange of the word is one step; whoever comes later finds it dead. */
+#define KILL \
+  if \
+  :: stopping -> \
+    atomic { withdraw_all(); end_posted() } \
+    atomic { append_word(); n = 0; dead = true; held = false } \
+    atomic { end_posted(); watcher = NOBODY; armed = NOBODY; finish(CALLERS - 1); dead_invariants(); owners-- } \
+    goto left \
+  :: else \
+  fi;
+#else
+#define KILL
+#endif
 #ifdef JANITOR
 #define NO_JANITOR_STAYS
 #define KICK_JANITOR janitor_asked = true; wake_janitor = true;
@@ -350,20 +433,26 @@ left: \
 #endif
 
 #define LOCALS \
-  byte n, m, i, j, k, budget, wakes, turns; \
-  bool own_done, want_turn, woken, got, wake_janitor, asked; \
+  byte n, m, i, j, k, budget, wakes, turns, worked; \
+  bool own_done, want_turn, woken, got, wake_janitor, asked, found; \
   mtype what = OWN
 
 proctype caller(byte me) {
   LOCALS;
 try_enter:
   if
-  :: atomic { !held -> held = true; owners++; assert(owners == 1); append_word(); n = 0 } goto owned  /* (c) */
+  :: atomic { FREE -> held = true; owners++; assert(owners == 1); append_word(); n = 0 } goto owned  /* (c) */
   :: held ->
     if
     :: what == OWN -> goto post_own
     :: what == SERVE -> goto post_turn
     :: what == WITHDRAW -> goto post_cancel
+    fi
+  :: DEAD ->
+    if
+    :: what == OWN -> goto ends                    /* shut down */
+    :: what == SERVE -> goto sleeps_alone
+    :: what == WITHDRAW -> what = OWN; goto sleeps /* somebody completes it */
     fi
   fi;
 post_own:
@@ -385,8 +474,10 @@ post_cancel:
 repost:
   if
   :: atomic { held -> word!NODE_CANCEL(me); what = OWN } goto sleeps
-  :: atomic { !held -> held = true; owners++; assert(owners == 1); append_word(); n = 0;
-      handle_cancel(me) } goto leaves
+  :: atomic { FREE -> held = true; owners++; assert(owners == 1); append_word(); n = 0;
+      handle_cancel(me); n = 0 } goto leaves
+  :: atomic { DEAD -> what = OWN;
+      if :: cancel[me] == C_CLOSED -> state[me] = DONE :: else -> cancel[me] = C_DEAD fi } goto sleeps
   fi;
 owned:
   atomic {
@@ -395,7 +486,7 @@ owned:
     :: what == SERVE -> want_turn = true; woken = true
     :: what == GRANT_OWN -> remove_from_backlog(me); start(me)
     :: what == GRANT_TURN -> remove_from_backlog(TURN(me)); state[TURN(me)] = DONE; want_turn = true; woken = true
-    :: what == WITHDRAW -> if :: parked[me] -> cancel[me] = C_ASKED; publish(me) :: else fi
+    :: what == WITHDRAW -> if :: state[me] != DONE -> end_early(me) :: else fi
     fi;
     n = 0
   }
@@ -419,6 +510,11 @@ sleeps:
   :: state[me] != DONE && armed == me && READABLE -> what = SERVE; goto try_enter
   :: atomic { state[me] != DONE && signal[me] && !asked -> signal[me] = false; asked = true } what = WITHDRAW; goto try_enter
   fi;
+sleeps_alone:  /* the last owner rings it */
+  if
+  :: state[me] == DONE -> goto ends
+  :: atomic { state[me] != DONE && bell_alone[me] -> bell_alone[me] = false } what = OWN; goto sleeps
+  fi;
 await_turn:
   if
   :: state[TURN(me)] == GRANTED -> what = GRANT_TURN; goto owned
@@ -431,9 +527,9 @@ await_turn:
   :: atomic { bell_alone[me] -> bell_alone[me] = false }
     if
     :: state[TURN(me)] == DONE || state[me] == DONE -> break
-    :: atomic { !held -> held = true; owners++; assert(owners == 1); append_word(); n = 0 }
+    :: atomic { FREE -> held = true; owners++; assert(owners == 1); append_word(); n = 0 }
       want_turn = true; woken = true; goto leaves      /* it was left behind */
-    :: held
+    :: held || DEAD
     fi
   od;
   goto sleeps;
@@ -458,7 +554,8 @@ end_wait:
   fi;
 try_enter:
   if
-  :: atomic { !held -> held = true; owners++; assert(owners == 1); append_word(); n = 0 }
+  :: DEAD -> goto ends
+  :: atomic { FREE -> held = true; owners++; assert(owners == 1); append_word(); n = 0 }
     want_turn = true; woken = true; goto leaves
   :: held ->
     if
@@ -481,16 +578,17 @@ end_alone:
   :: atomic { bell_alone[JAN] -> bell_alone[JAN] = false }
     if
     :: state[TURN(JAN)] == DONE -> break
-    :: atomic { !held -> held = true; owners++; assert(owners == 1); append_word(); n = 0 }
+    :: atomic { FREE -> held = true; owners++; assert(owners == 1); append_word(); n = 0 }
       want_turn = true; woken = true; goto leaves
-    :: held
+    :: held || DEAD
     fi
   od;
   goto end_wait;
 grace_ends:
   if
+  :: DEAD -> grace = false; goto ends
   :: held -> goto end_wait                       /* somebody is at it: another grace */
-  :: atomic { !held -> held = true; owners++; assert(owners == 1); append_word(); n = 0 }
+  :: atomic { FREE -> held = true; owners++; assert(owners == 1); append_word(); n = 0 }
   fi;
   atomic {
     if
@@ -508,7 +606,9 @@ grace_ends:
   }
 leaves:
   LEAVE;
-  goto end_wait
+  goto end_wait;
+ends:
+  skip
 }
 #endif
 
