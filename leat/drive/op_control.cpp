@@ -20,7 +20,8 @@ void put(std::span<T> to, std::size_t& count, const T& entry) {
 }
 
 void list_interfaces(const Core& core, ControlRequest& r) {
-  for (InterfaceId id = 1; id <= core.iface.interface_pool.watermark(); ++id) {
+  for (std::uint32_t n = 1; n <= core.iface.interface_pool.watermark(); ++n) {
+    const auto id = static_cast<InterfaceId>(n);
     const iface::Interface* const i = core.iface.find(id);
     if (i == nullptr) continue;
     InterfaceInfo info{.id = id, .link = i->link, .mac = i->mac, .mtu = i->mtu, .up = i->up};
@@ -31,8 +32,8 @@ void list_interfaces(const Core& core, ControlRequest& r) {
 
 template <class Visit>
 void each_address(const Core& core, Visit&& visit) {
-  for (InterfaceId id = 1; id <= core.iface.interface_pool.watermark(); ++id) {
-    const iface::Interface* const i = core.iface.find(id);
+  for (std::uint32_t n = 1; n <= core.iface.interface_pool.watermark(); ++n) {
+    const iface::Interface* const i = core.iface.find(static_cast<InterfaceId>(n));
     if (i == nullptr) continue;
     for (Index a = i->addresses; a != kNoIndex; a = core.iface.addresses[a].next) visit(core.iface.addresses[a]);
   }

@@ -387,7 +387,10 @@ void OpEngine::complete(Op& op) {
   if (op.to_finish) {  // a poll that ends before its list is looked at
     Op* before = nullptr;
     Op* o = finish_head_;
-    for (; o != &op; o = o->list_next) before = o;
+    for (; o != &op; o = o->list_next) {
+      LEAT_ASSERT(o != nullptr);
+      before = o;
+    }
     (before == nullptr ? finish_head_ : before->list_next) = op.list_next;
     if (finish_tail_ == &op) finish_tail_ = before;
     op.to_finish = false;
@@ -465,6 +468,7 @@ Waiter* OpEngine::waiters_of(Handle socket) {
 
 // The socket's sink and interest follow its list.
 void OpEngine::refresh(Stack& stack, Waiter* first) {
+  LEAT_ASSERT(first != nullptr);
   Ready interest = Ready::none;
   for (Waiter* w = first; w != nullptr; w = w->after) interest |= w->interest;
   (void)stack.set_sink(first->waits_on, &first->sink, 0, interest);

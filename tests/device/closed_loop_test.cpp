@@ -125,6 +125,7 @@ class Server {
   DeviceCounters before_, after_;
 };
 
+// NOLINTNEXTLINE(readability-identifier-naming): in tests' names
 struct Device_closed_loop : testing::TestWithParam<std::size_t> {
   void SetUp() override {
     if (!why_not().empty()) GTEST_SKIP() << why_not();

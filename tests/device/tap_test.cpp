@@ -71,7 +71,7 @@ sockaddr_storage socket_address(const IpAddress& a, std::uint16_t port, socklen_
   return s;
 }
 
-struct Device_tap : testing::Test {
+struct Device_tap : testing::Test {  // NOLINT(readability-identifier-naming): in tests' names
   Memory m{{.packets = 600, .chunks = {1200, 600, 24}}};
   PacketBatch batch;
 

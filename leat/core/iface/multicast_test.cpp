@@ -307,7 +307,7 @@ TEST_F(Multicast, ManyGroupsAreSeveralReportsOfTheMtu) {
 // --- rows U8 and U9
 // ------------------------------------------------------------------------------------------------------
 
-struct U8_GroupQueries : Multicast {
+struct U8_GroupQueries : Multicast {  // NOLINT(readability-identifier-naming): in tests' names
   U8_GroupQueries() {
     sockets.push_back(member({.group = kGroup}));
     sockets.push_back(member({.group = kOther, .source = kS1}));
@@ -505,7 +505,7 @@ TEST_F(U8_GroupQueries, AnMldVersion1QuerierGetsVersion1) {
   EXPECT_EQ(said().at(0).type, 0x22U);
 }
 
-struct U9_JoinWithoutMemory : Multicast {
+struct U9_JoinWithoutMemory : Multicast {  // NOLINT(readability-identifier-naming): in tests' names
   void drain() {
     for (const ChunkClass c : {ChunkClass::small, ChunkClass::normal})
       while (Packet p = host.pool().allocate(c, 0, Priority::control)) held.push_back(std::move(p));

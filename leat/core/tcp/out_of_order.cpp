@@ -42,7 +42,7 @@ OooInsert OooPool::insert(OutOfOrder& o, SeqNum seq, Packet&& payload, std::uint
     }
     seq += gap;
   }
-  payload.reset();
+  payload.reset();  // NOLINT(bugprone-use-after-move): empty when store() has taken it
   if (refused) return OooInsert::refused;
   return stored ? OooInsert::stored : OooInsert::duplicate;
 }

@@ -94,7 +94,7 @@ struct Flight {
     una += n;
     return pool.acked(list, una);
   }
-  SackResult sack(std::vector<std::pair<std::uint32_t, std::uint32_t>> offsets) {
+  SackResult sack(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& offsets) {
     std::vector<SackBlock> blocks;
     for (const auto& [from, to] : offsets) blocks.push_back({una + from, una + to});
     return kSack.apply(pool, list, una, nxt, blocks, cap);

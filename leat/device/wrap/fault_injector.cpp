@@ -82,7 +82,7 @@ bool FaultInjector::pull_in(Instant now) {
     }
     if (!cutter_.begin(std::move(p), {.linear = false, .checksum_offload = false})) {
       ++counters_.rx_dropped;
-      p.reset();
+      p.reset();  // NOLINT(bugprone-use-after-move): a refusal leaves it whole
       continue;
     }
     if (!cut(now)) {
