@@ -80,7 +80,7 @@ enum class OptionType : std::uint8_t { boolean, integer, bytes, duration_us, cho
     "Unacknowledged for this long: give up; 0: by count.")                                                             \
   X(tcp_rto_initial, tcp, duration_us, 1000, 60000000, 1000000, "RFC 6298 2", "First retransmission time-out.")        \
   X(tcp_rto_min, tcp, duration_us, 1000, 60000000, 200000, "RFC 6298 2.4: exception as Linux",                         \
-    "Least retransmission time-out.")                                                                                  \
+    "Least time by which the retransmission time-out exceeds the smoothed round trip.")                                \
   X(tcp_rto_max, tcp, duration_us, 1000000, 240000000, 120000000, "RFC 6298 2.5", "Largest retransmission time-out.")  \
   X(tcp_keep_idle, tcp, duration_us, 1000000, 86400000000, 7200000000, "RFC 9293 3.8.4",                               \
     "Idle time before the first probe.")                                                                               \

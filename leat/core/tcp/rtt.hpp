@@ -30,12 +30,13 @@ class Rtt {
   }
 
   // RFC 6298 2.1 to 2.5, then doubled `backoff` times (5.5). `granularity` is the clock's, in microseconds.
-  // RFC 6298 2.4: exception: the minimum is an option (200 ms as in Linux, not 1 s).
+  // RFC 6298 2.4: exception: the minimum is an option and one of the variation's share, as in Linux: SRTT + 200 ms, not
+  // 1 s. Samples of every ACK let RTTVAR fall to nothing within a round trip (RFC 7323 appendix G): were the sum what
+  // is held up, a delayed ACK would look like a loss on every path longer than the minimum.
   [[nodiscard]] constexpr std::uint32_t rto_us(std::uint32_t initial, std::uint32_t least, std::uint32_t most,
                                                unsigned backoff, std::uint32_t granularity = 1000) const {
     std::uint64_t rto = initial;
-    if (measured())
-      rto = std::max<std::uint64_t>(least, std::uint64_t{srtt_us_} + std::max(granularity, 4 * rttvar_us_));
+    if (measured()) rto = std::uint64_t{srtt_us_} + std::max({least, granularity, 4 * rttvar_us_});
     rto <<= std::min(backoff, 16U);
     return static_cast<std::uint32_t>(std::min<std::uint64_t>(rto, most));
   }

@@ -386,7 +386,8 @@ bool Visit::resend() {
     t_.cold.retransmits += segments;
     t_.core.counters.add(Counter::tcp_retransmitted_segments, segments);
     t_.core.counters.add(Counter::tcp_retransmitted_bytes, sent);
-    if (!h_.has(Flag::rtx_running)) start_rtx(t_);
+    // RFC 6675 6: the time-out gives the first segment's second copy the time of a round trip, too.
+    if (!h_.has(Flag::rtx_running) || lost->start == t_.data_una()) start_rtx(t_);
   }
   h_.flags.clear(Flag::resend_head);
   if (h_.has(Flag::fin_lost) && (a == nullptr || a->ranges.lost == a->ranges.resent)) {
