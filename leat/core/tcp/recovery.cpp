@@ -15,6 +15,7 @@ constexpr unsigned kDupThresh = 3;  // RFC 5681 3.2
 struct AckNews {
   std::uint32_t acked = 0;          // sequence numbers newly acknowledged, SYN and FIN included
   std::uint32_t payload = 0;        // of them, octets of the send queue
+  std::uint32_t delivered = 0;      // of these, what had not been SACKed before
   std::uint32_t newly_sacked = 0;   // octets
   std::uint32_t flight_before = 0;  // pipe before it
   std::uint32_t rtt_us = 0;         // 0: no sample
@@ -66,6 +67,7 @@ void advance_una(Tcb& t, const Segment& s, AckNews& news) {
   if (news.payload != 0) {
     LEAT_ASSERT(a != nullptr);
     covered = t.tables().ranges.acked(a->ranges, upto);
+    news.delivered = covered.not_sacked;
     a->delivered += covered.not_sacked;
     a->send.consume(t.core.pool, news.payload);
   }
@@ -125,12 +127,13 @@ void enter_recovery(Tcb& t, Active& a) {
   mark_dirty(t);
 }
 
-void leave_recovery(Tcb& t, Active& a) {
+// What was lost behind `recover`, and perhaps sent again since, stays marked: it is the cause of the next reduction.
+void leave_recovery(Tcb& t, Active& a, bool by_sack) {
   const bool was_fast = a.recovery == Recovery::fast;
   a.recovery = Recovery::none;
   a.dup_acks = 0;
-  t.tables().ranges.clear_lost(a.ranges);
-  if (was_fast) t.congestion().on_exit(a.congestion, t.hot.window, loss_event(t, pipe(t, a)));
+  if (!by_sack) t.tables().ranges.clear_lost(a.ranges);
+  if (was_fast && a.ranges.lost == 0) t.congestion().on_exit(a.congestion, t.hot.window, loss_event(t, pipe(t, a)));
 }
 
 // RFC 5681 2: what counts as a duplicate. With SACK: RFC 6675 2, an ACK that SACKs something new.
@@ -155,8 +158,10 @@ void detect_loss(Tcb& t, Active& a, const AckNews& news) {
   const SackOps* sack = t.core.modules.sack;
   const bool by_sack = sack != nullptr && h.has(Flag::sack);
   if (news.duplicate && a.dup_acks < 0xffff) ++a.dup_acks;
-  std::uint32_t newly_lost = 0;
-  if (by_sack) newly_lost = sack->update_lost(tables.ranges, a.ranges, h.mss, kDupThresh, kRangeCap);
+  if (a.recovery != Recovery::none && h.snd_una >= a.recover) leave_recovery(t, a, by_sack);
+  // RFC 6675 5.1: until what timed out is acknowledged, later data is not judged.
+  if (by_sack && a.recovery != Recovery::timeout)
+    (void)sack->update_lost(tables.ranges, a.ranges, h.mss, kDupThresh, kRangeCap);
 
   switch (a.recovery) {
     case Recovery::none:
@@ -165,13 +170,10 @@ void detect_loss(Tcb& t, Active& a, const AckNews& news) {
         if (a.dup_acks == kDupThresh && h.has(Flag::fin_sent)) h.flags.set(Flag::fin_lost);
         break;
       }
-      // RFC 6582 3.2 (1), RFC 6675 5.1: what a time-out is repairing starts no second reduction.
-      if (newly_lost != 0 || a.dup_acks >= kDupThresh) enter_recovery(t, a);
+      if (a.ranges.lost != 0 || a.dup_acks >= kDupThresh) enter_recovery(t, a);
       break;
     case Recovery::fast:
-      if (h.snd_una >= a.recover) {
-        leave_recovery(t, a);
-      } else if (news.acked != 0 && !by_sack) {
+      if (news.acked != 0 && !by_sack) {
         // RFC 6582 3.2 (3): a partial acknowledgement: the next segment is lost too. Of the duplicates counted, those
         // for what is acknowledged now are gone; they stand for segments that left the network.
         const std::uint32_t segments = (news.payload + h.mss - 1) / h.mss;
@@ -181,7 +183,7 @@ void detect_loss(Tcb& t, Active& a, const AckNews& news) {
       }
       break;
     case Recovery::timeout:
-      if (h.snd_una >= a.recover) leave_recovery(t, a);
+      // RFC 6582 3.2 (1), RFC 6675 5.1: what a time-out is repairing starts no second reduction.
       break;
   }
 }
@@ -189,8 +191,9 @@ void detect_loss(Tcb& t, Active& a, const AckNews& news) {
 void grow_window(Tcb& t, Active& a, const AckNews& news) {
   if (news.payload == 0 || a.recovery == Recovery::fast) return;
   prepare_congestion(t, a);
+  // After a time-out an ACK that passes over what was SACKed before tells of the octets between alone.
   const AckEvent e{.now = t.core.now,
-                   .acked = news.payload,
+                   .acked = a.recovery == Recovery::timeout ? news.delivered : news.payload,
                    .in_flight = news.flight_before,
                    .mss = t.hot.mss,
                    .rtt_us = news.rtt_us,

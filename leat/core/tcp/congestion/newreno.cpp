@@ -27,18 +27,19 @@ void ack(CongestionState& s, Window& w, const AckEvent& e) {
   w.cwnd = std::min(kMaxWindow, w.cwnd + e.mss);
 }
 
-// RFC 5681 3.1 equation 4.
-std::uint32_t half_flight(const LossEvent& e) {
-  return std::max(e.in_flight / 2, 2 * e.mss);
+// RFC 5681 3.1 equation 4. What is unacknowledged may exceed the window by what limited transmit let out, which 3.2 (2)
+// leaves out, and by all that was sent while a recovery stood still.
+std::uint32_t half_flight(const Window& w, const LossEvent& e) {
+  return std::max(std::min(w.cwnd, e.in_flight) / 2, 2 * e.mss);
 }
 
 void congestion(CongestionState& s, Window& w, const LossEvent& e) {
-  w.ssthresh = half_flight(e);
+  w.ssthresh = half_flight(w, e);
   s.words[0] = 0;
 }
 
 void timeout(CongestionState& s, Window& w, const LossEvent& e) {
-  w.ssthresh = half_flight(e);
+  w.ssthresh = half_flight(w, e);
   w.cwnd = e.mss;
   s.words[0] = 0;
 }
