@@ -1,4 +1,4 @@
-// D1 - D4, D9, D16 - D19, D23: what a peer may send into an established connection.
+// D1 - D4, D9, D12, D16 - D19, D23: what a peer may send into an established connection.
 #include <algorithm>
 #include <numeric>
 #include <random>
@@ -43,6 +43,61 @@ TEST(D1_AcksOfWhatNeverWas, AreAnsweredDroppedAndCounted) {
     a.advance(Duration::s(2));
     for (const Segment& s : a.segments()) EXPECT_TRUE(s.data.empty()) << "all is acknowledged";
   });
+}
+
+// A burst with one segment missing comes at once. RFC 5681 4.2: each segment behind the gap makes a duplicate ACK due,
+// or a sender without SACK never counts three; with SACK one for each arrival, so that no single lost ACK hides the
+// gap.
+TEST(D12_SegmentsBehindAGap, MakeOneDuplicateAckEach) {
+  on_both([](IpVersion v) {
+    for (const bool sack : {false, true}) {
+      SCOPED_TRACE(sack);
+      Arena a(v);
+      const Handle listener = a.listen(80);
+      Peer p = a.accept_from(40000, listener, {.sack = sack});
+      std::vector<Bytes> burst;
+      for (const std::uint32_t i : {0U, 1U, 3U, 4U, 5U}) {  // 2 is missing
+        Tcp t = p.segment(kAck);
+        t.seq += i * 1000;
+        burst.push_back(tcp_packet({.source = p.address, .destination = a.us}, t, pattern(1000)));
+      }
+      a.receive_batch(burst);
+      const auto acks = a.segments();
+      ASSERT_EQ(acks.size(), 4U);
+      for (const Segment& s : acks) {
+        EXPECT_TRUE(s.is(kAck)) << s;
+        EXPECT_EQ(s.ack, p.seq + 2000);
+        EXPECT_EQ(s.options.sack_count, sack ? 1 : 0);
+      }
+      // The gap closes: what was owed is told by the one ACK.
+      burst.clear();
+      for (const std::uint32_t i : {6U, 2U}) {
+        Tcp t = p.segment(kAck);
+        t.seq += i * 1000;
+        burst.push_back(tcp_packet({.source = p.address, .destination = a.us}, t, pattern(1000)));
+      }
+      a.receive_batch(burst);
+      EXPECT_EQ(a.one().ack, p.seq + 7000);
+    }
+  });
+}
+
+// What was merged on the way in was that many segments all the same.
+TEST(D12_SegmentsBehindAGap, CountWhenMerged) {
+  for (const bool sack : {false, true}) {
+    SCOPED_TRACE(sack);
+    Arena a;
+    const Handle listener = a.listen(80);
+    Peer p = a.accept_from(40000, listener, {.sack = sack});
+    Tcp t = p.segment(kAck);
+    t.seq += 1000;
+    Packet merged = a.packet(tcp_packet({.source = p.address, .destination = a.us}, t, pattern(5000)));
+    merged.meta().gso_size = 1000;
+    merged.meta().gso_type = GsoType::tcp_v4;
+    merged.meta().merged = 5;
+    a.receive(std::move(merged));
+    EXPECT_EQ(a.segments().size(), sack ? 1U : 5U);
+  }
 }
 
 TEST(D2_FinBeyondTheWindow, IsNotProcessed) {

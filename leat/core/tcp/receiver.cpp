@@ -55,6 +55,7 @@ void deliver(Tcb& t, Active& a, Segment& s) {
   const SeqNum before = h.rcv_nxt;
   h.rcv_nxt += n;
   if (a.ooo.count != 0) {
+    a.duplicates_owed = 0;  // they would repeat what is no longer true
     // RFC 5681 4.2: an ACK at once when a segment fills (part of) a gap.
     const std::uint32_t joined = tables.ooo.deliver(a.ooo, t.core.pool, h.rcv_nxt, a.receive);
     h.rcv_nxt += joined;
@@ -67,8 +68,10 @@ void deliver(Tcb& t, Active& a, Segment& s) {
   t.notify(Ready::readable);
 }
 
-// Payload behind a gap. RFC 5681 4.2: an ACK at once, which is the duplicate that the sender counts.
+// Payload behind a gap. RFC 5681 4.2: an ACK at once, which is the duplicate that the sender counts; as many as there
+// were segments. With SACK the last tells all: one for each arrival, so that it does not hang on a single packet.
 void keep_for_later(Tcb& t, Active& a, Segment& s) {
+  const std::uint32_t due = t.hot.has(Flag::sack) ? 1 : std::max<std::uint32_t>(1, s.in->packet.meta().merged);
   t.core.counters.add(Counter::tcp_out_of_order);
   const std::uint32_t cap = t.option(OptionId::tcp_max_ooo_nodes);
   const std::uint32_t budget = 2 * t.option(OptionId::receive_buffer);
@@ -91,6 +94,8 @@ void keep_for_later(Tcb& t, Active& a, Segment& s) {
   }
   if (t.hot.has(Flag::sack) && t.options().on(OptionId::tcp_dsack) && overlap.left < overlap.right)
     a.report_twice(overlap);
+  if (a.ooo.count != 0)
+    a.duplicates_owed = static_cast<std::uint8_t>(std::min<std::uint32_t>(255, a.duplicates_owed + due));
   ack_soon(t);
 }
 

@@ -50,6 +50,7 @@ class Visit {
   bool send_fin();
   bool send_probe();
   bool send_acks();
+  bool send_duplicates(Active& a);
   [[nodiscard]] bool wait_for_reply();
   bool emit(const Piece& p, std::uint32_t& sent);
   bool emit_empty(SeqNum seq, wire::TcpFlags flags) {
@@ -538,10 +539,23 @@ bool Visit::wait_for_reply() {
   return true;
 }
 
+// RFC 5681 4.2: for every arrival behind a gap, after what came before it. Data that went just now carried the first.
+bool Visit::send_duplicates(Active& a) {
+  if (!h_.flags.take(Flag::ack_now)) --a.duplicates_owed;
+  bool sent = h_.last_ack_sent == h_.rcv_nxt || emit_ack(h_.rcv_nxt);
+  while (sent && a.duplicates_owed != 0) {
+    sent = emit_ack(h_.rcv_nxt);
+    if (sent) --a.duplicates_owed;
+  }
+  if (!sent) h_.flags.set(Flag::ack_now);  // the rest of them with the next visit
+  return sent;
+}
+
 bool Visit::send_acks() {
+  Active* a = t_.active();
+  if (a != nullptr && a->ooo.count != 0 && a->duplicates_owed != 0) return send_duplicates(*a);
   if (!h_.flags.any(Flag::ack_now, Flag::window_update)) return true;
   if (wait_for_reply()) return true;
-  Active* a = t_.active();
   // RFC 5681 4.2: as many ACKs as the arrivals of a burst made due (receiver.cpp says what counts), unless one for all
   // of it will do. The ones before the last acknowledge equal shares of it, in whole segments.
   if (a != nullptr && a->ooo.count == 0 && a->rcv_mss != 0) {
