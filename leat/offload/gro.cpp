@@ -183,6 +183,7 @@ bool Merger::join(Flow& f, Packet& p, const Segment& s) {
   } else {
     p.trim_front(s.layers.payload);
     if (!head.absorb(std::move(p))) {  // too many pieces, or no chunk for the list of them
+      // NOLINTNEXTLINE(bugprone-use-after-move): a refusal leaves it whole
       static_cast<void>(p.prepend(s.layers.payload));
       set_offsets(p.meta(), s.layers);
       return false;

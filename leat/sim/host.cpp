@@ -25,7 +25,7 @@ Host::Host(const HostConfig& config, const Modules& modules, std::uint64_t seed,
 Result<InterfaceId> Host::attach(Link::End& end, Capture* capture) {
   const std::string name = "eth" + std::to_string(devices_.size());
   Port& port = devices_.emplace_back(end, capture, name_ + "." + name);
-  const auto id = shard_.attach(port.device(), {.name = name, .mtu = 0, .max_gso = 65535, .promiscuous = false});
+  auto id = shard_.attach(port.device(), {.name = name, .mtu = 0, .max_gso = 65535, .promiscuous = false});
   if (!id) devices_.pop_back();
   return id;
 }

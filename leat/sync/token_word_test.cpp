@@ -99,10 +99,10 @@ TEST(TokenWord, ThreadsRunEachOthersOperationsExactlyOnce) {
           PostList backlog;
           const auto e = word.enter(backlog);
           if (e == TokenWord<>::Enter::entered) {
-            run(std::move(backlog));
+            run(backlog);
             ++counter;
             ++op.runs;
-            for (PostList more = word.leave(); !more.empty(); more = word.leave()) run(std::move(more));
+            for (PostList more = word.leave(); !more.empty(); more = word.leave()) run(more);
             break;
           }
           if (word.post(op) != TokenWord<>::Post::posted) continue;
