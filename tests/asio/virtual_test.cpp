@@ -53,7 +53,7 @@ class AsioSocket : public testing::Test {
     }
   }
   void spawn(net::awaitable<void> task) {
-    net::co_spawn(io, std::move(task), [](std::exception_ptr e) {
+    net::co_spawn(io, std::move(task), [](const std::exception_ptr& e) {
       if (e) std::rethrow_exception(e);
     });
   }
