@@ -33,6 +33,9 @@ constexpr std::uint32_t kMaxIp = 65535;
 constexpr std::uint32_t kLinkRoom = 18;  // Ethernet header and a VLAN tag
 constexpr std::uint32_t kNormal = kChunkBytes[static_cast<std::size_t>(ChunkClass::normal)];
 constexpr std::uint32_t kHeadArea = kNormal - kHeadroom;
+// A frame of 64 KiB and its link header fit behind it, and a vnet header before it.
+constexpr std::uint32_t kLandingHeadroom = 104;
+static_assert(kChunkBytes[2] - kLandingHeadroom > kMaxIp + kLinkRoom && kLandingHeadroom >= kVnetHeader);
 
 struct VnetHeader {
   std::uint8_t flags = 0;
@@ -269,19 +272,60 @@ Result<Tap> Tap::open_queue(PacketPool& pool, TapProblem* why) const {
 
 // Has memory ready for one read. False: not even a small chunk is left.
 bool Tap::prepare_buffers() {
+  if (needs_spares_ && !landing_ && pool_->chunks_free(ChunkClass::large) > 0) {
+    landing_ = pool_->allocate(ChunkClass::large, kLandingHeadroom);
+    spares_.clear();
+  }
   const bool small = head_ && chunk_class(head_.meta().chunk) == ChunkClass::small;
   if ((!head_ || small) && pool_->chunks_free(ChunkClass::normal) > 0) {
     if (Packet p = pool_->allocate(ChunkClass::normal)) head_ = std::move(p);
   }
   if (!head_) head_ = pool_->allocate(ChunkClass::small, kHeadroom, Priority::control);
   if (!head_) return false;
-  if (needs_spares_) spares_.prepare(*pool_);
+  if (needs_spares_ && !landing_) spares_.prepare(*pool_);
   return true;
+}
+
+// One read: bytes received, vnet header included, or -1. One buffer in one piece where there is memory for it, the vnet
+// header in the headroom: a list of pieces costs the kernel as much as a small copy.
+ssize_t Tap::read_frame(std::uint8_t* header, std::uint32_t& room) {
+  ++counters_.rx_calls;
+  if (landing_ || !needs_spares_) {
+    Packet& to = landing_ ? landing_ : head_;
+    const PacketMeta& m = to.meta();
+    std::uint8_t* const at = pool_->data(m.chunk) + m.offset - vnet_length_;
+    room = to.tailroom();
+    const ssize_t got = ::read(fd_.get(), at, std::size_t{room} + vnet_length_);
+    if (got > 0) std::memcpy(header, at, vnet_length_);
+    return got;
+  }
+  std::array<iovec, 2 + kMaxFragments> parts;
+  std::size_t count = 0;
+  room = head_.tailroom();
+  if (vnet_length_ > 0) parts[count++] = {header, vnet_length_};
+  const PacketMeta& m = head_.meta();
+  parts[count++] = {pool_->data(m.chunk) + m.offset, room};
+  for (const ChunkRef c : spares_.chunks()) {
+    const std::uint32_t bytes = kChunkBytes[static_cast<std::size_t>(chunk_class(c))];
+    parts[count++] = {pool_->data(c), bytes};
+    room += bytes;
+  }
+  return ::readv(fd_.get(), parts.data(), static_cast<int>(count));
 }
 
 // The packet that a read of `length` bytes (vnet header aside) left in the buffers. Empty when memory was missing.
 Packet Tap::take_frame(std::uint32_t length) {
+  if (landing_ && length > head_.tailroom()) {
+    landing_.append(length);
+    return std::move(landing_);
+  }
   Packet p = std::move(head_);
+  if (landing_) {
+    // A small frame must not keep a large chunk busy.
+    const PacketMeta& m = landing_.meta();
+    std::memcpy(p.append(length).data(), pool_->data(m.chunk) + m.offset, length);
+    return p;
+  }
   const std::uint32_t in_head = std::min(length, p.tailroom());
   p.append(in_head);
   length -= in_head;
@@ -335,19 +379,8 @@ std::size_t Tap::rx(PacketBatch& batch, Instant now) {
   for (std::size_t reads = 0; reads < 2 * PacketBatch::kMax && !batch.full(); ++reads) {
     if (!prepare_buffers()) break;
     std::array<std::uint8_t, kVnetHeader> header;
-    std::array<iovec, 2 + kMaxFragments> parts;
-    std::size_t count = 0;
-    std::uint32_t room = head_.tailroom();
-    if (vnet_length_ > 0) parts[count++] = {header.data(), vnet_length_};
-    const PacketMeta& m = head_.meta();
-    parts[count++] = {pool_->data(m.chunk) + m.offset, room};
-    for (const ChunkRef c : spares_.chunks()) {
-      const std::uint32_t bytes = kChunkBytes[static_cast<std::size_t>(chunk_class(c))];
-      parts[count++] = {pool_->data(c), bytes};
-      room += bytes;
-    }
-    ++counters_.rx_calls;
-    const ssize_t got = ::readv(fd_.get(), parts.data(), static_cast<int>(count));
+    std::uint32_t room = 0;
+    const ssize_t got = read_frame(header.data(), room);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno != EAGAIN) last_error_ = errno;
     if (got <= static_cast<ssize_t>(vnet_length_)) break;
@@ -409,16 +442,26 @@ Tap::Written Tap::write_packet(Packet& p) {
   std::size_t count = 0;
   if (vnet_length_ > 0) {
     if (!fill_vnet_header(p, header.data())) return Written::refused;
-    parts[count++] = {header.data(), vnet_length_};
+    if (p.headroom() < vnet_length_ || !p.exclusive()) parts[count++] = {header.data(), vnet_length_};
   } else if (wire_segments(p.meta()) > 1 || !complete_checksum(p, options_.link)) {
     return Written::refused;
   }
+  const bool before = vnet_length_ > 0 && count == 0;  // the header stands in the headroom: one piece less
   p.for_each_piece(0, [&](ByteSpan piece) {
     if (!piece.empty()) parts[count++] = {const_cast<std::uint8_t*>(piece.data()), piece.size()};  // writev only reads
   });
+  if (before) {
+    const PacketMeta& m = p.meta();
+    LEAT_ASSERT(m.head_length > 0);
+    std::uint8_t* const at = pool_->data(m.chunk) + m.offset - vnet_length_;
+    std::memcpy(at, header.data(), vnet_length_);
+    parts[0] = {at, m.head_length + std::size_t{vnet_length_}};
+  }
   for (;;) {
     ++counters_.tx_calls;
-    if (::writev(fd_.get(), parts.data(), static_cast<int>(count)) >= 0) return Written::yes;
+    const ssize_t written = count == 1 ? ::write(fd_.get(), parts[0].iov_base, parts[0].iov_len)
+                                       : ::writev(fd_.get(), parts.data(), static_cast<int>(count));
+    if (written >= 0) return Written::yes;
     switch (errno) {
       case EINTR:
         continue;

@@ -12,11 +12,13 @@
 // Each piece that the kernel refuses (vnet header, an offload, MTU, bringing it up) is done without, and info() says
 // which; only what nothing works without is an error.
 //
-// Reading: one readv into a 2 KiB chunk and, behind it, a 64 KiB one that is only used up by what needs it. When the
-// pool has no such chunks free, 2 KiB ones take their place, and when it has none either, a small chunk of the control
-// reserve lets ACKs in: without them nothing would ever become free. A frame that did not fit is dropped and counted.
-// Writing: one writev of header, head and fragments. The kernel's "no room" is `full`; any other refusal (interface
-// down, gone) drops the packet and counts it.
+// Reading: where frames may be large, one read into a 64 KiB chunk; a frame that a 2 KiB one holds is copied there, so
+// that the large chunk is used up only by what needs it. (A list of both chunks costs the kernel more than that copy.)
+// When the pool has no large chunk free, a list of 2 KiB ones takes its place, and when it has none either, a small
+// chunk of the control reserve lets ACKs in: without them nothing would ever become free. A frame that did not fit is
+// dropped and counted.
+// Writing: one write, the vnet header in the packet's headroom; a list for head and fragments where there are some. The
+// kernel's "no room" is `full`; any other refusal (interface down, gone) drops the packet and counts it.
 //
 // Memory: as the pool's. Threading: one owner; queues of one interface are separate Taps and may have an owner each.
 
@@ -113,6 +115,7 @@ class Tap {
   void negotiate(const TapOptions& options);
   [[nodiscard]] Result<void> configure(const TapOptions& options, TapProblem& why);
   [[nodiscard]] bool prepare_buffers();
+  [[nodiscard]] ssize_t read_frame(std::uint8_t* header, std::uint32_t& room);
   [[nodiscard]] Packet take_frame(std::uint32_t length);
   [[nodiscard]] bool describe(Packet& p, const std::uint8_t* header) const;
   [[nodiscard]] bool fill_vnet_header(Packet& p, std::uint8_t* header) const;
@@ -120,7 +123,8 @@ class Tap {
 
   Descriptor fd_;
   PacketPool* pool_ = nullptr;
-  Packet head_;  // what the next read fills first
+  Packet head_;     // what a small frame arrives in, or is copied to
+  Packet landing_;  // a large chunk that the next read fills, where frames may be large
   Spares spares_;
   bool needs_spares_ = false;
   TapOptions options_;  // its name is not used

@@ -503,8 +503,8 @@ TEST_F(Device_tap, TheKernelsSuperSegmentsArriveWhole) {
           return peer.received().size() == text.size();
         },
         [&](Packet& p) {
-          if (p.size() > 1920 && p.fragments().empty()) only_super_segments_use_large_chunks = false;
-          if (p.size() < 1500 && !p.fragments().empty()) only_super_segments_use_large_chunks = false;
+          const bool large = chunk_class(p.meta().chunk) == ChunkClass::large;
+          if (large != (p.size() > 1920)) only_super_segments_use_large_chunks = false;
           if (Packet reply = peer.input(p)) send(tap, std::move(reply));
         }));
     EXPECT_EQ(peer.received(), text);
