@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <bench/clock.hpp>
 #include <bench/loads.hpp>
 #include <bench/stacks.hpp>
 #include <leat/device/descriptor.hpp>
 #include <leat/device/shm/shm_unsafe.hpp>
+#include <leat/drive/callback_socket.hpp>
 #include <stop_token>
 #include <thread>
 
@@ -49,70 +49,93 @@ struct Side {
   IpAddress address;
 };
 
-// Sends back what it gets, spinning, until it is told to stop.
-void echo(Side& side, const std::stop_token& stop, std::atomic<bool>& listening) {
-  (void)pin(1);
-  Stack& stack = side.host.stack;
-  const Handle listener = must(stack.open_stream(), "socket");
-  must(stack.bind(listener, {side.address, kPort}), "bind");
-  must(stack.listen(listener, 4), "listen");
-  must(stack.set_option(OptionId::tcp_nodelay, 1), "option");
-  listening = true;
-  Handle connection;
-  std::array<std::uint8_t, 64> buffer;
-  while (!stop.stop_requested()) {
-    side.turn();
-    if (!connection) {
-      connection = must(stack.try_accept(listener), "accept");
-      continue;
-    }
-    const auto got = stack.try_receive(connection, buffer);
-    if (!got || got->count == 0) continue;
-    (void)stack.try_send(connection, ByteSpan{buffer.data(), got->count});
-    (void)side.host.shard.flush(monotonic_now());
+// Sends back what it gets. By callbacks, as a program does that has a stack to itself: the answer is written in the
+// turn that brings the question, and leaves with it.
+class Echo {
+ public:
+  explicit Echo(Side& side) : side_(&side) {
+    must(side.host.stack.set_option(OptionId::tcp_nodelay, 1), "option");
+    must(listener_.listen(side.host.stack, {side.address, kPort}, 4,
+                          CallbackSocket::Handler::to<&Echo::on_listener>(*this)),
+         "listener");
   }
-}
+  // Spins until it is told to stop.
+  void run(const std::stop_token& stop) {
+    (void)pin(1);
+    while (!stop.stop_requested()) side_->turn();
+  }
 
-// Nanoseconds of each round trip.
-std::vector<std::uint64_t> measure(Side& side, const IpAddress& server, std::uint64_t round_trips) {
-  Stack& stack = side.host.stack;
-  must(stack.set_option(OptionId::tcp_nodelay, 1), "option");
-  const Handle h = must(stack.open_stream(), "socket");
-  must(stack.connect(h, {server, kPort}), "connect");
-  const Instant patience = monotonic_now() + Duration::s(10);
-  while (!any(stack.readiness(h) & Ready::connected)) {
-    side.turn();
-    if (monotonic_now() > patience) throw Unable("the two stacks did not meet; try again on a quieter machine");
+ private:
+  void on_listener(CallbackSocket& listener, Ready) {
+    if (!connection_.is_open()) (void)connection_.accept(listener, CallbackSocket::Handler::to<&Echo::on_event>(*this));
   }
-  const double ns = ns_per_tick();
-  std::vector<std::uint64_t> times;
-  times.reserve(round_trips);
-  std::array<std::uint8_t, 1> byte{0x55};
-  for (std::uint64_t i = 0; i < round_trips; ++i) {
-    const std::uint64_t start = ticks();
-    if (const auto sent = stack.try_send(h, byte); !sent || sent->count != 1) throw std::runtime_error("send failed");
-    (void)side.host.shard.flush(monotonic_now());
-    for (;;) {
-      side.turn();
-      const auto got = stack.try_receive(h, byte);
-      if (!got) throw std::runtime_error("the connection ended");
-      if (got->count == 1) break;
+  void on_event(CallbackSocket& s, Ready) {
+    std::array<std::uint8_t, 64> buffer;
+    const auto got = s.read(buffer);
+    if (got && got->count > 0) (void)s.write(ByteSpan{buffer.data(), got->count});
+  }
+
+  Side* side_;
+  CallbackSocket listener_, connection_;
+};
+
+// Asks, and asks again in the turn that brings the answer.
+class Asker {
+ public:
+  Asker(Side& side, std::uint64_t round_trips) : side_(&side), left_(round_trips), ns_per_tick_(ns_per_tick()) {
+    times_.reserve(round_trips);
+  }
+  // Nanoseconds of each round trip: from write() until the byte is read.
+  std::vector<std::uint64_t> run(const IpAddress& server) {
+    Stack& stack = side_->host.stack;
+    must(stack.set_option(OptionId::tcp_nodelay, 1), "option");
+    must(socket_.connect(stack, {server, kPort}, CallbackSocket::Handler::to<&Asker::on_event>(*this)), "connect");
+    const Instant patience = monotonic_now() + Duration::s(10);
+    while (left_ > 0) {
+      const Instant now = monotonic_now();
+      side_->host.shard.turn(now);
+      if (times_.empty() && now > patience) throw Unable("the two stacks did not meet; try again on a quieter machine");
+      if (failed_) throw std::runtime_error("the connection ended");
     }
-    times.push_back(static_cast<std::uint64_t>(static_cast<double>(ticks() - start) * ns));
+    return std::move(times_);
   }
-  return times;
-}
+
+ private:
+  void on_event(CallbackSocket&, Ready events) {
+    if (any(events & (Ready::error | Ready::closed | Ready::peer_fin))) failed_ = true;
+    if (any(events & Ready::connected)) ask();
+    if (!any(events & Ready::readable)) return;
+    std::array<std::uint8_t, 1> byte;
+    const auto got = socket_.read(byte);
+    if (!got || got->count != 1) return;
+    times_.push_back(static_cast<std::uint64_t>(static_cast<double>(ticks() - asked_) * ns_per_tick_));
+    if (--left_ > 0) ask();
+  }
+  void ask() {
+    constexpr std::array<std::uint8_t, 1> kByte{0x55};
+    asked_ = ticks();
+    const auto sent = socket_.write(kByte);
+    failed_ = failed_ || !sent || sent->count != 1;
+  }
+
+  Side* side_;
+  CallbackSocket socket_;
+  std::uint64_t left_;
+  double ns_per_tick_;
+  std::uint64_t asked_ = 0;
+  bool failed_ = false;
+  std::vector<std::uint64_t> times_;
+};
 
 std::vector<std::uint64_t> leat_round_trips(std::uint64_t count) {
   PacketMemory memory_a = make_pool(kPool), memory_b = make_pool(kPool);
   const auto pair = must(ShmPair::make({.frames = 256}, memory_a.pool(), memory_b.pool()), "shared memory");
   Side client(memory_a.pool(), pair->a(), 1, 1);
   Side server(memory_b.pool(), pair->b(), 2, 2);
-  std::atomic<bool> listening{false};
-  std::jthread thread([&](const std::stop_token& stop) { echo(server, stop, listening); });
+  Echo echo(server);
+  std::jthread thread([&](const std::stop_token& stop) { echo.run(stop); });
   (void)pin(0);
-  while (!listening) std::this_thread::yield();
-  return measure(client, server.address, count);
+  return Asker(client, count).run(server.address);
 }
 
 // The kernel's own loopback, blocking, on the same two cores.
