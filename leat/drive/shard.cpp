@@ -35,7 +35,10 @@ Instant Shard::turn(Instant now) {
   now = stack_->now();  // a clock that went back does not move us back
   if (inbox_) inbox_();
   bool more = receive(now);
-  stack_->run_timers(now, budgets_.timers);
+  if (now >= timers_due_) {
+    timers_due_ = Instant::never();  // next_call() finds out anew
+    stack_->run_timers(now, budgets_.timers);
+  }
   more = deliver() || more;
   more = stack_->run_loopback(now, budgets_.loopback) || more;
   more = stack_->has_ready() || more;  // what came in over the loopback queue
@@ -61,9 +64,10 @@ Instant Shard::flush(Instant now) {
   return next_call(now, more);
 }
 
-Instant Shard::next_call(Instant now, bool more) const {
-  if (more) return now;
+Instant Shard::next_call(Instant now, bool more) {
   Instant next = stack_->next_deadline();
+  timers_due_ = earlier(timers_due_, next);
+  if (more) return now;
   if (blocked_) next = earlier(next, now + kRetryFullDevice);
   for (const DevicePort& port : ports_)
     if (port.attached()) next = earlier(next, port.device()->next_event());

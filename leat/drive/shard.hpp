@@ -66,12 +66,15 @@ class Shard {
   bool receive(Instant now);
   bool deliver();
   bool transmit(Instant now);
-  [[nodiscard]] Instant next_call(Instant now, bool more) const;
+  [[nodiscard]] Instant next_call(Instant now, bool more);
 
   Stack* stack_;
   std::span<DevicePort> ports_;
   Budgets budgets_;
   Delegate<void()> inbox_;
+  // No timer runs before: the earliest deadline that the stack had after a turn or a flush since they last ran. What
+  // calls have armed since then is due in the next turn at the earliest.
+  Instant timers_due_;
   bool check_ = false;
   bool blocked_ = false;
 };
