@@ -28,7 +28,9 @@ class WireEnd {
   WireEnd(PacketPool& pool, sync::FrameRing in, sync::FrameRing out, int my_bell, int their_bell)
       : pool_(&pool), in_(in), out_(out), my_bell_(my_bell), their_bell_(their_bell) {}
 
-  [[nodiscard]] DeviceCaps caps() const { return {.link = LinkType::ip, .mtu = 1500, .gather = true}; }
+  [[nodiscard]] DeviceCaps caps() const {
+    return {.link = LinkType::ip, .mtu = 1500, .gather = true, .rx_level = plain};
+  }
   std::size_t rx(PacketBatch& batch, Instant now) {
     std::size_t n = 0;
     while (!batch.full()) {
@@ -81,6 +83,7 @@ class WireEnd {
   }
 
   std::atomic<bool> cut{false};
+  bool plain = false;  // poses as a device whose descriptor may be watched as it is
 
  private:
   PacketPool* pool_;
@@ -91,7 +94,8 @@ class WireEnd {
 
 class LinkedStacks {
  public:
-  explicit LinkedStacks(SharedStackOptions options = {}) : memory_(2 * WireEnd::kLayout.bytes_needed() + 64) {
+  explicit LinkedStacks(SharedStackOptions options = {}, bool plain = false)
+      : memory_(2 * WireEnd::kLayout.bytes_needed() + 64) {
     options.check_invariants = true;
     options.packet_memory = std::size_t{16} << 20;
     options.limits = hosted_limits(256);
@@ -109,6 +113,7 @@ class LinkedStacks {
       options.entropy = seeded_entropy(1 + i);
       stack[i] = SharedStack::make(options).value();
       end[i] = std::make_unique<WireEnd>(stack[i]->pool(), rings[1 - i][1], rings[i][0], bell[i], bell[1 - i]);
+      end[i]->plain = plain;
       device_[i] = std::make_unique<DeviceRef<WireEnd>>(*end[i]);
       const std::array addresses{IpPrefix{address(i), 24}};
       EXPECT_TRUE(stack[i]->attach(*device_[i], {.name = i == 0 ? "a" : "b"}, addresses));

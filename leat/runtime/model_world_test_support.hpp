@@ -142,6 +142,11 @@ class ModelWorld {
     check(s);
     s.armed = on;
   }
+  void led_again(Sleeper& s) {
+    const Owner owner(*this);
+    check(s);
+    EXPECT_TRUE(s.armed);
+  }
   void set_timer(Instant when) {
     const Owner owner(*this);
     timer_ = when;

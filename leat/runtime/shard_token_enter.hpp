@@ -153,6 +153,10 @@ void ShardToken<World>::program_watches() {
   call.function = {[](void* c) {
                      auto* const token = static_cast<ShardToken*>(c);
                      token->program_ = true;
+                     if (token->armed_ != nullptr) {  // the program's set must see all that a sleeper's sees
+                       token->world_->arm(*token->armed_, false);
+                       token->world_->arm(*token->armed_, true);
+                     }
                      if (token->watcher_ == Watcher::caller) return;
                      if (token->watcher_ == Watcher::janitor) {
                        token->janitor_mode_ = JanitorMode::deep;

@@ -38,6 +38,8 @@ void ShardToken<World>::lead(Sleeper& s, Watcher as) {
     armed_ = &s;
     world_->ref(s);
     world_->arm(s, true);
+  } else if (as == Watcher::caller && !program_) {
+    world_->led_again(s);
   }
   s.leads.store(true, std::memory_order_relaxed);
 }

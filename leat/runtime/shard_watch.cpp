@@ -33,13 +33,24 @@ Result<ShardWatch> ShardWatch::make() {
   return w;
 }
 
-Result<void> ShardWatch::add_device(int fd) {
+Result<void> ShardWatch::add_device(int fd, bool plain) {
   if (!add(epoll_.get(), fd, EPOLLIN, Tag::device)) return fail(Errc::io_error);
+  ++devices_;
+  plain_ = plain ? fd : -1;
   return {};
 }
 
 void ShardWatch::remove_device(int fd) {
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr) != 0) return;
+  --devices_;
+  plain_ = -1;  // which one is left is not known
+}
+
+void ShardWatch::mute_device(int fd, bool mute) {
+  epoll_event event{};
+  event.events = mute ? 0U : static_cast<std::uint32_t>(EPOLLIN);
+  event.data.u32 = Tag::device;
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
 }
 
 void ShardWatch::set_timer(Instant when) {

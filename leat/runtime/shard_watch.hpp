@@ -20,9 +20,13 @@ class ShardWatch {
   };
   [[nodiscard]] static Result<ShardWatch> make();
 
-  // Errc::io_error when the kernel can't watch it.
-  Result<void> add_device(int fd);
+  // Errc::io_error when the kernel can't watch it. `plain`: the descriptor is the device's, not a set's.
+  Result<void> add_device(int fd, bool plain);
   void remove_device(int fd);
+  // The plain descriptor of the only device; -1: there are others, or none.
+  [[nodiscard]] int only_device() const { return devices_ == 1 ? plain_ : -1; }
+  // Somebody looks at this device by himself, or no longer: it makes the set readable only when nobody does.
+  void mute_device(int fd, bool mute);
   // Replaces the one before.
   void set_timer(Instant when);
   void kick() const;
@@ -32,6 +36,8 @@ class ShardWatch {
  private:
   ShardWatch() = default;
   Descriptor epoll_;
+  unsigned devices_ = 0;
+  int plain_ = -1;  // the device that was added last, when it is plain
   Descriptor timer_;
   Descriptor bell_;
 };

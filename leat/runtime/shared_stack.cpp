@@ -27,6 +27,8 @@ constexpr unsigned kProbe = 32;
 constexpr int kMostCredit = 16;
 // A thread may be bound to other CPUs later: look again after so many waits.
 constexpr unsigned kAffinityWaits = 4096;
+// Waits of one caller in a row after which it is likely that the next one is its own, too.
+constexpr unsigned kLedOften = 32;
 
 // Counts the forks that led to this process; a stack of an earlier count is the parent's. Written in the child before
 // any other thread exists, read by every call. Relaxed: no thread of the parent is there to race with.
@@ -124,7 +126,24 @@ struct SharedStack::Inside {
     for (DevicePort& port : ports)
       if (port.attached()) port.device()->after_sleep();
   }
-  static void arm(Sleeper& s, bool on) { s.arm(on); }
+  void arm(Sleeper& s, bool on) {
+    if (direct_ != nullptr) put_device_back();
+    led_ = 0;
+    s.arm(on);
+  }
+  // A caller who watches again and again, with nobody between, looks at the device by itself.
+  void led_again(Sleeper& s) {
+    if (direct_ != nullptr || ++led_ != kLedOften) return;
+    const int fd = watch.only_device();
+    if (fd < 0 || !s.join_device(fd)) return;
+    direct_ = &s;
+    direct_fd_ = fd;
+    watch.mute_device(fd, true);
+  }
+  void put_device_back() {
+    watch.mute_device(direct_fd_, false);
+    std::exchange(direct_, nullptr)->leave_device(direct_fd_);
+  }
   void set_timer(Instant when) { watch.set_timer(when); }
   ShardWatch::Drained drain_watch() { return watch.drain(); }
 
@@ -206,6 +225,10 @@ struct SharedStack::Inside {
   OpEngine engine;
   Instant now_;
   bool fresh_ = false;
+  // Under the token: the armed sleeper that has the device in its own set; it is muted in the watch meanwhile.
+  Sleeper* direct_ = nullptr;
+  int direct_fd_ = -1;
+  unsigned led_ = 0;
   // How well spinning did. Written and read by threads that wait; relaxed: a guess, and a lost update does no harm.
   std::atomic<int> credit{kMostCredit};
   ShardToken<Inside> token;
@@ -329,7 +352,7 @@ Result<InterfaceId> SharedStack::attach(AnyDevice& device, const AttachOptions& 
     for (const IpPrefix& address : addresses)
       if (const auto r = s.stack().add_address(*id, address); !r && problem == Errc{}) problem = r.error();
     if (problem == Errc{} && device.poll_fd() >= 0)
-      if (const auto r = inside_->watch.add_device(device.poll_fd()); !r) problem = r.error();
+      if (const auto r = inside_->watch.add_device(device.poll_fd(), device.caps().rx_level); !r) problem = r.error();
     if (problem == Errc{}) return;
     (void)s.detach(*id);
     id = fail(problem);
@@ -342,8 +365,10 @@ Result<void> SharedStack::detach(InterfaceId interface) {
   Result<void> result;
   const Result<void> called = with_owner([&](Shard& s) {
     for (DevicePort& port : s.ports())
-      if (port.attached() && port.interface() == interface && port.device()->poll_fd() >= 0)
+      if (port.attached() && port.interface() == interface && port.device()->poll_fd() >= 0) {
+        if (inside_->direct_ != nullptr) inside_->put_device_back();
         inside_->watch.remove_device(port.device()->poll_fd());
+      }
     result = s.detach(interface);
   });
   return called ? result : called;

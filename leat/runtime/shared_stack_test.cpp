@@ -3,11 +3,15 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <chrono>
 #include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <leat/runtime/linked_stacks_test_support.hpp>
 #include <mutex>
 
@@ -484,6 +488,74 @@ TEST(SharedStack, AProgramWatchesByItsOwnLoop) {
 }
 
 // Without a janitor and with nobody else, a blocked caller is enough.
+// How many of this process's epoll sets hold the descriptor, and how many of them would report it.
+struct Sets {
+  unsigned hold = 0, hear = 0;
+};
+Sets sets_with(int fd) {
+  Sets sets;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fdinfo")) {
+    std::ifstream file(entry.path());
+    for (std::string line; std::getline(file, line);) {
+      int target = -1;
+      unsigned events = 0;
+      if (std::sscanf(line.c_str(), "tfd: %d events: %x", &target, &events) != 2 || target != fd) continue;
+      ++sets.hold;
+      if ((events & EPOLLIN) != 0) ++sets.hear;
+    }
+  }
+  return sets;
+}
+
+// It then stands in the caller's own set, and not twice: neither another caller nor the program's loop may miss it.
+TEST(SharedStack, WhoWatchesAgainAndAgainLooksAtTheDeviceItself) {
+  LinkedStacks net({.janitor = false}, true);
+  SharedStack& client = *net.stack[0];
+  SharedStack& server = *net.stack[1];
+  const Handle listener = listen_on(server, {{}, Port{kPort}});
+  std::thread echo([&] {
+    const auto h = accept_one(server, listener);
+    ASSERT_TRUE(h);
+    echo_until_end(server, *h);
+  });
+  const Handle h = open_stream(client);
+  ASSERT_EQ(connect_to(client, h, kServer), Errc{});
+  std::array<std::uint8_t, 100> data{};
+  const auto round_trips = [&](int n) {
+    for (int i = 0; i < n; ++i) {
+      ASSERT_TRUE(send_all(client, h, data));
+      ASSERT_TRUE(receive_some(client, h, data));
+    }
+  };
+  EXPECT_EQ(sets_with(net.bell[0]).hold, 1U);  // the watch
+  round_trips(100);
+  EXPECT_EQ(sets_with(net.bell[0]).hold, 2U);
+  EXPECT_EQ(sets_with(net.bell[0]).hear, 1U) << "muted in the watch, heard in the caller's set";
+  std::thread([&] {  // the watch is handed on
+    round_trips(10);
+    EXPECT_EQ(sets_with(net.bell[0]).hold, 1U) << "the first caller's set still has it";
+    round_trips(100);
+    EXPECT_EQ(sets_with(net.bell[0]).hold, 2U);
+  })
+      .join();
+  // Nobody of the client's waits now, and its loop begins to watch.
+  const int fd = client.pollable_fd();
+  EXPECT_EQ(sets_with(net.bell[0]).hold, 1U);
+  EXPECT_EQ(sets_with(net.bell[0]).hear, 1U) << "the program's set does not hear of the device";
+  const auto drain = [&] {
+    while (client.poll() <= client.now()) {
+    }
+  };
+  drain();
+  ASSERT_TRUE(send_all(client, h, data));
+  drain();
+  pollfd p{fd, POLLIN, 0};
+  EXPECT_EQ(::poll(&p, 1, 10'000), 1);
+  ASSERT_TRUE(receive_some(client, h, data));
+  close_socket(client, h);
+  echo.join();
+}
+
 TEST(SharedStack, BlockedCallersDoWithoutAJanitor) {
   LinkedStacks net({.janitor = false});
   const Handle listener = listen_on(*net.stack[1], {{}, Port{kPort}});

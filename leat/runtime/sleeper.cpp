@@ -77,6 +77,14 @@ void Sleeper::leave_watch() {
   joined_ = false;
 }
 
+bool Sleeper::join_device(int fd) {
+  return joined_ && control(epoll_.get(), EPOLL_CTL_ADD, fd, EPOLLIN, Tag::watch);
+}
+
+void Sleeper::leave_device(int fd) {
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+}
+
 void Sleeper::wake() {
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t sent = ::write(bell_.get(), &one, sizeof one);
