@@ -41,6 +41,10 @@ class Runner {
       if (!report_.failure) ++report_.events;
     }
     finish_blocked();
+    if (options_.complete && !sent_.empty()) {
+      const Decoded d = decode(sent_.front().bytes);
+      fail("the script ends, and the stack has sent more\n  actual    " + describe(sent_.front(), d, find_flow(d)));
+    }
     return report_;
   }
 

@@ -7,7 +7,7 @@
 //
 // Every segment that the stack sends is kept with its time; an outbound event takes the next one and compares it. The
 // first difference ends the run. Segments that no event asked for are an error as soon as a later event sees them; at
-// the end of the script they are not looked at.
+// the end of the script they are one only with `complete`, as packetdrill doesn't look at them.
 //
 // Threading: a function; everything it needs is its own.
 
@@ -21,6 +21,7 @@ struct RunOptions {
   const Modules* modules = nullptr;  // what the stack is made of; must be given
   // Called for every packet and call with a line of text; may be empty.
   std::function<void(const std::string& line)> trace;
+  bool complete = false;  // the script names everything that is sent before its last event is over
 };
 
 struct RunReport {

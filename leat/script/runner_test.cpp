@@ -9,10 +9,10 @@
 namespace leat::script {
 namespace {
 
-std::string played(std::string_view text, std::vector<std::string>* trace = nullptr) {
+std::string played(std::string_view text, std::vector<std::string>* trace = nullptr, bool complete = false) {
   const ParseResult parsed = parse("t.pkt", text);
   if (!parsed) return to_text("t.pkt", *parsed.error);
-  RunOptions options{.modules = &kAllModules, .trace = {}};
+  RunOptions options{.modules = &kAllModules, .trace = {}, .complete = complete};
   if (trace != nullptr) options.trace = [trace](const std::string& line) { trace->push_back(line); };
   const RunReport report = run(parsed.script, options);
   return report.failure ? to_text("t.pkt", *report.failure) : "passed";
@@ -53,6 +53,15 @@ TEST(ScriptRunner, ASegmentAtTheWrongTimeFails) {
             "  actual    0.100000 > P. 1:11(10) ack 1 win 65535");
   EXPECT_EQ(established("+0 write(4, ..., 10) = 10\n+0~+.1 > P. 1:11(10) ack 1\n"), "passed");
   EXPECT_EQ(established("+0 write(4, ..., 10) = 10\n* > P. 1:11(10) ack 1\n"), "passed");
+}
+
+TEST(ScriptRunner, WhatIsSentAtTheEndMustBeThereInACompleteScript) {
+  const std::string text = std::string{kEstablished} + "+0 write(4, ..., 10) = 10\n";
+  EXPECT_EQ(played(text), "passed");
+  EXPECT_EQ(played(text, nullptr, true),
+            "t.pkt:8:1: the script ends, and the stack has sent more\n"
+            "  actual    0.100000 > P. 1:11(10) ack 1 win 65535");
+  EXPECT_EQ(played(text + "+0 > P. 1:11(10) ack 1\n", nullptr, true), "passed");
 }
 
 TEST(ScriptRunner, ASegmentThatDoesNotComeFails) {

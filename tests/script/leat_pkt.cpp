@@ -12,18 +12,19 @@
 namespace {
 
 constexpr const char* kHelp =
-    "usage: leat_pkt [--verbose] FILE...\n"
+    "usage: leat_pkt [--verbose] [--complete] FILE...\n"
     "\n"
     "Runs packetdrill-like scripts against Leat, in process and in virtual time. leat/script/README.md tells the "
     "syntax.\n"
     "\n"
     "  --verbose   print every segment and call\n"
+    "  --complete  what the stack sends at a script's end must be in the script\n"
     "  --help      print this\n"
     "\n"
     "Exit code: 0 all scripts passed; 1 the stack did something else than a script says; 2 a file can't be read or "
     "parsed.\n";
 
-int run_file(const std::string& path, bool verbose) {
+int run_file(const std::string& path, bool verbose, bool complete) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   if (!file || !(text << file.rdbuf())) {
@@ -35,7 +36,7 @@ int run_file(const std::string& path, bool verbose) {
     std::fprintf(stderr, "%s\n", leat::script::to_text(path, *parsed.error).c_str());
     return 2;
   }
-  leat::script::RunOptions options{.modules = &leat::kAllModules, .trace = {}};
+  leat::script::RunOptions options{.modules = &leat::kAllModules, .trace = {}, .complete = complete};
   if (verbose) options.trace = [](const std::string& line) { std::printf("%s\n", line.c_str()); };
   const auto report = leat::script::run(parsed.script, options);
   if (report.passed()) return 0;
@@ -47,6 +48,7 @@ int run_file(const std::string& path, bool verbose) {
 
 int main(int argc, char** argv) {
   bool verbose = false;
+  bool complete = false;
   std::vector<std::string> files;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
@@ -56,6 +58,8 @@ int main(int argc, char** argv) {
     }
     if (argument == "--verbose" || argument == "-v") {
       verbose = true;
+    } else if (argument == "--complete") {
+      complete = true;
     } else if (argument.starts_with("-")) {
       std::fprintf(stderr, "leat_pkt: no option %s; see leat_pkt --help\n", argument.c_str());
       return 2;
@@ -68,6 +72,6 @@ int main(int argc, char** argv) {
     return 2;
   }
   int worst = 0;
-  for (const std::string& path : files) worst = std::max(worst, run_file(path, verbose));
+  for (const std::string& path : files) worst = std::max(worst, run_file(path, verbose, complete));
   return worst;
 }
