@@ -4,23 +4,6 @@
 namespace leat::tcp {
 namespace {
 
-FlowValue find_flow(const Core& core, const FlowKey& key) {
-  const State& s = core.tcp;
-  return s.flows.find(s.flows.hash(key), [&](FlowValue c) {
-    switch (c.kind()) {
-      case FlowKind::connection:
-        return s.hot[c.index()].key == key;
-      case FlowKind::time_wait:
-        return s.time_wait[c.index()].matches(key);
-      case FlowKind::syn_record:
-        return s.syn_cache[c.index()].matches(key);
-      case FlowKind::none:
-        break;
-    }
-    return false;
-  });
-}
-
 // Octets between `from` and `to`, `wraps` times around.
 std::uint64_t distance(SeqNum from, SeqNum to, std::uint16_t wraps) {
   // A wrap is counted when the number passes zero; the first octet stands at `from`.
@@ -106,7 +89,7 @@ TcpInfo connection_info(const Core& core, Index connection) {
 
 TcpState state_of(const Core& core, const FlowKey& key) {
   const State& s = core.tcp;
-  const FlowValue v = find_flow(core, key);
+  const FlowValue v = find_flow(core.tcp, core.tcp.flows.hash(key), key);
   switch (v.kind()) {
     case FlowKind::connection:
       return s.hot[v.index()].state;
@@ -122,7 +105,7 @@ TcpState state_of(const Core& core, const FlowKey& key) {
 }
 
 std::optional<Index> find_connection(const Core& core, const FlowKey& key) {
-  const FlowValue v = find_flow(core, key);
+  const FlowValue v = find_flow(core.tcp, core.tcp.flows.hash(key), key);
   if (v.kind() != FlowKind::connection) return std::nullopt;
   return v.index();
 }

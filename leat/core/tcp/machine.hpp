@@ -273,5 +273,7 @@ void drop_syn_record(Core& core, Index record);
 // False: the accept queue is full.
 [[nodiscard]] bool enqueue_accepted(Core& core, Index listener, Index connection);
 [[nodiscard]] Index find_listener(const Core& core, const Segment& s);
+// What the table has under the key: a connection, a half-open one, or one in TIME-WAIT.
+[[nodiscard]] FlowValue find_flow(const State& s, FlowHash hash, const FlowKey& key);
 
 }  // namespace leat::tcp

@@ -68,24 +68,6 @@ bool parse(Core& core, TransportInput& in, Segment& s) {
   return true;
 }
 
-bool matches(const State& s, FlowValue v, const FlowKey& key) {
-  switch (v.kind()) {
-    case FlowKind::connection:
-      return s.hot[v.index()].key == key;
-    case FlowKind::time_wait:
-      return s.time_wait[v.index()].matches(key);
-    case FlowKind::syn_record:
-      return s.syn_cache[v.index()].matches(key);
-    case FlowKind::none:
-      break;
-  }
-  return false;
-}
-
-FlowValue find(const State& s, FlowHash hash, const FlowKey& key) {
-  return s.flows.find(hash, [&](FlowValue v) { return matches(s, v, key); });
-}
-
 void prefetch(const State& s, FlowHash hash) {
   // Whose slot it is is known only by its key, so this compares hashes alone and may bring a stranger's lines.
   const FlowValue v = s.flows.find(hash, [](FlowValue) { return true; });
@@ -106,7 +88,7 @@ bool is_flow_of(const Core& core, Index i, const Segment& s) {
 
 // The way through the table.
 FlowValue look_up(Core& core, const Segment& s, std::uint64_t mix) {
-  const FlowValue v = find(core.tcp, s.hash, s.key(core.scope));
+  const FlowValue v = find_flow(core.tcp, s.hash, s.key(core.scope));
   if (v.kind() == FlowKind::connection) core.tcp.memo.note(mix, v.index());
   return v;
 }
@@ -232,6 +214,22 @@ bool predicted(Tcb& t, Segment& s) {
 }
 
 }  // namespace
+
+FlowValue find_flow(const State& s, FlowHash hash, const FlowKey& key) {
+  return s.flows.find(hash, [&](FlowValue v) {
+    switch (v.kind()) {
+      case FlowKind::connection:
+        return s.hot[v.index()].key == key;
+      case FlowKind::time_wait:
+        return s.time_wait[v.index()].matches(key);
+      case FlowKind::syn_record:
+        return s.syn_cache[v.index()].matches(key);
+      case FlowKind::none:
+        break;
+    }
+    return false;
+  });
+}
 
 void input(Core& core, std::span<TransportInput> burst) {
   if (burst.size() == 1) return input_one(core, burst[0]);

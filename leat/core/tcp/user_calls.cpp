@@ -102,24 +102,6 @@ Result<void> listen(Core& core, Index socket, std::uint32_t backlog) {
 // --- connect
 // -----------------------------------------------------------------------------------------------------------
 
-bool flow_in_use(const Core& core, const FlowKey& key, FlowHash hash) {
-  const State& s = core.tcp;
-  const FlowValue v = s.flows.find(hash, [&](FlowValue c) {
-    switch (c.kind()) {
-      case FlowKind::connection:
-        return s.hot[c.index()].key == key;
-      case FlowKind::time_wait:
-        return s.time_wait[c.index()].matches(key);
-      case FlowKind::syn_record:
-        return s.syn_cache[c.index()].matches(key);
-      case FlowKind::none:
-        break;
-    }
-    return false;
-  });
-  return static_cast<bool>(v);
-}
-
 Result<void> connect(Core& core, Index socket, const Endpoint& to) {
   Tcb t = connection_of(core, socket);
   State& s = t.tables();
@@ -142,7 +124,7 @@ Result<void> connect(Core& core, Index socket, const Endpoint& to) {
   FlowHash hash = 0;
   const auto in_use = [&] {
     hash = s.flows.hash(key);
-    return flow_in_use(core, key, hash);
+    return static_cast<bool>(find_flow(s, hash, key));
   };
   if (bound) {
     if (in_use()) return fail(Errc::address_in_use);
