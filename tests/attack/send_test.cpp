@@ -236,11 +236,11 @@ TEST(D10_OldWindows, DoNotReplaceNewerOnes) {
     old.window = 60'000;
     ASSERT_EQ(a.write(p.socket, pattern(50'000)), 50'000U);
     EXPECT_LE(a.segments().back().end() - p.ack, 3000U);
-    p.send(kPshAck, pattern(100));
     p.window = 2000;
-    p.acknowledge();  // newer, and smaller
+    p.send_at(p.seq + 100, kPshAck, pattern(100));  // newer, with a smaller window; it overtakes
     a.segments();
-    old.send(kPshAck, pattern(100));  // a copy of the octets from before, with the large window: it comes late
+    old.send(kPshAck, pattern(100));  // the octets from before, with the large window
+    p.seq += 200;
     const auto after = a.segments();
     for (const Segment& s : after) EXPECT_TRUE(s.data.empty()) << "sent into a window that was: " << s;
     p.ack += 2000;

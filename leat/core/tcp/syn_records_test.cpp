@@ -210,6 +210,14 @@ TEST_F(TimeWait, EndsAfterItsTimeAndARestartedOneLater) {
   EXPECT_EQ(table.size(), 0U);
 }
 
+using C11_TimeWait = TimeWait;
+TEST_F(C11_TimeWait, AnHourLaterAllEndInBoundedSteps) {
+  for (std::uint16_t port = 1; port <= 3; ++port) (void)add(port, 0);
+  EXPECT_EQ(table.advance(at_ms(3'600'000), 2, callback()), 2U);
+  EXPECT_EQ(table.size(), 1U);
+  EXPECT_EQ(table.advance(at_ms(3'600'000), 2, callback()), 1U);
+}
+
 using C9_TimeWait = TimeWait;
 TEST_F(C9_TimeWait, TheTableIsBoundedAndTheOldestMakesRoom) {
   const Index first = add(1, 0);
