@@ -20,6 +20,11 @@ class context_service::watch {
  public:
   watch(boost::asio::io_context& io, std::shared_ptr<Service> service)
       : io_(&io), service_(std::move(service)), descriptor_(io) {}
+  watch(const watch&) = delete;
+  watch& operator=(const watch&) = delete;
+  ~watch() {
+    if (descriptor_.is_open()) service_->release_pollable_fd();
+  }
 
   [[nodiscard]] const std::shared_ptr<Service>& service() const { return service_; }
   void start() {

@@ -135,6 +135,7 @@ OpEngine::Try OpEngine::run_at_once(Op& op) {
     case Verb::add_member:
     case Verb::change_member:
     case Verb::remove_member:
+    case Verb::wake_set:
     case Verb::close_set:
       return attempt_set_call(op);
     case Verb::release_lease:
@@ -608,6 +609,9 @@ OpEngine::Try OpEngine::attempt_set_call(Op& op) {
       return end(op, change_member(*op.set, *op.member));
     case Verb::remove_member:
       return end(op, remove_member(*op.set, *op.member));
+    case Verb::wake_set:
+      wake_set(*op.set, op.value);
+      return end(op, Errc{});
     default:
       close_set(*op.set);
       return end(op, Errc{});
@@ -641,6 +645,15 @@ Errc OpEngine::remove_member(ReadySet& set, SetMember& m) {
   unlink(m);
   set.remove(m);
   return {};
+}
+
+void OpEngine::wake_set(ReadySet& set, std::int64_t value) {
+  set.woken_ = std::max(set.woken_, value);
+  for (Op* op = set.waiting_; op != nullptr;) {
+    Op* const next = op->list_next;
+    if (!op->events.empty() && op->value < value) expire(*op, Errc::interrupted);
+    op = next;
+  }
 }
 
 void OpEngine::close_set(ReadySet& set) {
@@ -691,7 +704,8 @@ std::size_t OpEngine::collect(ReadySet& set, std::span<SetEvent> events) {
 OpEngine::Try OpEngine::attempt_wait_set(Op& op) {
   if (op.set->closed_) return end(op, Errc::bad_handle);
   op.count = collect(*op.set, op.events);
-  return op.count > 0 || op.flags.dont_wait ? end(op, Errc{}) : Try::blocked;
+  if (op.count > 0 || op.flags.dont_wait) return end(op, Errc{});
+  return !op.events.empty() && op.value < op.set->woken_ ? end(op, Errc::interrupted) : Try::blocked;
 }
 
 void OpEngine::serve(ReadySet& set) {

@@ -98,6 +98,7 @@ class OpEngine {
   Errc add_member(ReadySet& set, SetMember& m);
   Errc change_member(ReadySet& set, SetMember& m);
   Errc remove_member(ReadySet& set, SetMember& m);
+  void wake_set(ReadySet& set, std::int64_t value);
   void close_set(ReadySet& set);
   void enqueue(SetMember& m);
   std::size_t collect(ReadySet& set, std::span<SetEvent> events);

@@ -425,6 +425,47 @@ TEST_F(ReadySetTest, ClosingASetEndsWhoWaitsOnIt) {
   EXPECT_EQ(op.error, Errc::bad_handle);
 }
 
+TEST_F(ReadySetTest, WakingASetEndsWhoWaitsForLessOnceAndNoOther) {
+  Started looks, counts;
+  for (Started* op : {&looks, &counts}) {
+    op->verb = Verb::wait_set;
+    op->set = &set;
+    op->value = 6;
+  }
+  looks.events = events;
+  w.service(1).start(looks);
+  w.service(1).start(counts);
+  const auto wake = [&](std::int64_t value) {
+    Op op;
+    op.verb = Verb::wake_set;
+    op.set = &set;
+    op.value = value;
+    w.service(1).run(op);
+    EXPECT_EQ(op.error, Errc{});
+  };
+  wake(6);
+  EXPECT_FALSE(looks.over);
+  wake(7);
+  EXPECT_TRUE(looks.over);
+  EXPECT_EQ(looks.error, Errc::interrupted);
+  EXPECT_FALSE(counts.over) << "it takes nothing, so it is not for those";
+  Started late;
+  late.verb = Verb::wait_set;
+  late.set = &set;
+  late.events = events;
+  late.value = 6;
+  w.service(1).start(late);
+  EXPECT_TRUE(late.over) << "what it was to be woken for came before";
+  Started again;
+  again.verb = Verb::wait_set;
+  again.set = &set;
+  again.events = events;
+  again.value = 7;
+  w.service(1).start(again);
+  EXPECT_FALSE(again.over);
+  EXPECT_EQ(call(Verb::close_set), Errc{});
+}
+
 TEST_F(OpEngineTest, ControlListsAndChangesWhatTheStackHas) {
   std::array<InterfaceInfo, 2> interfaces;
   ControlRequest r{.verb = ControlVerb::list_interfaces, .interfaces = interfaces};

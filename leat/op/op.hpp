@@ -71,7 +71,9 @@ enum class Verb : std::uint8_t {
   add_member,       // *set, *member: the member watches its socket for the set
   change_member,    // *set, *member with new interest or flags
   remove_member,    // *set, *member
-  wait_set,         // *set: waits until it has something -> events, count (events empty: count is 1, nothing is taken)
+  wait_set,         // *set, value (wake_set): waits until it has something -> events, count (events empty: count is
+                    // 1, nothing is taken, and wake_set does not concern it)
+  wake_set,         // *set, value: who waits on it with a lower `value` gets interrupted, now or as soon as it waits
   close_set,        // *set: its members leave it, who waits on it gets bad_handle
   group,            // *group: membership in multicast groups
   control,          // *control

@@ -104,6 +104,7 @@ class ReadySet {
   ReadySet* serve_next_ = nullptr;  // among the sets that have something for those who wait
   bool to_serve_ = false;
   bool closed_ = false;
+  std::int64_t woken_ = 0;  // wake_set: who waits with a lower value need not
   SetMember* ready_head_ = nullptr;
   SetMember* ready_tail_ = nullptr;
   Op* waiting_ = nullptr;  // first of those who wait, by Op::set_next

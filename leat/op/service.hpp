@@ -32,6 +32,8 @@ class Service {
   // A descriptor that is readable when poll() has something to do, for programs with an event loop of their own; -1
   // where there is none. Asking for it makes the program the one who watches the devices while it sleeps.
   [[nodiscard]] virtual int pollable_fd() { return -1; }
+  // The program does so no more: whoever the service has for that watches again.
+  virtual void release_pollable_fd() {}
   // One turn of the stack, if nobody else is at it. Returns when it wants to be called next.
   virtual Instant poll() { return Instant::never(); }
 

@@ -230,7 +230,9 @@ class StepRef {
   }
   T exchange(T v, std::memory_order) {
     at();
-    return std::exchange(*value_, v);
+    const T old = std::exchange(*value_, v);
+    scheduler->step();  // it may have told somebody: what follows is not its own any more
+    return old;
   }
   bool compare_exchange_strong(T& expected, T desired, std::memory_order, std::memory_order) {
     at();

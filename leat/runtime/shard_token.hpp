@@ -87,8 +87,9 @@ class ShardToken {
   Instant poll();
   // Ends the shard: every later call answers shut_down. Returns when the word is dead and all operations are complete.
   void stop();
-  // The program's event loop watches from now on, whenever no caller does.
+  // The program's event loop watches from now on, whenever no caller does; or no more.
   void program_watches();
+  void program_leaves();
 
   // The janitor's thread (rule 14). `serve`: something on the watch, or somebody asked for a turn.
   void janitor_starts(Sleeper& janitor);

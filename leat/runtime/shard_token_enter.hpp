@@ -169,4 +169,19 @@ void ShardToken<World>::program_watches() {
   run(call);
 }
 
+template <class World>
+void ShardToken<World>::program_leaves() {
+  OwnerCall call;
+  call.function = {[](void* c) {
+                     auto* const token = static_cast<ShardToken*>(c);
+                     token->program_ = false;
+                     if (token->watcher_ != Watcher::program) return;
+                     Visit v;  // of nobody: for what it says about the janitor
+                     token->move_leader(v);
+                     if (v.wake_janitor) token->world_->wake_janitor();
+                   },
+                   this};
+  run(call);
+}
+
 }  // namespace leat

@@ -80,7 +80,9 @@ bool ShardToken<World>::pass_on(Visit& v) {
       }
       n = next;
     }
-    if (watcher_ == Watcher::nobody && first != nullptr) lead(*first, Watcher::caller);
+    // The program's loop may be one that sleeps in such a call.
+    const bool unwatched = watcher_ == Watcher::nobody || watcher_ == Watcher::program;
+    if (unwatched && first != nullptr) lead(*first, Watcher::caller);
     if (watcher_ == Watcher::nobody && !janitor) return false;  // nobody to leave it to
     ++counters_.left_behind;
   } while (!word_.leave_behind(backlog_));

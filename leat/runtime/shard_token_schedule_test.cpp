@@ -235,6 +235,62 @@ TEST_F(SharedSchedules, StopEndsWhoWaitsWhoStartedAndWhoCancels) {
   });
 }
 
+TEST_F(SharedSchedules, ASignalMeetsStop) {
+  prove([](Trial& run) {
+    auto ended = std::make_shared<bool>(false);
+    Thread& reader = run.caller("reader", [&run, ended] {
+      const Errc e = run.call(Verb::receive, 0);
+      if (e != Errc::shut_down && e != Errc::interrupted) run.schedule.fail("a third way to end");
+      *ended = true;
+    });
+    run.schedule.add("signal", [&run, &reader, ended] {
+      run.schedule.wait([&] {
+        ModelSleeper* const s = run.world.sleeper_of(reader);
+        return *ended || (s != nullptr && s->asleep);
+      });
+      if (!*ended) run.world.sleeper_of(reader)->signal = true;
+    });
+    run.caller("stopper", [&run] { run.token.stop(); });
+  });
+}
+
+// Its loop is not there to take what is left behind while it waits in a call itself.
+TEST_F(SharedSchedules, AProgramThatWatchesBlocksInACall) {
+  prove([](Trial& run) {
+    run.caller("program", [&run] {
+      run.token.program_watches();
+      (void)run.call(Verb::take_error);
+    });
+    for (int i = 0; i < 2; ++i) run.caller("busy", [&run] { (void)run.call(Verb::take_error); });
+  });
+  EXPECT_GT(covered.left_behind, 0U);
+}
+
+// It watched, and does no more: what it started and nobody waits for is the janitor's.
+TEST_F(SharedSchedules, AProgramThatWatchesNoMoreHandsOn) {
+  prove([](Trial& run) {
+    run.with_janitor();
+    Op& op = run.graves.make();
+    auto told = std::make_shared<int>(0);
+    op.verb = Verb::receive;
+    op.context = told.get();
+    op.completed = [](Op& o) { ++*static_cast<int*>(o.context); };
+    run.caller("program", [&run, &op] {
+      run.token.program_watches();
+      run.token.start(op);
+      run.token.program_leaves();
+    });
+    run.caller("reader", [&run] { (void)run.call(Verb::receive, 1); });
+    run.schedule.add("wire", [&run] {
+      run.world.packet(0);
+      run.world.packet(1);
+    });
+    run.at_end = [&run, told] {
+      if (*told != 1) run.schedule.fail("(a) told " + std::to_string(*told) + " times");
+    };
+  });
+}
+
 TEST_F(SharedSchedules, ADeadlineIsKeptByWhoeverWatches) {
   prove([](Trial& run) {
     run.with_janitor();

@@ -322,6 +322,10 @@ int SharedStack::pollable_fd() {
   return inside_->watch.fd();
 }
 
+void SharedStack::release_pollable_fd() {
+  if (!inside_->forked()) inside_->token.program_leaves();
+}
+
 Instant SharedStack::poll() {
   return inside_->forked() ? Instant::never() : inside_->token.poll();
 }

@@ -88,6 +88,7 @@ class SharedStack final : public Service, public std::enable_shared_from_this<Sh
   void cancel(Op& op) override;
   [[nodiscard]] Instant now() const override;
   [[nodiscard]] int pollable_fd() override;
+  void release_pollable_fd() override;
   Instant poll() override;
 
   // What the protocol did so far; zeros after the end.

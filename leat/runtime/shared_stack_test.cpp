@@ -442,6 +442,30 @@ TEST(SharedStack, TheJanitorKeepsTimeWhileCallersCompute) {
   EXPECT_GT(c.client.counters().janitor_turns, 0U);
 }
 
+// A program's loop watched and ended: what was started and nobody waits for is the janitor's again.
+TEST(SharedStack, AProgramThatWatchesNoMoreHandsOn) {
+  LinkedStacks net;
+  SharedStack& server = *net.stack[1];
+  const Handle listener = listen_on(server, {{}, Port{kPort}});
+  ASSERT_GE(server.pollable_fd(), 0);
+  server.release_pollable_fd();
+  std::atomic<bool> told{false};
+  Op op;
+  op.context = &told;
+  op.completed = [](Op& o) {
+    auto& t = *static_cast<std::atomic<bool>*>(o.context);
+    t = true;
+    t.notify_one();
+  };
+  op.accept(listener);
+  server.start(op);
+  const Handle client = open_stream(*net.stack[0]);
+  EXPECT_EQ(connect_to(*net.stack[0], client, kServer), Errc{});
+  told.wait(false);
+  EXPECT_EQ(op.error, Errc{});
+  EXPECT_GT(server.counters().janitor_turns, 0U);
+}
+
 // A program with a loop of its own and no janitor: the descriptor says when to poll.
 TEST(SharedStack, AProgramWatchesByItsOwnLoop) {
   LinkedStacks net({.janitor = false});

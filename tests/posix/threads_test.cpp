@@ -14,6 +14,7 @@
 #include <fstream>
 #include <leat/api/posix/calls.hpp>
 #include <leat/runtime/shared_stack.hpp>
+#include <limits>
 #include <string>
 #include <thread>
 #include <vector>
@@ -402,6 +403,137 @@ TEST_F(PosixThreads, SignalEndsAWait) {
   t.join();
   EXPECT_EQ(result, -EINTR);
   EXPECT_EQ(net.close(u), 0);
+}
+
+// signal(7): what waits for a socket goes on after a handler that was installed with SA_RESTART, unless it has a
+// time-out; what waits for several never does.
+TEST_F(PosixThreads, SignalDoesNotEndAWaitThatRestarts) {
+  static std::atomic<int> came = 0;
+  constexpr int kUntilOver = std::numeric_limits<int>::max();
+  came = 0;
+  struct sigaction action {
+  }, before{};
+  action.sa_handler = [](int) { ++came; };
+  action.sa_flags = SA_RESTART;
+  ASSERT_EQ(::sigaction(SIGUSR1, &action, &before), 0);
+  std::uint16_t port = 0;
+  const int l = listener(port);
+  const int u = net.socket(AF_INET, SOCK_DGRAM, 0);
+  const sockaddr_in any = v4(0);
+  ASSERT_EQ(net.bind(u, sa(any), length_of(any)), 0);
+  const auto interrupted = [&](int rounds, auto call, auto end) {
+    std::atomic<pid_t> id{0};
+    std::atomic<bool> over{false};
+    ssize_t result = 0;
+    std::thread t([&] {
+      id = ::gettid();
+      result = call();
+      over = true;
+    });
+    while (id == 0) std::this_thread::yield();
+    for (int round = 0; round < rounds && !over; ++round) {
+      until_asleep_in(id);
+      const int seen = came;
+      ::pthread_kill(t.native_handle(), SIGUSR1);
+      while (came == seen && !over) std::this_thread::yield();
+    }
+    end();
+    t.join();
+    return result;
+  };
+  char b = 0;
+  EXPECT_EQ(interrupted(
+                3, [&] { return net.recv(u, &b, 1, 0); },
+                [&] {
+                  const int from = net.socket(AF_INET, SOCK_DGRAM, 0);
+                  const sockaddr_in to = v4(port_of(u));
+                  EXPECT_EQ(net.sendto(from, "x", 1, 0, sa(to), length_of(to)), 1);
+                  EXPECT_EQ(net.close(from), 0);
+                }),
+            1);
+  int c = -1;
+  const ssize_t s = interrupted(
+      3, [&] { return net.accept(l, nullptr, nullptr); }, [&] { c = connect_to(port); });
+  EXPECT_GE(s, 0);
+  const timeval minute{60, 0};
+  ASSERT_EQ(net.setsockopt(u, SOL_SOCKET, SO_RCVTIMEO, &minute, sizeof minute), 0);
+  EXPECT_EQ(interrupted(
+                kUntilOver, [&] { return net.recv(u, &b, 1, 0); }, [] {}),
+            -EINTR);
+  pollfd p{u, POLLIN, 0};
+  EXPECT_EQ(interrupted(
+                kUntilOver, [&] { return net.poll(&p, 1, -1); }, [] {}),
+            -EINTR);
+  for (const int fd : {l, u, c, static_cast<int>(s)}) EXPECT_EQ(net.close(fd), 0);
+  ASSERT_EQ(::sigaction(SIGUSR1, &before, nullptr), 0);
+}
+
+TEST_F(PosixThreads, SetLearnsOfItsFirstKernelDescriptorWhileItIsWaitedFor) {
+  const int set = net.epoll_create1(0);
+  const int u = net.socket(AF_INET, SOCK_DGRAM, 0);
+  epoll_event e{};
+  e.events = EPOLLIN;
+  ASSERT_EQ(net.epoll_ctl(set, EPOLL_CTL_ADD, u, &e), 0);
+  std::atomic<pid_t> id{0};
+  epoll_event got{};
+  int n = 0;
+  std::thread t([&] {
+    id = ::gettid();
+    n = net.epoll_wait(set, &got, 1, -1);
+  });
+  while (id == 0) std::this_thread::yield();
+  until_asleep_in(id);
+  const int bell = ::eventfd(1, EFD_CLOEXEC);
+  e.data.u64 = 77;
+  ASSERT_EQ(net.epoll_ctl(set, EPOLL_CTL_ADD, bell, &e), 0);
+  t.join();
+  EXPECT_EQ(n, 1);
+  EXPECT_EQ(got.data.u64, 77U);
+  ::close(bell);
+  for (const int fd : {set, u}) EXPECT_EQ(net.close(fd), 0);
+}
+
+// As poll() tells it: EPOLLERR until the error queue is read, also to somebody who waits already.
+TEST_F(PosixThreads, ZeroCopyCompletionShowsInASet) {
+  std::uint16_t port = 0;
+  const int l = listener(port);
+  const int c = connect_to(port);
+  const int s = net.accept(l, nullptr, nullptr);
+  const int on = 1;
+  ASSERT_EQ(net.setsockopt(c, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof on), 0);
+  const int level = net.epoll_create1(0), edge = net.epoll_create1(0);
+  epoll_event e{};
+  e.data.u64 = 5;
+  ASSERT_EQ(net.epoll_ctl(level, EPOLL_CTL_ADD, c, &e), 0);
+  e.events = EPOLLET;
+  ASSERT_EQ(net.epoll_ctl(edge, EPOLL_CTL_ADD, c, &e), 0);
+  epoll_event got[4];
+  EXPECT_EQ(net.epoll_wait(level, got, 4, 0), 0);
+  std::atomic<pid_t> id{0};
+  int n = 0;
+  std::thread t([&] {
+    id = ::gettid();
+    n = net.epoll_wait(level, got, 4, -1);
+  });
+  while (id == 0) std::this_thread::yield();
+  until_asleep_in(id);
+  ASSERT_EQ(net.send(c, "x", 1, MSG_ZEROCOPY), 1);
+  t.join();
+  for (int look = 0; look < 2; ++look, n = net.epoll_wait(level, got, 4, 0)) {
+    ASSERT_EQ(n, 1);
+    EXPECT_EQ(got[0].events, std::uint32_t{EPOLLERR});
+    EXPECT_EQ(got[0].data.u64, 5U);
+  }
+  EXPECT_EQ(net.epoll_wait(edge, got, 4, 0), 1);
+  EXPECT_EQ(got[0].events, std::uint32_t{EPOLLERR});
+  EXPECT_EQ(net.epoll_wait(edge, got, 4, 0), 0);
+  std::array<char, 256> control;
+  msghdr m{};
+  m.msg_control = control.data();
+  m.msg_controllen = control.size();
+  EXPECT_EQ(net.recvmsg(c, &m, MSG_ERRQUEUE), 0);
+  EXPECT_EQ(net.epoll_wait(level, got, 4, 0), 0);
+  for (const int fd : {l, c, s, level, edge}) EXPECT_EQ(net.close(fd), 0);
 }
 
 TEST_F(PosixThreads, SigpipeUnlessAskedNotTo) {

@@ -72,7 +72,7 @@ int Sockets::accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
   op.accept(f.handle);
   op.flags.dont_wait = !waits(f, 0);
   op.deadline = deadline_after(f.open->receive_timeout_ns.load(std::memory_order_relaxed));
-  service_->run(op);
+  run_waiting(op);
   if (op.error != Errc{} || !op.handle) {
     ::close(number);
     return op.error == Errc{} ? -EAGAIN : failed(fd, f, op);
@@ -127,7 +127,7 @@ int Sockets::connect_stream(int fd, const File& f, const GivenAddress& to) {
   op.flags.dont_wait = !wait;
   op.deadline = wait ? deadline_after(f.open->send_timeout_ns.load(std::memory_order_relaxed)) : Instant::never();
   if (before == Phase::fresh) phase.store(Phase::connecting, std::memory_order_relaxed);
-  service_->run(op);
+  run_waiting(op);
   if (op.error == Errc{}) {
     phase.store(Phase::connected, std::memory_order_relaxed);
     f.open->put(kBound, true);

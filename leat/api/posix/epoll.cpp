@@ -85,8 +85,42 @@ int Sockets::add_member(EpollSet& set, const File& f, int fd, const epoll_event&
 
 int Sockets::control_kernel_member(EpollSet& set, int operation, int fd, epoll_event* event) {
   if (::epoll_ctl(set.kernel_fd, operation, fd, event) != 0) return -errno;
-  if (operation == EPOLL_CTL_ADD) set.kernel_members.fetch_add(1, std::memory_order_relaxed);
+  // Who waits for a set of Leat's sockets alone does not look at the kernel's part yet.
+  if (operation == EPOLL_CTL_ADD && set.kernel_members.fetch_add(1, std::memory_order_relaxed) == 0)
+    set.wake(*service_);
   return 0;
+}
+
+// A completion of MSG_ZEROCOPY waits on the socket: EPOLLERR in the sets that it is in.
+void Sockets::tell_zero_copy(int fd, const File& f) {
+  const std::lock_guard lock(mutex_);
+  if (!table_.still(fd, f)) return;
+  for (const Membership& m : f.open->memberships) {
+    const std::shared_ptr<EpollSet> set = m.set.lock();
+    if (set == nullptr) continue;
+    if (std::ranges::find(set->zero_copy, m.key, &EpollSet::ZeroCopy::key) == set->zero_copy.end())
+      set->zero_copy.push_back({m.key, f.open});
+    set->has_zero_copy.store(true, std::memory_order_relaxed);
+    set->wake(*service_);
+  }
+}
+
+int Sockets::zero_copy_events(EpollSet& set, epoll_event* events, int most) {
+  if (!set.has_zero_copy.load(std::memory_order_relaxed)) return 0;
+  const std::lock_guard lock(mutex_);
+  int n = 0;
+  std::erase_if(set.zero_copy, [&](const EpollSet::ZeroCopy& z) {
+    const auto found = set.members.find(z.key);
+    const bool there = found != set.members.end() && z.open->generation == z.key.first &&
+                       z.open->pending_zero_copy.load(std::memory_order_relaxed) > 0;
+    if (!there) return true;
+    if (n == most) return false;
+    events[n].events = EPOLLERR;
+    events[n++].data.u64 = found->second->data;
+    return found->second->flags.edge || found->second->flags.one_shot;
+  });
+  set.has_zero_copy.store(!set.zero_copy.empty(), std::memory_order_relaxed);
+  return n;
 }
 
 int Sockets::epoll_ctl(int set_fd, int operation, int fd, epoll_event* event) {
@@ -167,10 +201,7 @@ int kernel_events(EpollSet& set, epoll_event* events, int most) {
 int Sockets::wait_set(EpollSet& set, epoll_event* events, int most, Instant until, bool block) {
   constexpr std::size_t kAtOnce = 64;
   std::array<SetEvent, kAtOnce> told;
-  const bool has_kernel = set.kernel_members.load(std::memory_order_relaxed) > 0;
-  // With a small array neither kind may starve the other: they take turns.
-  const bool kernel_first = has_kernel && (set.turn.fetch_add(1, std::memory_order_relaxed) & 1) != 0;
-  int count = kernel_first ? kernel_events(set, events, most) : 0;
+  int count = 0;
   const auto take = [&](Op& op) {
     for (std::size_t i = 0; i < op.count; ++i) {
       // Zero when what was asked for is not what came: the socket is closed for writing only, for example.
@@ -181,15 +212,24 @@ int Sockets::wait_set(EpollSet& set, epoll_event* events, int most, Instant unti
     }
   };
   for (;;) {
+    const std::int64_t news = set.news.load(std::memory_order_acquire);
+    const auto has_news = [&] { return set.news.load(std::memory_order_relaxed) != news && service_->now() < until; };
+    count = zero_copy_events(set, events, most);
+    const bool has_kernel = set.kernel_members.load(std::memory_order_relaxed) > 0;
+    // With a small array neither kind may starve the other: they take turns.
+    const bool kernel_first = has_kernel && (set.turn.fetch_add(1, std::memory_order_relaxed) & 1) != 0;
+    if (kernel_first && count < most) count += kernel_events(set, events + count, most - count);
     const int room = most - count;
     Op op;
     op.verb = Verb::wait_set;
     op.set = &set.ready;
+    op.value = news;
     op.events = std::span{told}.first(std::min<std::size_t>(kAtOnce, static_cast<std::size_t>(room)));
     const bool look_only = has_kernel || !block || count > 0;
     op.flags.dont_wait = look_only;
     if (!look_only) op.deadline = until;
     if (room > 0) service_->run(op);
+    if (op.error == Errc::interrupted && count == 0 && block && has_news()) continue;
     if (op.error != Errc{} && count == 0) return negative(op.error);
     take(op);
     if (has_kernel && !kernel_first && count < most) count += kernel_events(set, events + count, most - count);
@@ -198,6 +238,7 @@ int Sockets::wait_set(EpollSet& set, epoll_event* events, int most, Instant unti
     op.reset();
     op.verb = Verb::wait_set;
     op.set = &set.ready;
+    op.value = news;
     op.events = std::span{told}.first(std::min<std::size_t>(kAtOnce, static_cast<std::size_t>(most)));
     op.deadline = until;
     op.also_fd = set.kernel_fd;
@@ -205,6 +246,7 @@ int Sockets::wait_set(EpollSet& set, epoll_event* events, int most, Instant unti
     take(op);
     if (count < most) count += kernel_events(set, events + count, most - count);
     if (count > 0) break;
+    if (op.error == Errc::interrupted && has_news()) continue;
     if (op.error == Errc::interrupted && set.exported()) {  // it may have been our own eventfd
       set.look_again(*service_);
       if (service_->now() < until) continue;

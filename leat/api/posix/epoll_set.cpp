@@ -30,6 +30,15 @@ int EpollSet::export_readiness(Service& service) {
   return 0;
 }
 
+void EpollSet::wake(Service& service) {
+  Op op;
+  op.verb = Verb::wake_set;
+  op.set = &ready;
+  op.value = news.fetch_add(1, std::memory_order_acq_rel) + 1;
+  do service.run(op);
+  while (op.error == Errc::interrupted);
+}
+
 void EpollSet::look_again(Service& service) {
   if (!exported()) return;
   const std::lock_guard lock(export_mutex_);

@@ -45,6 +45,18 @@ class EpollSet : public std::enable_shared_from_this<EpollSet> {
   std::map<Key, std::unique_ptr<EpollMember>> members;
   std::atomic<int> kernel_members{0};  // ever added: the kernel drops those that are closed by itself
   std::atomic<std::uint32_t> turn{0};  // whose part is looked at first
+  // Moves when there is something new that is not in `ready`: who waits looks again. Written by wake(), read before a
+  // wait (acquire), which ends when it has moved meanwhile.
+  std::atomic<std::int64_t> news{0};
+  void wake(Service& service);
+  // Sockets in the set with completions of MSG_ZEROCOPY that nobody has read. Under the mutex; the flag is read without
+  // it, behind `news`.
+  struct ZeroCopy {
+    Key key;
+    OpenFile* open;
+  };
+  std::vector<ZeroCopy> zero_copy;
+  std::atomic<bool> has_zero_copy{false};
 
  private:
   void arm(Service& service);

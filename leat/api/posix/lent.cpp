@@ -32,7 +32,7 @@ ssize_t Sockets::receive_lent(int fd, Lent& to, int flags, sockaddr* from, sockl
   const bool wait = waits(f, flags);
   op.flags.dont_wait = !wait;
   if (wait) op.deadline = deadline_after(f.open->receive_timeout_ns.load(std::memory_order_relaxed));
-  service_->run(op);
+  run_waiting(op);
   if (op.error != Errc{}) return op.error == Errc::not_supported ? -ENOTCONN : failed(fd, f, op);
   if (op.status == IoStatus::would_block) return -EAGAIN;
   if (to.lease_.held()) to.service_ = service_;

@@ -71,7 +71,7 @@ ssize_t Sockets::receive_stream(int fd, const File& f, Parts to, int flags) {
   op.flags.peek = peek || look_only;
   op.flags.wait_all = (flags & MSG_WAITALL) != 0 && !look_only;
   if (wait) op.deadline = deadline_after(f.open->receive_timeout_ns.load(std::memory_order_relaxed));
-  service_->run(op);
+  run_waiting(op);
   if (op.error != Errc{}) {
     if (op.error == Errc::not_supported) return -ENOTCONN;
     return failed(fd, f, op);
@@ -130,7 +130,7 @@ ssize_t Sockets::receive_parts(int fd, const File& f, Parts to, int flags, Recei
   op.flags.dont_wait = !wait;
   op.flags.peek = (flags & MSG_PEEK) != 0;
   if (wait) op.deadline = deadline_after(f.open->receive_timeout_ns.load(std::memory_order_relaxed));
-  service_->run(op);
+  run_waiting(op);
   if (op.error != Errc{}) return failed(fd, f, op);
   if (op.status == IoStatus::would_block) return -EAGAIN;
   if (op.status == IoStatus::end_of_stream) return 0;

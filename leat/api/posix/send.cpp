@@ -31,7 +31,7 @@ ssize_t Sockets::send_stream(int fd, const File& f, ConstParts from, int flags) 
   op.send(f.handle, from);
   op.flags.dont_wait = !wait;
   if (wait) op.deadline = deadline_after(f.open->send_timeout_ns.load(std::memory_order_relaxed));
-  service_->run(op);
+  run_waiting(op);
   if (!more && f.has(kMore)) {
     f.open->put(kMore, false);
     (void)set_option(f, OptionId::tcp_cork, remembered(f, IPPROTO_TCP, 3 /* TCP_CORK */, 0));
@@ -54,6 +54,7 @@ ssize_t Sockets::send_parts(int fd, const File& f, ConstParts from, int flags, c
     const ssize_t sent = send_stream(fd, f, from, flags);
     if (sent > 0 && (flags & MSG_ZEROCOPY) != 0 && f.has(kZeroCopy)) {
       f.open->pending_zero_copy.fetch_add(1, std::memory_order_relaxed);
+      tell_zero_copy(fd, f);
     }
     return sent;
   }
@@ -87,7 +88,7 @@ ssize_t Sockets::send_parts(int fd, const File& f, ConstParts from, int flags, c
   op.flags.dont_wait = !wait;
   if (wait) op.deadline = deadline_after(f.open->send_timeout_ns.load(std::memory_order_relaxed));
   if (extras != nullptr) op.overrides = &extras->overrides;
-  service_->run(op);
+  run_waiting(op);
   if (op.error != Errc{}) return failed(fd, f, op);
   if (op.status == IoStatus::would_block) return -EAGAIN;
   return static_cast<ssize_t>(op.count);

@@ -1,6 +1,7 @@
 #pragma once
-// The signal mask of ppoll() and its like, and time-outs as timespec. The mask is exchanged around the wait, not within
-// it: a signal that comes between is seen by the next call only. Threading: values of the calling thread.
+// Signals and time: the mask of ppoll() and its like, whether a signal's end of a wait is told, time-outs as timespec.
+// The mask is exchanged around the wait, not within it: a signal that comes between is seen by the next call only.
+// Threading: values of the calling thread.
 
 #include <pthread.h>
 #include <signal.h>
@@ -27,6 +28,19 @@ class SignalMask {
   sigset_t before_{};
   bool on_;
 };
+
+// A signal ended a wait: whether the call goes on, as SA_RESTART has it. The wait can't say which signal it was, so it
+// goes on only if every handler of the process says so (or there is none: a stop signal).
+[[nodiscard]] inline bool handlers_restart() {
+  for (int signal = 1; signal <= SIGRTMAX; ++signal) {
+    struct sigaction action {};
+    if (::sigaction(signal, nullptr, &action) != 0) continue;
+    const bool handled =
+        (action.sa_flags & SA_SIGINFO) != 0 || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
+    if (handled && (action.sa_flags & SA_RESTART) == 0) return false;
+  }
+  return true;
+}
 
 // Null is for ever. 0, or -EINVAL.
 [[nodiscard]] inline int deadline_of(const timespec* timeout, Instant now, Instant& until) {

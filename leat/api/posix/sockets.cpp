@@ -8,6 +8,7 @@
 #include <leat/api/posix/epoll_set.hpp>
 #include <leat/api/posix/errors.hpp>
 #include <leat/api/posix/fork_watch.hpp>
+#include <leat/api/posix/signal_mask.hpp>
 #include <leat/api/posix/sockets.hpp>
 
 namespace leat::posix {
@@ -37,6 +38,11 @@ Handle Sockets::handle(int fd) const {
 void Sockets::run_through(Op& op) {
   do service_->run(op);
   while (op.error == Errc::interrupted);
+}
+
+void Sockets::run_waiting(Op& op) {
+  do service_->run(op);
+  while (op.error == Errc::interrupted && op.deadline.is_never() && handlers_restart());
 }
 
 bool Sockets::waits(const File& f, int flags) const {

@@ -124,6 +124,8 @@ class Sockets {
   [[nodiscard]] int find_set(int fd, std::shared_ptr<EpollSet>& set);
   // Runs an operation that must happen: a signal does not keep it from it.
   void run_through(Op& op);
+  // Runs an operation that waits: a signal ends it as signal(7) has it, never without a time-out and with SA_RESTART.
+  void run_waiting(Op& op);
   [[nodiscard]] bool waits(const File& f, int flags) const;
   [[nodiscard]] Instant deadline_after(std::int64_t timeout_ns) const;
   // What a parked operation that ended without moving anything answers.
@@ -171,6 +173,8 @@ class Sockets {
   int poll_until(std::span<pollfd> fds, Instant until, bool block);
   int wait_set(EpollSet& set, epoll_event* events, int most, Instant until, bool block);
   int control_kernel_member(EpollSet& set, int operation, int fd, epoll_event* event);
+  void tell_zero_copy(int fd, const File& f);
+  int zero_copy_events(EpollSet& set, epoll_event* events, int most);
   int add_member(EpollSet& set, const File& f, int fd, const epoll_event& e);
 
   std::shared_ptr<Service> service_;
