@@ -6,6 +6,7 @@
 #include <leat/api/posix/errors.hpp>
 #include <leat/api/posix/option_value.hpp>
 #include <leat/api/posix/sockets.hpp>
+#include <optional>
 
 // Of Linux, and not in the C library's headers everywhere.
 #ifndef IP_RECVERR_RFC4884
@@ -40,6 +41,86 @@ std::uint32_t ipv6_flag(int name) {
       return kTellTrafficClass;
     default:
       return 0;
+  }
+}
+
+// Names whose number is an option of the stack's; what may be set is asked where it is set.
+std::optional<OptionId> ip_number(int name) {
+  switch (name) {
+    case IP_TTL:
+      return OptionId::ip_default_ttl;
+    case IP_TOS:
+      return OptionId::ip_tos;
+    case IP_MULTICAST_TTL:
+      return OptionId::ip_multicast_ttl;
+    case IP_MULTICAST_LOOP:
+      return OptionId::ip_multicast_loop;
+    case IP_MULTICAST_ALL:
+      return OptionId::ip_multicast_all;
+    case IP_RECVERR:
+      return OptionId::ip_receive_errors;
+    default:
+      return std::nullopt;
+  }
+}
+std::optional<OptionId> ipv6_number(int name) {
+  switch (name) {
+    case IPV6_V6ONLY:
+      return OptionId::v6only;
+    case IPV6_UNICAST_HOPS:
+      return OptionId::ip_default_ttl;
+    case IPV6_MULTICAST_HOPS:
+      return OptionId::ip_multicast_ttl;
+    case IPV6_MULTICAST_LOOP:
+      return OptionId::ip_multicast_loop;
+    case IPV6_MULTICAST_IF:
+      return OptionId::ip_multicast_interface;
+    case IPV6_MULTICAST_ALL:
+      return OptionId::ip_multicast_all;
+    case IPV6_TCLASS:
+      return OptionId::ip_tos;
+    case IPV6_RECVERR:
+      return OptionId::ip_receive_errors;
+    default:
+      return std::nullopt;
+  }
+}
+
+// Names that are kept, and told again, without effect.
+bool ip_kept(int name) {
+  switch (name) {
+    case IP_BIND_ADDRESS_NO_PORT:
+    case IP_FREEBIND:
+    case IP_TRANSPARENT:
+    case IP_RECVOPTS:
+    case IP_RETOPTS:
+    case IP_PASSSEC:
+    case IP_UNICAST_IF:
+    case IP_RECVERR_RFC4884:
+    case IP_CHECKSUM:
+    case IP_MINTTL:
+    case IP_RECVFRAGSIZE:
+      return true;
+    default:
+      return false;
+  }
+}
+bool ipv6_kept(int name) {
+  switch (name) {
+    case IPV6_DONTFRAG:
+    case IPV6_RECVRTHDR:
+    case IPV6_RECVHOPOPTS:
+    case IPV6_RECVDSTOPTS:
+    case IPV6_AUTOFLOWLABEL:
+    case IPV6_FREEBIND:
+    case IPV6_TRANSPARENT:
+    case IPV6_RECVPATHMTU:
+    case IPV6_UNICAST_IF:
+    case IPV6_MINHOPCOUNT:
+    case IPV6_ADDR_PREFERENCES:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -97,75 +178,28 @@ int Sockets::set_ip_option(const File& f, int name, const void* value, socklen_t
       if (number < IP_PMTUDISC_DONT || number > 5) return -EINVAL;
       remember(f, IPPROTO_IP, name, number);
       return 0;
-    case IP_BIND_ADDRESS_NO_PORT:
-    case IP_FREEBIND:
-    case IP_TRANSPARENT:
-    case IP_RECVOPTS:
-    case IP_RETOPTS:
-    case IP_PASSSEC:
-    case IP_UNICAST_IF:
-    case IP_RECVERR_RFC4884:
-    case IP_CHECKSUM:
-    case IP_MINTTL:
-    case IP_RECVFRAGSIZE:
+    default:
+      if (!ip_kept(name)) return -ENOPROTOOPT;
       remember(f, IPPROTO_IP, name, number);
       return 0;
-    default:
-      return -ENOPROTOOPT;
   }
 }
 
 int Sockets::get_ip_option(const File& f, int name, void* value, socklen_t* length) {
   if (name == IP_MULTICAST_IF) return get_multicast_interface(f, value, length);
   std::int64_t number = 0;
-  int bad = 0;
   if (const std::uint32_t flag = ip_flag(name); flag != 0) {
     number = f.has(static_cast<FileFlag>(flag)) ? 1 : 0;
+  } else if (const auto id = ip_number(name)) {
+    if (const int bad = get_option(f, *id, number); bad != 0) return bad;
+  } else if (name == IP_HDRINCL) {
+    if (f.handle.kind() != SocketKind::raw) return -ENOPROTOOPT;
+    number = f.has(kKeepsHeader) ? 1 : 0;
+  } else if (name == IP_MTU_DISCOVER || ip_kept(name)) {
+    number = remembered(f, IPPROTO_IP, name, name == IP_MTU_DISCOVER ? IP_PMTUDISC_WANT : 0);
   } else {
-    switch (name) {
-      case IP_TTL:
-        bad = get_option(f, OptionId::ip_default_ttl, number);
-        break;
-      case IP_TOS:
-        bad = get_option(f, OptionId::ip_tos, number);
-        break;
-      case IP_MULTICAST_TTL:
-        bad = get_option(f, OptionId::ip_multicast_ttl, number);
-        break;
-      case IP_MULTICAST_LOOP:
-        bad = get_option(f, OptionId::ip_multicast_loop, number);
-        break;
-      case IP_RECVERR:
-        bad = get_option(f, OptionId::ip_receive_errors, number);
-        break;
-      case IP_HDRINCL:
-        if (f.handle.kind() != SocketKind::raw) return -ENOPROTOOPT;
-        number = f.has(kKeepsHeader) ? 1 : 0;
-        break;
-      case IP_MTU_DISCOVER:
-        number = remembered(f, IPPROTO_IP, name, IP_PMTUDISC_WANT);
-        break;
-      case IP_MULTICAST_ALL:
-        bad = get_option(f, OptionId::ip_multicast_all, number);
-        break;
-      case IP_BIND_ADDRESS_NO_PORT:
-      case IP_FREEBIND:
-      case IP_TRANSPARENT:
-      case IP_RECVOPTS:
-      case IP_RETOPTS:
-      case IP_PASSSEC:
-      case IP_UNICAST_IF:
-      case IP_RECVERR_RFC4884:
-      case IP_CHECKSUM:
-      case IP_MINTTL:
-      case IP_RECVFRAGSIZE:
-        number = remembered(f, IPPROTO_IP, name, 0);
-        break;
-      default:
-        return -ENOPROTOOPT;
-    }
+    return -ENOPROTOOPT;
   }
-  if (bad != 0) return bad;
   // A caller with less room than an int gets a byte (Linux).
   if (*length > 0 && *length < sizeof(int) && number >= 0 && number <= 255) {
     return write_value(value, length, static_cast<std::uint8_t>(number));
@@ -211,80 +245,31 @@ int Sockets::set_ipv6_option(const File& f, int name, const void* value, socklen
       if (number < IPV6_PMTUDISC_DONT || number > 5) return -EINVAL;
       remember(f, IPPROTO_IPV6, name, number);
       return 0;
-    case IPV6_DONTFRAG:
-    case IPV6_RECVRTHDR:
-    case IPV6_RECVHOPOPTS:
-    case IPV6_RECVDSTOPTS:
-    case IPV6_AUTOFLOWLABEL:
-    case IPV6_FREEBIND:
-    case IPV6_TRANSPARENT:
-    case IPV6_RECVPATHMTU:
-    case IPV6_MTU:
-    case IPV6_UNICAST_IF:
-    case IPV6_MINHOPCOUNT:
-    case IPV6_ADDR_PREFERENCES:
+    case IPV6_MTU:  // these two may be set, and are not told
     case IPV6_CHECKSUM:
       remember(f, IPPROTO_IPV6, name, number);
       return 0;
     default:
-      return -ENOPROTOOPT;
+      if (!ipv6_kept(name)) return -ENOPROTOOPT;
+      remember(f, IPPROTO_IPV6, name, number);
+      return 0;
   }
 }
 
 int Sockets::get_ipv6_option(const File& f, int name, void* value, socklen_t* length) {
   std::int64_t number = 0;
-  int bad = 0;
   if (const std::uint32_t flag = ipv6_flag(name); flag != 0) {
     number = f.has(static_cast<FileFlag>(flag)) ? 1 : 0;
+  } else if (const auto id = ipv6_number(name)) {
+    if (const int bad = get_option(f, *id, number); bad != 0) return bad;
+  } else if (name == IPV6_MTU_DISCOVER) {
+    number = remembered(f, IPPROTO_IPV6, name, IPV6_PMTUDISC_WANT);
+  } else if (ipv6_kept(name)) {
+    number = remembered(f, IPPROTO_IPV6, name, name == IPV6_AUTOFLOWLABEL ? 1 : 0);
   } else {
-    switch (name) {
-      case IPV6_V6ONLY:
-        bad = get_option(f, OptionId::v6only, number);
-        break;
-      case IPV6_UNICAST_HOPS:
-        bad = get_option(f, OptionId::ip_default_ttl, number);
-        break;
-      case IPV6_MULTICAST_HOPS:
-        bad = get_option(f, OptionId::ip_multicast_ttl, number);
-        break;
-      case IPV6_MULTICAST_LOOP:
-        bad = get_option(f, OptionId::ip_multicast_loop, number);
-        break;
-      case IPV6_TCLASS:
-        bad = get_option(f, OptionId::ip_tos, number);
-        break;
-      case IPV6_RECVERR:
-        bad = get_option(f, OptionId::ip_receive_errors, number);
-        break;
-      case IPV6_MTU_DISCOVER:
-        number = remembered(f, IPPROTO_IPV6, name, IPV6_PMTUDISC_WANT);
-        break;
-      case IPV6_MULTICAST_IF:
-        bad = get_option(f, OptionId::ip_multicast_interface, number);
-        break;
-      case IPV6_MULTICAST_ALL:
-        bad = get_option(f, OptionId::ip_multicast_all, number);
-        break;
-      case IPV6_AUTOFLOWLABEL:
-        number = remembered(f, IPPROTO_IPV6, name, 1);
-        break;
-      case IPV6_DONTFRAG:
-      case IPV6_RECVRTHDR:
-      case IPV6_RECVHOPOPTS:
-      case IPV6_RECVDSTOPTS:
-      case IPV6_FREEBIND:
-      case IPV6_TRANSPARENT:
-      case IPV6_RECVPATHMTU:
-      case IPV6_UNICAST_IF:
-      case IPV6_MINHOPCOUNT:
-      case IPV6_ADDR_PREFERENCES:
-        number = remembered(f, IPPROTO_IPV6, name, 0);
-        break;
-      default:
-        return -ENOPROTOOPT;
-    }
+    return -ENOPROTOOPT;
   }
-  return bad != 0 ? bad : write_value(value, length, static_cast<int>(number));
+  return write_value(value, length, static_cast<int>(number));
 }
 
 }  // namespace leat::posix
