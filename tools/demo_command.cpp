@@ -300,7 +300,7 @@ void curl_parallel(Report& report, const Scene& scene) {
 }
 
 // In the namespace: the kernel on one side of a TAP, Leat on the other.
-int play_on_tap(Plan plan, const Scene& scene, bool json) {
+int play_on_tap(const Plan& plan, const Scene& scene, bool json) {
   Report report(json);
   try {
     // Loopback is down in a new namespace; programs may look for it.

@@ -88,7 +88,7 @@ class SameProgram : public testing::Test {
 
 struct BackendNames {
   template <class Backend>
-  static std::string GetName(int) {
+  static std::string GetName(int) {  // NOLINT(readability-identifier-naming): GoogleTest asks for it
     return Backend::kName;
   }
 };
