@@ -11,7 +11,7 @@ using AssertHandler = void (*)(const char* expression, const char* file, int lin
 // Replaces what happens before the trap (a hosted program prints; firmware resets). nullptr restores the default: trap.
 void set_assert_handler(AssertHandler handler);
 
-[[noreturn]] void assert_failed(const char* expression, const char* file, int line);
+[[noreturn]] [[gnu::cold]] void assert_failed(const char* expression, const char* file, int line);
 
 }  // namespace leat
 

@@ -102,6 +102,12 @@ Packet PacketPool::allocate_for(std::uint32_t size, std::uint32_t headroom, Prio
   return {};
 }
 
+void PacketPool::drop_fragments(const PacketMeta& m) {
+  const Fragment* f = fragment_array(m.fragments);
+  for (std::uint16_t i = 0; i < m.fragment_count; ++i) drop_ref(f[i].chunk);
+  drop_ref(m.fragments);
+}
+
 bool PacketPool::all_free() const {
   if (meta_pool_.used() != 0) return false;
   for (const IndexPool& p : chunk_pool_)

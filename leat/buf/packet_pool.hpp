@@ -139,12 +139,8 @@ class PacketPool {
 
   // Ends a packet: its chunks lose a reference, its meta returns. Only Packet and lists call it.
   void free_packet(Index packet) {
-    PacketMeta& m = metas_[packet];
-    if (m.fragments != kNoChunk) {
-      const Fragment* f = fragment_array(m.fragments);
-      for (std::uint16_t i = 0; i < m.fragment_count; ++i) drop_ref(f[i].chunk);
-      drop_ref(m.fragments);
-    }
+    const PacketMeta& m = metas_[packet];
+    if (m.fragments != kNoChunk) drop_fragments(m);
     if (m.chunk != kNoChunk) drop_ref(m.chunk);
     meta_pool_.give(packet, [this](Index k) -> Index& { return metas_[k].next; });
   }
@@ -181,6 +177,7 @@ class PacketPool {
   [[nodiscard]] bool injected_failure();
   ChunkRef take_chunk_unchecked(ChunkClass cls, Priority priority);
   Index take_meta_unchecked(Priority priority);
+  void drop_fragments(const PacketMeta& m);
   void free_chunk(ChunkRef chunk) {
     const auto c = static_cast<std::size_t>(chunk_class(chunk));
     std::uint32_t* links = link_ + first_[c];

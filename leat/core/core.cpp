@@ -15,4 +15,10 @@ Core::Core(const StorageView& s, const Modules& m, const Entropy& entropy, std::
       udp(s.udp, keys),
       tcp(s.tcp, keys, start) {}
 
+void Core::drop(Packet&& packet, DropReason reason) {
+  counters.add(reason);
+  if (on_drop) on_drop(packet, reason);
+  packet.reset();
+}
+
 }  // namespace leat

@@ -4,6 +4,18 @@
 #include <utility>
 
 namespace leat {
+namespace {
+
+// Calls `call` with what TCP and then UDP have for `verb`, as far as they are linked and have it.
+template <class Verb, class Call>
+void each_transport(const Core& core, Verb TransportModule::*verb, Call&& call) {
+  const TransportModule* const tcp = core.modules.tcp;
+  if (tcp != nullptr && tcp->*verb != nullptr) call(tcp->*verb);
+  const TransportModule* const udp = core.modules.udp;
+  if (udp != nullptr && udp->*verb != nullptr) call(udp->*verb);
+}
+
+}  // namespace
 
 Stack::Stack(const StorageView& storage, const Modules& modules, const Entropy& entropy, Instant now,
              std::uint8_t shard)
@@ -85,24 +97,22 @@ void Stack::input(InterfaceId id, PacketBatch& batch, Instant now) {
 void Stack::output(InterfaceId id, PacketBatch& batch, Instant now) {
   set_now(now);
   iface::output(core_, id, batch);
-  for (const TransportModule* m : {core_.modules.tcp, core_.modules.udp})
-    if (m != nullptr && m->output != nullptr) m->output(core_, id, batch);
+  each_transport(core_, &TransportModule::output, [&](auto give) { give(core_, id, batch); });
   // What transports send on their own account (SYN, RST, ACKs of records) stands in the interface's queue now.
   iface::output(core_, id, batch);
 }
 
 bool Stack::has_output(InterfaceId id) const {
-  const TransportModule* const tcp = core_.modules.tcp;
-  const TransportModule* const udp = core_.modules.udp;
-  return (tcp != nullptr && tcp->has_output != nullptr && tcp->has_output(core_, id)) || iface::has_output(core_, id) ||
-         (udp != nullptr && udp->has_output != nullptr && udp->has_output(core_, id));
+  if (iface::has_output(core_, id)) return true;
+  bool has = false;
+  each_transport(core_, &TransportModule::has_output, [&](auto ask) { has = has || ask(core_, id); });
+  return has;
 }
 
 void Stack::run_timers(Instant now, unsigned budget) {
   set_now(now);
   iface::run_timers(core_, budget);
-  for (const TransportModule* m : {core_.modules.tcp, core_.modules.udp})
-    if (m != nullptr && m->run_timers != nullptr) m->run_timers(core_, budget);
+  each_transport(core_, &TransportModule::run_timers, [&](auto run) { run(core_, budget); });
 }
 
 bool Stack::run_loopback(Instant now, unsigned budget) {
@@ -112,8 +122,7 @@ bool Stack::run_loopback(Instant now, unsigned budget) {
 
 Instant Stack::next_deadline() const {
   Instant t = iface::next_deadline(core_);
-  for (const TransportModule* m : {core_.modules.tcp, core_.modules.udp})
-    if (m != nullptr && m->next_deadline != nullptr) t = earlier(t, m->next_deadline(core_));
+  each_transport(core_, &TransportModule::next_deadline, [&](auto next) { t = earlier(t, next(core_)); });
   return t;
 }
 

@@ -53,8 +53,7 @@ Instant TimerWheel::due(Index i) const {
   return instant_of(due_tick(nodes_[i]));
 }
 
-unsigned TimerWheel::advance(Instant now, unsigned budget, Delegate<void(Index)> fire) {
-  const std::int64_t target = tick_before(now);
+unsigned TimerWheel::advance_to(std::int64_t target, unsigned budget, Delegate<void(Index)> fire) {
   if (target < current_) {
     // Time went back. The slots stay as they are: a node is found early there, never late, and moves to its new place.
     current_ = target;
@@ -64,11 +63,6 @@ unsigned TimerWheel::advance(Instant now, unsigned budget, Delegate<void(Index)>
   if (armed_ == 0) {
     current_ = target;
     entering_ = false;
-    return 0;
-  }
-  if (target < earliest_ && !entering_ && lists_[kOverdue].head == 0 && lists_[kLate].head == 0 &&
-      lists_[slot_of(static_cast<std::uint32_t>(current_), 0)].head == 0) {
-    current_ = target;
     return 0;
   }
   deadline_ = INT64_MIN;
@@ -133,10 +127,9 @@ bool TimerWheel::enter_next(unsigned& budget) {
   return true;
 }
 
-Instant TimerWheel::next_deadline() const {
+Instant TimerWheel::read_deadline() const {
   if (lists_[kOverdue].head != 0 || lists_[kLate].head != 0) return instant_of(overdue_from_);
   if (entering_) return instant_of(current_ + 1);
-  if (deadline_ > current_) return instant_of(deadline_);
   if (lists_[slot_of(static_cast<std::uint32_t>(current_), 0)].head != 0) return instant_of(current_);
   const Event first = next_event();
   if (first.list == kLists) return Instant::never();

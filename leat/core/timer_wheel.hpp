@@ -94,9 +94,17 @@ class TimerWheel {
 
   // Fires what is due at `now`. A node is unarmed when `fire` gets it; `fire` may arm and cancel any node. `budget`
   // bounds the nodes fired or moved. Returns how many fired.
-  unsigned advance(Instant now, unsigned budget, Delegate<void(Index)> fire);
+  unsigned advance(Instant now, unsigned budget, Delegate<void(Index)> fire) {
+    const std::int64_t target = now.count_ns() >> kTickShift;
+    if (target < current_ || target >= earliest_ || !present_is_done()) return advance_to(target, budget, fire);
+    current_ = target;
+    return 0;
+  }
   // Nothing armed: never. Else at most the true next expiry, and exactly it where few nodes share its slot.
-  [[nodiscard]] Instant next_deadline() const;  // amortised O(1)
+  [[nodiscard]] Instant next_deadline() const {  // amortised O(1)
+    if (deadline_ > current_ && present_is_done()) return Instant::from_ns(deadline_ << kTickShift);
+    return read_deadline();
+  }
   // While `fire` runs: the node that will probably be next, so that its memory can be on its way. kNoIndex: unknown.
   [[nodiscard]] Index upcoming() const { return upcoming_ == 0 ? kNoIndex : upcoming_ - 1; }
   [[nodiscard]] bool empty() const { return armed_ == 0; }
@@ -130,6 +138,13 @@ class TimerWheel {
   [[nodiscard]] std::int64_t due_tick(const TimerNode& node) const {
     return current_ + static_cast<std::int32_t>(node.due - static_cast<std::uint32_t>(current_));
   }
+  // Nothing is due at the current tick or before it.
+  [[nodiscard]] bool present_is_done() const {
+    return !entering_ && lists_[kOverdue].head == 0 && lists_[kLate].head == 0 &&
+           lists_[slot_of(static_cast<std::uint32_t>(current_), 0)].head == 0;
+  }
+  unsigned advance_to(std::int64_t target, unsigned budget, Delegate<void(Index)> fire);
+  [[nodiscard]] Instant read_deadline() const;
   [[nodiscard]] Event event_of(unsigned level) const;
   [[nodiscard]] Event next_event() const;
   void place(Index i, std::int64_t current);

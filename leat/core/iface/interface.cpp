@@ -225,6 +225,7 @@ bool has_output(const Core& core, InterfaceId id) {
 }
 
 void run_timers(Core& core, unsigned budget) {
+  if (core.now < next_deadline(core)) return;
   run_neighbor_timers(core, budget);
   run_address_timers(core, budget);
   run_multicast_timers(core, budget);
@@ -232,9 +233,9 @@ void run_timers(Core& core, unsigned budget) {
 
 Instant next_deadline(const Core& core) {
   const State& s = core.iface;
-  Instant t = earlier(s.neighbors.next_deadline(), multicast_deadline(core));
-  for (const IndexList* l : {&s.tentative, &s.announcing})
-    if (!l->empty()) t = earlier(t, s.addresses[l->front()].due);
+  Instant t = earlier(s.neighbors.next_deadline(), s.multicast_due);
+  if (!s.tentative.empty()) t = earlier(t, s.addresses[s.tentative.front()].due);
+  if (!s.announcing.empty()) t = earlier(t, s.addresses[s.announcing.front()].due);
   return t;
 }
 

@@ -106,18 +106,15 @@ void input(Core& core, InterfaceId id, PacketBatch& batch) {
 
 bool run_loopback(Core& core, unsigned budget) {
   // Connections with ourselves belong to no interface: their transports are asked here.
-  const auto transports_wait = [&core] {
-    const TransportModule* const tcp = core.modules.tcp;
-    const TransportModule* const udp = core.modules.udp;
-    return (tcp != nullptr && tcp->has_output != nullptr && tcp->has_output(core, kNoInterface)) ||
-           (udp != nullptr && udp->has_output != nullptr && udp->has_output(core, kNoInterface));
+  const TransportModule* const tcp = core.modules.tcp;
+  const TransportModule* const udp = core.modules.udp;
+  const auto waits = [&core](const TransportModule* t) {
+    return t != nullptr && t->has_output != nullptr && t->has_output(core, kNoInterface);
   };
-  if (core.ip.loopback.empty() && core.ip.loopback_waiters.empty() && !transports_wait()) return false;
+  if (core.ip.loopback.empty() && core.ip.loopback_waiters.empty() && !waits(tcp) && !waits(udp)) return false;
   PacketBatch none{0};
-  for (const TransportModule* t : {core.modules.tcp, core.modules.udp})
-    if (t != nullptr && t->output != nullptr && t->has_output != nullptr && t->has_output(core, kNoInterface)) {
-      t->output(core, kNoInterface, none);
-    }
+  for (const TransportModule* t : {tcp, udp})
+    if (waits(t) && t->output != nullptr) t->output(core, kNoInterface, none);
   // What is put in while these are handled waits for the next turn: no packet can keep us here.
   const std::uint32_t waiting = core.ip.loopback.count();
   for (std::uint32_t n = std::min<std::uint32_t>(budget, waiting); n > 0; --n) {
@@ -129,8 +126,7 @@ bool run_loopback(Core& core, unsigned budget) {
   if (!core.ip.loopback_waiters.empty() && core.ip.loopback.count() <= core.ip.loopback_limit / 2) {
     ip::room_again(core, kNoInterface);
   }
-  if (!core.ip.loopback.empty()) return true;
-  return transports_wait();
+  return !core.ip.loopback.empty() || waits(tcp) || waits(udp);
 }
 
 }  // namespace leat::iface

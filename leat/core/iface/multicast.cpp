@@ -431,8 +431,4 @@ void run_multicast_timers(Core& core, unsigned& budget) {
   }
 }
 
-Instant multicast_deadline(const Core& core) {
-  return core.iface.multicast_due;
-}
-
 }  // namespace leat::iface

@@ -73,7 +73,6 @@ void end_change(Core&, const GroupChange&);
 void report_again(Core&, InterfaceId);
 void forget_groups(Core&, InterfaceId);
 void run_multicast_timers(Core&, unsigned& budget);
-[[nodiscard]] Instant multicast_deadline(const Core&);
 
 // --- messages --------------------------------------------------------------------------------------------------------
 

@@ -73,8 +73,8 @@ class NeighborCache {
   }
   [[nodiscard]] Instant next_deadline() const {
     Instant t = Instant::never();
-    for (const IndexList* l : {&retransmit_, &delay_})
-      if (!l->empty()) t = earlier(t, entries_[l->front()].due);
+    if (!retransmit_.empty()) t = entries_[retransmit_.front()].due;
+    if (!delay_.empty()) t = earlier(t, entries_[delay_.front()].due);
     return t;
   }
   [[nodiscard]] std::uint32_t used() const { return pool_.used(); }

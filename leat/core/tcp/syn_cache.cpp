@@ -78,7 +78,7 @@ Index SynCache::oldest() const {
   return kNoIndex;
 }
 
-unsigned SynCache::advance(Instant now, unsigned budget, Callback callback) {
+unsigned SynCache::handle_due(Instant now, unsigned budget, Callback callback) {
   clock_ = now;
   unsigned handled = 0;
   while (handled < budget) {
@@ -96,11 +96,6 @@ unsigned SynCache::advance(Instant now, unsigned budget, Callback callback) {
     }
   }
   return handled;
-}
-
-Instant SynCache::next_deadline() const {
-  const std::uint32_t i = first_due();
-  return i == kEnd ? Instant::never() : due(i);
 }
 
 void SynCache::set_next(std::uint32_t i, std::uint32_t to) {

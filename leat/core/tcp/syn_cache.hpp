@@ -100,8 +100,10 @@ class SynCache {
 
   // Handles at most `budget` due records in order of due time. The callback may remove any record but one reported
   // expired, and insert. Returns how many were handled.
-  unsigned advance(Instant now, unsigned budget, Callback callback);
-  [[nodiscard]] Instant next_deadline() const;
+  unsigned advance(Instant now, unsigned budget, Callback callback) {
+    return used_ == 0 ? 0 : handle_due(now, budget, callback);
+  }
+  [[nodiscard]] Instant next_deadline() const { return used_ == 0 ? Instant::never() : due(first_due()); }
 
   // fn(index) for each record of a listener; it may remove that record. O(records).
   template <class Fn>
@@ -130,6 +132,7 @@ class SynCache {
   void enqueue(std::uint32_t i, unsigned retries, Instant now);
   void dequeue(std::uint32_t i);
   void release(std::uint32_t i);
+  unsigned handle_due(Instant now, unsigned budget, Callback callback);
   [[nodiscard]] Duration delay(unsigned retries) const;
   [[nodiscard]] Instant due(std::uint32_t i) const;
   [[nodiscard]] std::uint32_t first_due() const;  // kEnd: empty

@@ -79,7 +79,7 @@ void TimeWaitTable::remove(Index i) {
   pool_.give(i, [this](Index k) -> Index& { return records_[k].link.next; });
 }
 
-unsigned TimeWaitTable::advance(Instant now, unsigned budget, Delegate<void(Index)> expired) {
+unsigned TimeWaitTable::end_expired(Instant now, unsigned budget, Delegate<void(Index)> expired) {
   unsigned ended = 0;
   while (ended < budget) {
     const Index i = fifo_.front();
@@ -92,10 +92,6 @@ unsigned TimeWaitTable::advance(Instant now, unsigned budget, Delegate<void(Inde
     ++ended;
   }
   return ended;
-}
-
-Instant TimeWaitTable::next_deadline() const {
-  return fifo_.empty() ? Instant::never() : expiry(records_[fifo_.front()]);
 }
 
 Instant TimeWaitTable::expiry(const TimeWaitRecord& r) const {

@@ -89,8 +89,14 @@ class TimeWaitTable {
 
   // Ends at most `budget` expired records; expired(index) is called while the record can still be read and must not
   // remove it. Returns how many.
-  unsigned advance(Instant now, unsigned budget, Delegate<void(Index)> expired);
-  [[nodiscard]] Instant next_deadline() const;
+  unsigned advance(Instant now, unsigned budget, Delegate<void(Index)> expired) {
+    if (!fifo_.empty()) return end_expired(now, budget, expired);
+    if (now > clock_) clock_ = now;
+    return 0;
+  }
+  [[nodiscard]] Instant next_deadline() const {
+    return fifo_.empty() ? Instant::never() : expiry(records_[fifo_.front()]);
+  }
 
   [[nodiscard]] std::uint32_t size() const { return pool_.used(); }
   [[nodiscard]] std::uint32_t capacity() const { return pool_.capacity(); }
@@ -101,6 +107,7 @@ class TimeWaitTable {
     return [this](Index i) -> IndexLink& { return records_[i].link; };
   }
   [[nodiscard]] Instant expiry(const TimeWaitRecord& record) const;
+  unsigned end_expired(Instant now, unsigned budget, Delegate<void(Index)> expired);
 
   std::span<TimeWaitRecord> records_;
   IndexPool pool_;
