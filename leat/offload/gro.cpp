@@ -92,6 +92,8 @@ class Merger {
  public:
   Merger(PacketBatch& batch, GroCounters& counters) : batch_(batch), counters_(counters) {}
   void add(std::uint8_t slot, const Segment& s);
+  // Something came that is not to be overtaken: the connection's next segment begins a packet.
+  void end(const std::uint8_t* ip, const std::uint8_t* tcp, bool v6);
   // Whether p was the plain next segment of a connection and has been joined.
   [[nodiscard]] bool join_next(Packet& p);
   void finish() {
@@ -99,7 +101,8 @@ class Merger {
   }
 
  private:
-  Flow* find(const Segment& s);
+  Flow* find(const std::uint8_t* ip, const std::uint8_t* tcp, bool v6);
+  Flow* find_or_begin(const Segment& s);
   void start(Flow& f, std::uint8_t slot, const Segment& s);
   [[nodiscard]] bool join(Flow& f, Packet& p, const Segment& s);
   void note(Flow& f, std::uint8_t tos, std::uint32_t payload);
@@ -114,14 +117,14 @@ class Merger {
   std::size_t oldest_ = 0;
 };
 
-// The connection's flow, or a new one (count 0 segments) when this segment may begin a packet, or nothing.
-Flow* Merger::find(const Segment& s) {
-  const bool v6 = s.layers.version == IpVersion::v6;
-  const auto is = [&](const Flow& f) { return is_of(f, s.ip, s.tcp, v6); };
-  if (count_ > 0 && is(flows_[recent_])) return &flows_[recent_];
-  const std::uint32_t tag = flow_tag(s.ip, s.tcp, v6);
+// The flow of the connection with these headers, if there is one.
+Flow* Merger::find(const std::uint8_t* ip, const std::uint8_t* tcp, bool v6) {
+  if (count_ == 0) return nullptr;
+  const auto is = [&](const Flow& f) { return is_of(f, ip, tcp, v6); };
+  if (is(flows_[recent_])) return &flows_[recent_];
+  const std::uint32_t tag = flow_tag(ip, tcp, v6);
   // The hint names the last flow with such a tag; none means that there is no flow with it.
-  std::uint8_t& hint = hints_[tag % hints_.size()];
+  const std::uint8_t hint = hints_[tag % hints_.size()];
   if (hint > 0 && is(flows_[hint - 1U])) {
     recent_ = hint - 1U;
     return &flows_[recent_];
@@ -131,6 +134,13 @@ Flow* Merger::find(const Segment& s) {
     recent_ = i;
     return &flows_[i];
   }
+  return nullptr;
+}
+
+// The connection's flow, or a new one (count 0 segments) when this segment may begin a packet, or nothing.
+Flow* Merger::find_or_begin(const Segment& s) {
+  const bool v6 = s.layers.version == IpVersion::v6;
+  if (Flow* const f = find(s.ip, s.tcp, v6)) return f;
   if (!s.mergeable) return nullptr;
   if (count_ < flows_.size()) {
     recent_ = count_++;
@@ -139,7 +149,8 @@ Flow* Merger::find(const Segment& s) {
     oldest_ = (oldest_ + 1) % flows_.size();
     close(flows_[recent_]);
   }
-  hint = static_cast<std::uint8_t>(recent_ + 1);
+  const std::uint32_t tag = flow_tag(s.ip, s.tcp, v6);
+  hints_[tag % hints_.size()] = static_cast<std::uint8_t>(recent_ + 1);
   flows_[recent_].tag = tag;
   flows_[recent_].segments = 0;
   return &flows_[recent_];
@@ -290,8 +301,12 @@ void Merger::close(Flow& f) {
   store_be16(f.ip + 10, checksum_finish(wire::Ipv4Header::header_sum({f.ip, wire::Ipv4Header::kLength})));
 }
 
+void Merger::end(const std::uint8_t* ip, const std::uint8_t* tcp, bool v6) {
+  if (Flow* const f = find(ip, tcp, v6); f != nullptr && f->open) close(*f);
+}
+
 void Merger::add(std::uint8_t slot, const Segment& s) {
-  Flow* f = find(s);
+  Flow* f = find_or_begin(s);
   if (f == nullptr) return;
   if (f->segments > 0) {
     if (f->open && s.mergeable && join(*f, batch_[slot], s)) return;
@@ -332,6 +347,13 @@ void Gro::merge(PacketBatch& batch) {
     PacketMeta& m = p.meta();
     std::uint8_t* ip = p.pool().data(m.chunk) + m.offset + layers.l3;
     const bool v6 = layers.version == IpVersion::v6;
+    if (layers.kind == PacketLayers::Kind::tcp && layers.end == layers.payload) {
+      // A segment without payload merges with nothing, so the core may verify it. It ends what its flow has begun.
+      set_offsets(m, layers);
+      if ((traffic_class(ip, v6) & 3) == kCe) m.ce_marks = 1;
+      merger.end(ip, ip + (layers.l4 - layers.l3), v6);
+      continue;
+    }
     if (!v6 && wire::Ipv4Header::header_sum({ip, (ip[0] & 15U) * 4}) != 0xffff) {
       ++counters_.bad_checksums;
       continue;

@@ -8,8 +8,9 @@
 //   gro.merge(batch);
 //
 // A batch of one is left alone. Else the batch holds what is left, in order; every TCP and UDP packet in it has its
-// layer offsets set and, when its checksum is right, ChecksumState::verified. Packets that are damaged or odd in any
-// way stay as they were, and the core names the reason when it drops them.
+// layer offsets set and, when its checksum is right, ChecksumState::verified: but TCP segments without payload, which
+// merge with nothing, are left to the core to verify. Packets that are damaged or odd in any way stay as they were, and
+// the core names the reason when it drops them.
 //
 // What merges: segments with only ACK and PSH set and payload, no IP options or extension headers, no TCP options but
 // timestamps in the usual form, the same addresses, ports, DSCP, hop limit and flow label, that follow each other by
