@@ -159,8 +159,14 @@ std::uint32_t ChunkQueue::slice(PacketPool& pool, std::uint32_t offset, std::uin
 
 void ChunkQueue::consume(PacketPool& pool, std::uint32_t n) {
   LEAT_ASSERT(n <= bytes_);
-  bytes_ -= n;
   position_ += n;
+  if (n == bytes_) {  // everything: nothing is left to be counted
+    for (Index i = head_; i != kNoIndex;) pool.free_packet(std::exchange(i, pool.meta(i).next));
+    head_ = tail_ = kNoIndex;
+    bytes_ = true_size_ = tail_writable_ = 0;
+    return;
+  }
+  bytes_ -= n;
   while (n > 0) {
     const Index i = head_;
     PacketMeta& m = pool.meta(i);
@@ -175,10 +181,6 @@ void ChunkQueue::consume(PacketPool& pool, std::uint32_t n) {
     n -= m.length;
     true_size_ -= footprint(pool, i);
     head_ = m.next;
-    if (head_ == kNoIndex) {
-      tail_ = kNoIndex;
-      tail_writable_ = 0;
-    }
     pool.free_packet(i);
   }
 }
@@ -217,6 +219,14 @@ std::size_t ChunkQueue::peek_summed(PacketPool& pool, std::uint32_t offset, Muta
 }
 
 std::size_t ChunkQueue::read(PacketPool& pool, MutableByteSpan to) {
+  if (head_ != kNoIndex && head_ == tail_ && bytes_ <= to.size() && pool.meta(head_).fragment_count == 0) {
+    // A request, or its reply: one piece.
+    const PacketMeta& m = pool.meta(head_);
+    const std::uint32_t all = bytes_;
+    std::memcpy(to.data(), pool.data(m.chunk) + m.offset, all);
+    consume(pool, all);
+    return all;
+  }
   const std::size_t n = peek(pool, 0, to);
   consume(pool, static_cast<std::uint32_t>(n));
   return n;

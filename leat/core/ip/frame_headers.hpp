@@ -1,13 +1,13 @@
 #pragma once
-// FrameHeaders: what ip::send puts in front of a packet, worked out once for the packets of one visit: link and IPv4
-// headers, with their sums. What is left for each packet are the total length, the identifier and the checksum.
+// How FrameHeaders (ip.hpp) are made and used: what ip::send puts in front of a packet, worked out once for many
+// packets of a path.
 //
-//   prepare(core, info, path, headers);
+//   if (!still_true(core, headers, path, marks)) prepare(core, info, path, headers);
 //   if (headers.length != 0) write_headers(core, headers, packet.fill_headroom(headers.length), payload, 1);
 //   else send(core, ..., path, &out);
 //
-// Good for one visit: nothing that a path depends on may happen in between. RFC 791 3.1, RFC 1071. Threading: the owner
-// of the shard.
+// Asked once in a visit: nothing that a path depends on may happen in between. RFC 791 3.1, RFC 1071. Threading: the
+// owner of the shard.
 
 #include <array>
 #include <cstring>
@@ -19,20 +19,11 @@
 
 namespace leat::ip {
 
-struct FrameHeaders {
-  std::array<std::uint8_t, wire::EthernetHeader::kLength + wire::Ipv4Header::kLength> bytes;  // the first `length`
-  std::uint8_t length = 0;  // 0: they can't be known beforehand, send() does it all
-  std::uint8_t link = 0;    // of them, bytes of the link header
-  InterfaceId interface = kNoInterface;
-  std::uint32_t id_hash = 0;
-  std::uint32_t mark = 0;  // for the packets' metas, as `interface`
-  std::uint32_t mtu = 0, max_gso = 0;
-  Sum ip_sum = 0;      // of the IP header so far
-  Sum pseudo_sum = 0;  // of the transport's pseudo-header without its length
-};
-
 // Leaves `length` 0 for IPv6, for a next hop that must be resolved first, for groups and for paths to ourselves.
 void prepare(Core&, const SendInfo&, const Path&, FrameHeaders&);
+// Whether what was prepared for this path would come out the same now. Between the same two addresses only the marks of
+// a socket and the state of the neighbour can differ.
+[[nodiscard]] bool still_true(const Core&, const FrameHeaders&, const Path&, const HeaderMarks&);
 
 // I17, RFC 7739 3: identifiers come from counters that a keyed hash of the address pair selects, each pair with an
 // offset of its own, so that those seen by one peer tell nothing about those that another will see.

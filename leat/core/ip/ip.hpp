@@ -8,7 +8,11 @@
 //
 // RFC 791, 8200, 1122 3.3.1, 4861. Threading: the owner of the shard.
 
+#include <array>
+#include <leat/base/checksum.hpp>
 #include <leat/core/modules.hpp>
+#include <leat/wire/ethernet.hpp>
+#include <leat/wire/ipv4.hpp>
 
 namespace leat::ip {
 
@@ -50,6 +54,30 @@ struct SendInfo {
   bool multicast_loop = false;  // a copy goes back to members here
   std::uint32_t flow_label = 0;
   std::uint32_t mark = 0;  // into the packet's meta
+};
+
+// The fields of headers that are a socket's to choose.
+struct HeaderMarks {
+  std::uint8_t ttl = 0;
+  std::uint8_t traffic_class = 0;
+  std::uint32_t mark = 0;  // for the packet's meta
+  bool operator==(const HeaderMarks&) const = default;
+};
+
+// Link and IPv4 headers of a path's packets, with their sums. What is left for each packet are the total length, the
+// identifier and the checksum. frame_headers.hpp.
+struct FrameHeaders {
+  static constexpr std::size_t kMost = wire::EthernetHeader::kLength + wire::Ipv4Header::kLength;
+  std::array<std::uint8_t, kMost> bytes;  // the first `length`
+  std::uint8_t length = 0;                // 0: they can't be known beforehand, send() does it all
+  std::uint8_t link = 0;                  // of them, bytes of the link header
+  InterfaceId interface = kNoInterface;
+  HeaderMarks marks;
+  std::uint32_t id_hash = 0;
+  std::uint32_t mtu = 0, max_gso = 0;
+  Sum ip_sum = 0;      // of the IP header so far
+  Sum pseudo_sum = 0;  // of the transport's pseudo-header without its length
+  std::uint32_t route_epoch = 0;
 };
 
 enum class SendStatus : std::uint8_t {

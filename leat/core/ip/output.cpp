@@ -124,8 +124,8 @@ SendStatus loop_back(Core& core, Packet&& p, InterfaceId id = kNoInterface) {
 }
 
 // The link address of the next hop, from the neighbour that the path remembers. Nothing: it must be resolved first.
-const MacAddress* resolved(Core& core, const Path& path) {
-  iface::NeighborCache& cache = core.iface.neighbors;
+const MacAddress* resolved(const Core& core, const Path& path) {
+  const iface::NeighborCache& cache = core.iface.neighbors;
   if (!cache.alive(path.neighbor, path.neighbor_generation)) return nullptr;
   const iface::Neighbor& n = cache[path.neighbor];
   switch (n.state) {
@@ -318,6 +318,13 @@ SendStatus send(Core& core, Packet&& packet, const SendInfo& info, const Path& p
   return iface::enqueue(core, path.interface, std::move(packet)) ? SendStatus::sent : SendStatus::dropped;
 }
 
+bool still_true(const Core& core, const FrameHeaders& h, const Path& path, const HeaderMarks& marks) {
+  if (h.length == 0 || h.route_epoch != core.route_epoch || h.marks != marks) return false;
+  if (h.link == 0) return true;
+  const MacAddress* const mac = resolved(core, path);
+  return mac != nullptr && std::memcmp(h.bytes.data(), mac->bytes.data(), mac->bytes.size()) == 0;
+}
+
 void prepare(Core& core, const SendInfo& info, const Path& path, FrameHeaders& to) {
   to.length = 0;
   if (path.loopback || path.cast != IpCast::unicast || path.route_epoch != core.route_epoch ||
@@ -351,7 +358,8 @@ void prepare(Core& core, const SendInfo& info, const Path& path, FrameHeaders& t
   to.pseudo_sum = checksum_fold(addresses + info.protocol);
   to.interface = path.interface;
   to.id_hash = path.id_hash;
-  to.mark = info.mark;
+  to.marks = {info.ttl, info.traffic_class, info.mark};
+  to.route_epoch = path.route_epoch;
   to.mtu = path.mtu;
   to.max_gso = ifc.max_gso;
   to.length = static_cast<std::uint8_t>(to.link + wire::Ipv4Header::kLength);

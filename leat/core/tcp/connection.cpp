@@ -250,20 +250,20 @@ CachedPath* find_cached_path(Core& core, const IpAddress& local, const IpAddress
     return &c;
   const auto path = ip::find_path(core, remote, local, bound, scope);
   if (!path) return nullptr;
-  c = {.local = local, .remote = remote, .path = *path, .used = true, .confirmed = {}};
+  c = {.local = local, .remote = remote, .path = *path, .headers = {}, .used = true, .confirmed = {}};
   c.path.bound = bound;
   c.path.scope = scope;
   c.path.route_epoch = core.route_epoch;
   return &c;
 }
 
-const ip::Path* path_of(Tcb& t) {
+CachedPath* path_of(Tcb& t) {
   const auto bound = static_cast<InterfaceId>(t.options().get(OptionId::bind_interface));
   CachedPath* c = find_cached_path(t.core, t.hot.key.local, t.hot.key.remote, bound, t.hot.key.scope);
   if (c == nullptr) return nullptr;
   t.hot.interface = c->path.interface;
   if (std::min<std::uint32_t>(c->path.mtu, 0xffff) != t.hot.pmtu) compute_mss(t, c->path.mtu);
-  return &c->path;
+  return c;
 }
 
 void compute_mss(Tcb& t, std::uint32_t mtu) {

@@ -146,7 +146,7 @@ void wait_for_memory(Tcb& t);
 // Puts connections that waited for memory back on the dirty lists.
 void wake_waiting(Core& core);
 // The path of the connection, looked up at most once per change of routes; takes over a changed MTU. nullptr: no route.
-[[nodiscard]] const ip::Path* path_of(Tcb& t);
+[[nodiscard]] CachedPath* path_of(Tcb& t);
 [[nodiscard]] CachedPath* find_cached_path(Core& core, const IpAddress& local, const IpAddress& remote,
                                            InterfaceId bound, Scope scope);
 [[nodiscard]] std::uint32_t ip_header_length(const IpAddress& a);

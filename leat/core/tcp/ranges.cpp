@@ -10,7 +10,11 @@ Index RangePool::take() {
 }
 
 void RangePool::give(RangeList& list, Index i) {
-  tree(list).erase(i);
+  if (list.count == 1) {
+    list.tree = {};
+  } else {
+    tree(list).erase(i);
+  }
   --list.count;
   pool_.give(i, [this](Index k) -> Index& { return nodes_[k].treap.next; });
 }
@@ -58,8 +62,8 @@ void RangePool::sent(RangeList& list, SeqNum start, SeqNum end, std::uint32_t ti
   nodes_[i].end = end;
   nodes_[i].sent_tick = tick;
   nodes_[i].delivered = delivered;
-  tree(list).insert(i);
-  ++list.count;
+  list.tree = {i, i, i};  // alone
+  list.count = 1;
 }
 
 AckedRanges RangePool::acked(RangeList& list, SeqNum una) {

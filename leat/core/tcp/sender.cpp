@@ -47,6 +47,7 @@ class Visit {
   bool send_syn();
   bool resend();
   bool send_new();
+  [[nodiscard]] bool send_usual();
   bool send_fin();
   bool send_probe();
   bool send_acks();
@@ -61,8 +62,10 @@ class Visit {
     outcome_ = o;
     return false;
   }
+  void count_data(std::uint32_t payload, std::uint32_t segments);
   [[nodiscard]] Packet build(const Piece& p, std::uint32_t& taken, Sum& sum);
   void add_header(Packet& packet, const Piece& p, wire::TcpFlags flags, std::uint32_t payload, Sum sum);
+  [[nodiscard]] ip::HeaderMarks marks() const;
   [[nodiscard]] ip::SendInfo send_info() const;
   [[nodiscard]] bool only_acknowledges() const;
   bool emit_ack(SeqNum ack);
@@ -85,7 +88,8 @@ class Visit {
   InterfaceId id_;
   PacketBatch& batch_;
   const ip::Path* path_ = nullptr;
-  ip::FrameHeaders headers_;  // of what goes into the batch; made with the first packet, as neighbours may change
+  ip::FrameHeaders* headers_ = nullptr;  // of the path; good when `asked_`
+  bool asked_ = false;                   // with the first packet of the visit, as neighbours may change
   std::uint32_t sent_bytes_ = 0;
   std::uint32_t option_bytes_ = 0;  // SACK blocks that data segments carry now
   Outcome outcome_ = Outcome::done;
@@ -168,8 +172,7 @@ void Visit::add_header(Packet& packet, const Piece& p, wire::TcpFlags flags, std
   }
   PacketMeta& m = packet.meta();
   const MutableByteSpan at = packet.writable_head().first(length);
-  const Sum pseudo = headers_.length != 0 ? checksum_fold(std::uint64_t{headers_.pseudo_sum} + m.length)
-                                          : pseudo_header_sum(h_.key.local, h_.key.remote, 6, m.length);
+  const Sum pseudo = pseudo_header_sum(h_.key.local, h_.key.remote, 6, m.length);
   if (sum == kNotSummed || path_->loopback) {
     store_be16(&at[TcpHeader::kChecksumOffset], static_cast<std::uint16_t>(pseudo));
     m.checksum = ChecksumState::to_fill;
@@ -195,7 +198,7 @@ void Visit::acknowledged(SeqNum ack) {
     a->full_segments = 0;
     a->owes_dsack = false;
   }
-  measure_options();
+  if (option_bytes_ != 0) measure_options();
 }
 
 // RFC 2018 3: every segment that acknowledges less than what is held here tells what is held, also with data.
@@ -208,15 +211,30 @@ void Visit::measure_options() {
   option_bytes_ = static_cast<std::uint32_t>(all - (h_.has(Flag::timestamps) ? TcpHeader::kTimestampsLength : 0));
 }
 
-ip::SendInfo Visit::send_info() const {
+ip::HeaderMarks Visit::marks() const {
   const OptionValues& o = t_.options();
+  return {.ttl = static_cast<std::uint8_t>(o.get(OptionId::ip_default_ttl)),
+          .traffic_class = static_cast<std::uint8_t>(o.get(OptionId::ip_tos)),
+          .mark = static_cast<std::uint32_t>(o.get(OptionId::mark))};
+}
+
+ip::SendInfo Visit::send_info() const {
+  const ip::HeaderMarks m = marks();
   return {.source = h_.key.local,
           .destination = h_.key.remote,
           .protocol = 6,
-          .ttl = static_cast<std::uint8_t>(o.get(OptionId::ip_default_ttl)),
-          .traffic_class = static_cast<std::uint8_t>(o.get(OptionId::ip_tos)),
+          .ttl = m.ttl,
+          .traffic_class = m.traffic_class,
           .flow_label = t_.cold.flow_label,
-          .mark = static_cast<std::uint32_t>(o.get(OptionId::mark))};
+          .mark = m.mark};
+}
+
+void Visit::count_data(std::uint32_t payload, std::uint32_t segments) {
+  t_.core.counters.add(Counter::tcp_segments_out);
+  t_.cold.segments_out += segments;
+  t_.cold.data_out += segments;
+  t_.cold.last_tx_ms = ms_now(t_.core);
+  sent_bytes_ += payload;
 }
 
 bool Visit::emit(const Piece& p, std::uint32_t& sent) {
@@ -229,15 +247,11 @@ bool Visit::emit(const Piece& p, std::uint32_t& sent) {
   // What stands at the end of a segment goes only with all of it.
   if (sent < p.length) flags = p.flags.without(TcpFlag::fin | TcpFlag::psh);
   const SeqNum ack = p.early_ack ? p.ack : h_.rcv_nxt;
-  t_.core.counters.add(Counter::tcp_segments_out);
   if (sent == 0) {
+    t_.core.counters.add(Counter::tcp_segments_out);
     ++t_.cold.segments_out;
   } else {
-    const std::uint32_t segments = sent > segment_size() ? (sent + segment_size() - 1) / segment_size() : 1;
-    t_.cold.segments_out += segments;
-    t_.cold.data_out += segments;
-    t_.cold.last_tx_ms = ms_now(t_.core);
-    sent_bytes_ += sent;
+    count_data(sent, sent > segment_size() ? (sent + segment_size() - 1) / segment_size() : 1);
   }
   if (prepared()) {
     send_plain(std::move(packet), p.seq, ack, flags, sum);
@@ -257,23 +271,24 @@ void Visit::send_plain(Packet&& packet, SeqNum seq, SeqNum ack, TcpFlags flags, 
   const std::uint32_t payload = m.length;
   const bool stamped = h_.has(Flag::timestamps);
   const std::uint32_t header = TcpHeader::kLength + (stamped ? TcpHeader::kTimestampsLength : 0U);
-  const std::uint32_t headers = headers_.length;
+  const ip::FrameHeaders& frame = *headers_;
+  const std::uint32_t headers = frame.length;
   std::uint32_t segments = 1;
-  std::uint32_t limit = headers_.mtu;
+  std::uint32_t limit = frame.mtu;
   if (payload > segment_size()) {
     const std::uint32_t size = segment_size();
     segments = (payload + size - 1) / size;
-    limit = headers_.max_gso;
+    limit = frame.max_gso;
     m.gso_size = static_cast<std::uint16_t>(size);
     m.gso_type = GsoType::tcp_v4;
   }
   if (payload + header + wire::Ipv4Header::kLength > std::min<std::uint32_t>(limit, 0xffff))
     return core.drop(std::move(packet), DropReason::ip_too_big);
-  m.l3_offset = headers_.link;
+  m.l3_offset = frame.link;
   m.l4_offset = static_cast<std::uint16_t>(headers);
   m.payload_offset = static_cast<std::uint16_t>(headers + header);
-  m.interface = headers_.interface;
-  m.mark = headers_.mark;
+  m.interface = frame.interface;
+  m.mark = frame.marks.mark;
   m.checksum = payload_sum == kNotSummed ? ChecksumState::to_fill : ChecksumState::none;
   std::uint8_t* const at = packet.fill_headroom(headers + header);
   std::uint8_t* const tcp = at + headers;
@@ -281,7 +296,7 @@ void Visit::send_plain(Packet&& packet, SeqNum seq, SeqNum ack, TcpFlags flags, 
   const std::uint32_t fields = (header << 26) | (std::uint32_t{flags.bits()} << 16) | advertise(t_, ack);
   const std::uint32_t value = stamped ? timestamp_now(t_) : 0;
   const std::uint32_t echo = h_.ts_recent;
-  const std::uint64_t pseudo = std::uint64_t{headers_.pseudo_sum} + payload + header;
+  const std::uint64_t pseudo = std::uint64_t{frame.pseudo_sum} + payload + header;
   std::uint64_t sum = pseudo + payload_sum + ports + seq.value() + ack.value() + fields;
   store_be32(tcp, ports);
   store_be32(tcp + 4, seq.value());
@@ -296,7 +311,7 @@ void Visit::send_plain(Packet&& packet, SeqNum seq, SeqNum ack, TcpFlags flags, 
   // Where the payload is to be summed still, the field holds the sum of the pseudo-header (see ChecksumState).
   const std::uint32_t field = payload_sum == kNotSummed ? checksum_fold(pseudo) : checksum_finish(checksum_fold(sum));
   store_be32(tcp + 16, field << 16);
-  ip::write_headers(core, headers_, at, payload + header, segments);
+  ip::write_headers(core, frame, at, payload + header, segments);
   core.counters.add(Counter::ip_sent);
   batch_.push(std::move(packet));
 }
@@ -319,8 +334,11 @@ bool Visit::emit_ack(SeqNum ack) {
 // Whether what goes out now is plain and has its headers ready, for the batch that is being collected.
 bool Visit::prepared() {
   if (option_bytes_ != 0 || path_->interface != id_ || path_->loopback) return false;
-  if (headers_.length == 0) ip::prepare(t_.core, send_info(), *path_, headers_);
-  return headers_.length != 0;
+  if (!asked_) {
+    if (!ip::still_true(t_.core, *headers_, *path_, marks())) ip::prepare(t_.core, send_info(), *path_, *headers_);
+    asked_ = headers_->length != 0;
+  }
+  return asked_;
 }
 
 // --- SYN -------------------------------------------------------------------------------------------------------------
@@ -497,6 +515,49 @@ bool Visit::send_new() {
   return true;
 }
 
+// What header prediction is to the way in: in ESTABLISHED, with nothing lost or missing, all that is unsent leaves in
+// one segment, and the acknowledgement with it. A request, or its reply. False: nothing was done.
+bool Visit::send_usual() {
+  Active* const a = t_.active();
+  // Who only receives is sent off before anything but the block's first lines is touched.
+  if (a == nullptr || a->send.empty() || h_.state != TcpState::established || batch_.full()) return false;
+  if (h_.flags.any(Flag::send_syn, Flag::resend_head, Flag::fin_queued, Flag::fin_lost, Flag::probe_now, Flag::uncork,
+                   Flag::cork, Flag::persist))
+    return false;
+  const RangeList& r = a->ranges;
+  if (a->recovery != Recovery::none || a->dup_acks != 0 || r.sacked != 0 || r.lost != 0) return false;
+  if (a->ooo.count != 0) return false;  // ACKs of their own are owed
+  const std::uint32_t in_flight = t_.payload_in_flight();
+  const std::uint32_t n = a->send.size() - in_flight;
+  if (n == 0 || n > kCopyBytes || n > segment_size() || in_flight > kCopyDepth) return false;
+  if (in_flight + n > h_.snd_wnd || in_flight + n > h_.window.cwnd) return false;
+  if (in_flight != 0 && !h_.has(Flag::nodelay)) return false;
+  RangePool& ranges = t_.tables().ranges;
+  if (!ranges.room(r) || !prepared()) return false;
+  Core& core = t_.core;
+  Packet packet = core.pool.allocate(ChunkClass::small, kHeadroom, in_flight == 0 ? Priority::control : Priority::data);
+  if (!packet) return false;
+  if (in_flight == 0) {
+    restart_after_idle(*a);  // it leaves room for one segment
+    begin_flight();
+    a->stalled_since = tick_now(core);
+  }
+  Sum sum = 0;
+  (void)a->send.peek_summed(core.pool, in_flight, packet.append(n), sum);
+  core.counters.add(Counter::copied_bytes, n);
+  count_data(n, 1);
+  send_plain(std::move(packet), h_.snd_nxt, h_.rcv_nxt, TcpFlag::ack | TcpFlag::psh, sum);
+  acknowledged(h_.rcv_nxt);
+  ranges.sent(a->ranges, h_.snd_nxt, h_.snd_nxt + n, us_now(core), a->delivered, kRangeCap);
+  h_.snd_nxt += n;
+  if (n < segment_size()) a->small_end = h_.snd_nxt;
+  a->corked = false;
+  core.counters.add(Counter::tcp_bytes_out, n);
+  if (!h_.has(Flag::rtx_running)) start_rtx(t_);  // RFC 6298 5.1
+  h_.flags.put(Flag::app_limited, in_flight + n + h_.mss <= h_.window.cwnd);
+  return true;
+}
+
 bool Visit::send_fin() {
   if (!h_.has(Flag::fin_queued) || h_.has(Flag::fin_sent) || t_.unsent() != 0 || !kSending.has(h_.state)) return true;
   // A FIN needs a sequence number of the peer's window; with nothing in flight it is its own window probe.
@@ -588,8 +649,8 @@ bool Visit::only_acknowledges() const {
 
 Outcome Visit::run() {
   if (h_.has(Flag::detached) || h_.state == TcpState::closed) return Outcome::done;
-  path_ = path_of(t_);
-  if (path_ == nullptr) {
+  CachedPath* const cached = path_of(t_);
+  if (cached == nullptr) {
     // No way there now: what is owed is dropped, what waits for an acknowledgement is tried again by its timer.
     t_.core.counters.add(DropReason::ip_no_route);
     h_.flags.clear(Flag::ack_now);
@@ -599,7 +660,13 @@ Outcome Visit::run() {
     finish_visit();
     return Outcome::done;
   }
+  path_ = &cached->path;
+  headers_ = &cached->headers;
   measure_options();
+  if (send_usual()) {
+    tell_writer(t_);
+    return Outcome::done;
+  }
   if (only_acknowledges()) {
     if (t_.active() != nullptr) h_.flags.put(Flag::app_limited, h_.mss <= h_.window.cwnd);
     send_acks();

@@ -1,5 +1,6 @@
 // Options of sockets that a script can't look at: what stands in headers and metadata, and when a writer is told.
 
+#include <leat/core/iface/link.hpp>
 #include <tests/support/test_host.hpp>
 
 namespace leat::test {
@@ -79,6 +80,43 @@ TEST_F(TcpSocketOptions, AndOfOneThatIsOpenedFromHere) {
   set_all(udp);
   ASSERT_TRUE(host.stack().try_send_to(udp, Bytes{1}, {kPeer, Port{9}}));
   expect_marked("UDP");
+}
+
+// Headers are kept from visit to visit, for all connections between two addresses: they must not outlive what they were
+// made from.
+TEST_F(TcpSocketOptions, AChangeStandsInTheNextSegmentThatLeaves) {
+  const Handle listener = host.stack().open_stream().value();
+  ASSERT_TRUE(host.stack().bind(listener, {kUs, Port{80}}));
+  ASSERT_TRUE(host.stack().listen(listener, 4));
+  receive({.seq = 100});
+  last = out();
+  std::uint32_t next = last_seq() + 1;
+  receive({.seq = 101, .ack = next, .flags = TcpFlag::ack});
+  const Handle s = host.stack().try_accept(listener).value();
+  ASSERT_TRUE(s);
+  const auto data = [&] {
+    EXPECT_TRUE(host.stack().try_send(s, pattern(10)));
+    Decoded d = out();
+    next += 10;
+    receive({.seq = 101, .ack = next, .flags = TcpFlag::ack});
+    return d;
+  };
+  EXPECT_EQ(data().ttl, 64U);
+  ASSERT_TRUE(host.stack().set_option(s, OptionId::ip_default_ttl, 9));
+  EXPECT_EQ(data().ttl, 9U);
+  ASSERT_TRUE(host.stack().set_option(s, OptionId::ip_tos, 0x28));
+  EXPECT_EQ(data().tos, 0x28U);
+  ASSERT_TRUE(host.stack().set_option(s, OptionId::mark, 77));
+  Decoded d = data();
+  EXPECT_EQ(mark, 77U);
+  EXPECT_EQ(d.link->destination, kPeerMac);
+  const MacAddress moved{{2, 0, 0, 0, 9, 9}};
+  iface::neighbor_advertised(host.core(), host.eth, kPeer, {.mac = moved, .solicited = true});
+  d = data();
+  EXPECT_EQ(d.link->destination, moved);
+  EXPECT_EQ(d.ttl, 9U);
+  ASSERT_TRUE(host.stack().set_interface_mtu(host.eth, 1400));  // a new route epoch: everything is looked up again
+  EXPECT_EQ(data().tos, 0x28U);
 }
 
 TEST_F(TcpSocketOptions, SegmentsOfNoSocketHaveTheStacksTtl) {

@@ -50,6 +50,7 @@ struct CachedPath {
   IpAddress local;
   IpAddress remote;
   ip::Path path;
+  ip::FrameHeaders headers;  // of packets that took it
   bool used = false;
   Instant confirmed;  // when the next hop was last confirmed from here
 };

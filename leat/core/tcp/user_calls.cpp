@@ -339,9 +339,10 @@ Ready readiness(Core& core, Index socket) {
   if (h.has(Flag::detached)) return r | Ready::closed | Ready::writable;
   if (!kSynchronized.has(h.state)) return r;
   r |= Ready::connected;
-  const std::uint32_t limit = t.option(OptionId::send_buffer);
   const bool open = h.state == TcpState::established || h.state == TcpState::close_wait;
-  if (!open || (send_room(t) != 0 && t.queued() <= limit - limit / 3)) r |= Ready::writable;
+  const std::uint32_t limit = t.option(OptionId::send_buffer);
+  const std::uint32_t queued = a == nullptr ? 0 : a->send.size();
+  if (!open || queued == 0 || (send_room(t) != 0 && queued <= limit - limit / 3)) r |= Ready::writable;
   return r;
 }
 
