@@ -275,7 +275,7 @@ Task<void> receive(const TcpStream& s, Counted& c) {
 
 // Receives are dropped while the other thread may be completing them: no byte is lost, whoever gets it.
 TYPED_TEST(ChannelThreads, DroppingRacesWithCompleting) {
-  constexpr std::uint32_t kBytes = 500;
+  constexpr std::uint32_t kBytes = 200;
   RunQueue tasks({&real_clock, nullptr});
   const TcpListener listener = TcpListener::listen(this->w.channel(1, &tasks), {IpAddress{}, kPort}).value();
   const TcpStream one = TcpStream::connect(this->a, {piped_address(1), kPort}, Duration::s(20)).value();
