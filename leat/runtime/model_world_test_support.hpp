@@ -97,11 +97,11 @@ class ModelWorld {
   Instant turn() {
     {
       const Owner owner(*this);
-      drain_ring();
-      received_ += device_.size();
-      while (!device_.empty()) {
-        ++sockets_[device_.front()];
-        device_.pop_front();
+      take(ring_);
+      take(device_);
+      for (unsigned n = 0; n < packets_a_turn && !taken_.empty(); ++n) {
+        ++sockets_[taken_.front()];
+        taken_.pop_front();
       }
     }
     scheduler->step();
@@ -110,7 +110,7 @@ class ModelWorld {
   Instant flush() {
     const Owner owner(*this);
     turn_time_ = clock;
-    Instant next = Instant::never();
+    Instant next = taken_.empty() ? Instant::never() : clock;
     const auto all = parked_;
     for (Op* op : all) {
       if (attempt(*op)) {
@@ -246,7 +246,7 @@ class ModelWorld {
   void note_post(Op& op) { posts_.emplace_back(&op, starts_); }
   [[nodiscard]] bool watch_readable() const { return !device_.empty() || kicked_ || timer_fired_ || rung_; }
   [[nodiscard]] bool somebody_parked() const { return !parked_.empty(); }
-  [[nodiscard]] bool device_waits() const { return !device_.empty() || !ring_.empty(); }
+  [[nodiscard]] bool device_waits() const { return !device_.empty() || !ring_.empty() || !taken_.empty(); }
   [[nodiscard]] Instant next_deadline() const {
     Instant next = Instant::never();
     for (const Op* op : parked_) next = earlier(next, op->deadline);
@@ -266,6 +266,7 @@ class ModelWorld {
   }
 
   Instant clock = Instant::from_ns(1000);
+  unsigned packets_a_turn = 1000;  // its budget: for what is left another turn is due at once
   unsigned spin_rounds = 0;
   unsigned posted_spin_rounds = 0;
   Sleeper* janitor = nullptr;
@@ -315,15 +316,14 @@ class ModelWorld {
     op.pending = false;
     completed_.push_back(&op);
   }
-  void drain_ring() {
-    received_ += ring_.size();
-    while (!ring_.empty()) {
-      ++sockets_[ring_.front()];
-      ring_.pop_front();
-    }
+  void take(std::deque<std::size_t>& from) {
+    received_ += from.size();
+    taken_.insert(taken_.end(), from.begin(), from.end());
+    from.clear();
   }
 
   std::deque<std::size_t> device_, ring_;
+  std::deque<std::size_t> taken_;  // from them, and not yet with their sockets
   bool wish_ = false, rung_ = false;
   std::array<unsigned, kSockets> sockets_{};
   std::vector<Op*> parked_;

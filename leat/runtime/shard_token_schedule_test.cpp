@@ -126,6 +126,21 @@ TEST_F(SharedSchedules, ARingWithoutADescriptorLosesNoPacket) {
   });
 }
 
+// Nobody but the kick says that a turn ended at its budget, and each such turn says it again.
+TEST_F(SharedSchedules, WhatATurnLeavesIsTheWatchersEachTime) {
+  prove([](Trial& run) {
+    run.world.packets_a_turn = 1;
+    run.caller("reader", [&run] { (void)run.call(Verb::receive, 0); });
+    run.caller("poller", [&run] {
+      for (const std::size_t last : {1, 0}) {
+        run.world.packet(1);
+        run.world.packet(last);
+        (void)run.token.poll();
+      }
+    });
+  });
+}
+
 TEST_F(SharedSchedules, AStartedOperationIsTheJanitorsWhenItsCallerHasGone) {
   prove([](Trial& run) {
     run.with_janitor();
