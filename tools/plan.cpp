@@ -15,8 +15,8 @@ constexpr std::array<std::string_view, 4> kKinds{"tap", "tun", "memory", "shm"};
 constexpr std::array<std::string_view, 7> kLaterKinds{"af_packet", "af_xdp", "dpdk",       "netmap",
                                                       "pcap",      "vde",    "qemu_stream"};
 constexpr std::size_t kMaxInterfaceName = 15;
-constexpr std::uint32_t kConnections =
-    262144;  // unless the configuration says otherwise; what none uses costs address space only
+// Unless the configuration says otherwise. What none uses costs address space only.
+constexpr std::uint32_t kConnections = 262144;
 
 std::string range_text(const OptionInfo& info) {
   return cat(info.minimum, " to ", info.maximum);
