@@ -30,9 +30,13 @@ class SignalMask {
 };
 
 // A signal ended a wait: whether the call goes on, as SA_RESTART has it. The wait can't say which signal it was, so it
-// goes on only if every handler of the process says so (or there is none: a stop signal).
+// goes on only if every handler of the process says so (or there is none: a stop signal). Handlers of faults don't
+// count: a thread that sleeps has none, and programs install them for a last word, as sanitizers do.
 [[nodiscard]] inline bool handlers_restart() {
   for (int signal = 1; signal <= SIGRTMAX; ++signal) {
+    const bool fault = signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL ||
+                       signal == SIGTRAP || signal == SIGABRT || signal == SIGSYS;
+    if (fault) continue;
     struct sigaction action {};
     if (::sigaction(signal, nullptr, &action) != 0) continue;
     const bool handled =
