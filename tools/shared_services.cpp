@@ -62,8 +62,7 @@ class Threads {
   bool start(F&& work) {
     std::unique_lock lock(mutex_);
     if (running_ == kMaxThreads && !std::exchange(told_, true))
-      log_info(cat(kMaxThreads,
-                   " connections have a thread each, more wait; --form event and coroutine know no such limit"));
+      log_info(cat(kMaxThreads, " connections have a thread each, more wait; --form event and coroutine hold more"));
     changed_.wait(lock, [this] { return running_ < kMaxThreads; });
     try {
       std::thread([this, work = std::forward<F>(work)]() mutable {

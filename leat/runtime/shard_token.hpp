@@ -195,6 +195,7 @@ class ShardToken {
   enum class Served : std::uint8_t { turned, again, posted, dead };
   void wait(Op& op, Sleeper& s, bool was_posted, bool again);
   bool spin(Op& op, Sleeper& s, bool was_posted);
+  bool turn_as_watcher(Op& op, Sleeper& s);
   void granted(Op& op, Sleeper& s);
   Served serve(Op* op, Sleeper& s);
   void await_turn(Op* op, Sleeper& s);

@@ -41,6 +41,18 @@ void ShardToken<World>::wait(Op& op, Sleeper& s, bool was_posted, bool again) {
   }
 }
 
+// A turn of who watches and spins, if the token is free. True: his own operation ended in it.
+template <class World>
+bool ShardToken<World>::turn_as_watcher(Op& op, Sleeper& s) {
+  Visit v;
+  v.own = &op;
+  v.self = &s;
+  if (enter(v) != Word::Enter::entered) return false;
+  v.want_turn = true;
+  leave(v);
+  return v.own_done;
+}
+
 // Rule 9: true when it is done. Bounded by the policy's time.
 template <class World>
 bool ShardToken<World>::spin(Op& op, Sleeper& s, bool was_posted) {
@@ -56,30 +68,14 @@ bool ShardToken<World>::spin(Op& op, Sleeper& s, bool was_posted) {
       done = true;
       break;
     }
-    if (s.leads.load(std::memory_order_relaxed)) {
-      Visit v;
-      v.own = &op;
-      v.self = &s;
-      if (enter(v) == Word::Enter::entered) {
-        v.want_turn = true;
-        leave(v);
-      }
-    }
+    if (s.leads.load(std::memory_order_relaxed)) (void)turn_as_watcher(op, s);
     world_->pause();
   } while (world_->spin_on(s));
   s.spins.store(false, std::memory_order_relaxed);
   if (!done) done = Word::wait_state(op) == PostState::done;
   world_->end_spin(s, done);
-  if (!done && s.leads.load(std::memory_order_relaxed)) {  // once more, so that devices hear of the sleep
-    Visit v;
-    v.own = &op;
-    v.self = &s;
-    if (enter(v) == Word::Enter::entered) {
-      v.want_turn = true;
-      leave(v);
-      done = v.own_done;
-    }
-  }
+  // Once more, so that devices hear of the sleep.
+  if (!done && s.leads.load(std::memory_order_relaxed)) done = turn_as_watcher(op, s);
   return done;
 }
 
