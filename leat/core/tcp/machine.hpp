@@ -3,8 +3,8 @@
 // functions that more than one file calls, by file. Nothing outside core/tcp includes this.
 //
 // A received segment: on_segment.cpp stages and dispatches, input_*.cpp check (RFC 9293 3.10.7), receiver.cpp takes
-// text, recovery.cpp takes acknowledgements. A visit of the egress: sender.cpp. Time: timeouts.cpp. Threading: the
-// owner of the shard.
+// text, recovery.cpp takes acknowledgements. A visit of the egress: sender.cpp, segment_output.cpp. Time: timeouts.cpp.
+// Threading: the owner of the shard.
 
 #include <leat/core/core.hpp>
 #include <leat/core/tcp/segment.hpp>
