@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
 #include <leat/device/impairment.hpp>
 #include <leat/offload/checksum_completion.hpp>
 #include <leat/offload/frames_test_support.hpp>
@@ -54,19 +56,20 @@ TEST_F(ImpairmentTest, DelaysByTheNanosecond) {
 
 TEST_F(ImpairmentTest, JitterStaysInItsBoundsAndKeepsTheOrder) {
   Impairment i = line({.delay = Duration::ms(20), .jitter = Duration::ms(10)});
-  Instant last;
-  bool varied = false;
+  Duration shortest = Duration::s(1);
+  Duration longest;
   for (unsigned n = 0; n < 400; ++n) {
     const Instant sent = at_ms(100 * n);  // apart, so that no packet waits for the one before
     i.submit(numbered(n), sent);
-    const Instant due = i.next_event();
-    EXPECT_GE(due, sent + Duration::ms(20));
-    EXPECT_LE(due, sent + Duration::ms(30));
-    varied = varied || due - sent != last - at_ms(100 * (n - 1));
-    last = due;
-    take_all(i, due);
+    const Duration took = i.next_event() - sent;
+    shortest = std::min(shortest, took);
+    longest = std::max(longest, took);
+    take_all(i, sent + took);
   }
-  EXPECT_TRUE(varied);
+  EXPECT_GE(shortest, Duration::ms(20));
+  EXPECT_LE(longest, Duration::ms(30));
+  EXPECT_LT(shortest, Duration::us(20'200)) << "of 400 draws";
+  EXPECT_GT(longest, Duration::us(29'800));
   for (unsigned n = 400; n < 800; ++n) i.submit(numbered(n), at_ms(100'000) + Duration::us(n));
   take_all(i, at_ms(200'000));
   for (unsigned n = 0; n < 800; ++n) EXPECT_EQ(got[n], n);
@@ -102,6 +105,59 @@ TEST_F(ImpairmentTest, RateSpacesPacketsAndTheQueueDropsTheNewest) {
   EXPECT_EQ(i.next_event(), at_ms(62));
 }
 
+// The queue ends with the last bit on the line: what is still under way does not fill it.
+TEST_F(ImpairmentTest, APacketLeavesTheQueueWithItsLastBit) {
+  Impairment i = line({.delay = Duration::ms(100), .jitter = {}, .rate_bps = 1'000'000, .queue_packets = 2});
+  for (unsigned n = 0; n < 3; ++n) i.submit(numbered(n, 125), at_ms(0));
+  EXPECT_EQ(i.counters().queue_full, 1U);
+  i.submit(numbered(3, 125), at_ms(1) - Duration::ns(1));
+  EXPECT_EQ(i.counters().queue_full, 2U);
+  i.submit(numbered(4, 125), at_ms(1));
+  EXPECT_EQ(i.counters().queue_full, 2U);
+  i.check_invariants();
+  take_all(i, at_ms(200));
+  EXPECT_EQ(got, (std::vector<unsigned>{0, 1, 4}));
+}
+
+TEST_F(ImpairmentTest, AQueueIsBoundedOnlyWhereItIsAskedForAndThereIsARate) {
+  Impairment unbounded = line({.delay = {}, .jitter = {}, .rate_bps = 1'000'000});
+  for (unsigned n = 0; n < 512; ++n) unbounded.submit(numbered(n, 125), at_ms(0));
+  EXPECT_EQ(unbounded.counters().queue_full, 0U);
+  take_all(unbounded, at_ms(600));
+  Impairment fast = line({.delay = Duration::ms(1), .jitter = {}, .queue_packets = 3});
+  for (unsigned n = 0; n < 10; ++n) fast.submit(numbered(n), at_ms(0));
+  EXPECT_EQ(fast.counters().queue_full, 0U);
+  EXPECT_EQ(fast.in_flight(), 10U);
+}
+
+TEST_F(ImpairmentTest, WhatIsDroppedBeforeTheLineTakesNoTimeOnIt) {
+  Impairment i = line({.delay = {}, .jitter = {}, .loss_ppm = kPpm, .rate_bps = 1'000'000});
+  for (unsigned n = 0; n < 5; ++n) i.submit(numbered(n, 125), at_ms(0));
+  i.configure({.delay = {}, .jitter = {}, .rate_bps = 1'000'000});
+  i.submit(numbered(5, 125), at_ms(0));
+  EXPECT_EQ(i.next_event(), at_ms(1));
+  slots.clear();
+  slots.resize(1);
+  Impairment full = line({.delay = {}, .jitter = {}, .rate_bps = 1'000'000});
+  for (unsigned n = 0; n < 5; ++n) full.submit(numbered(n, 125), at_ms(0));
+  take_all(full, at_ms(1));
+  full.submit(numbered(5, 125), at_ms(1));
+  EXPECT_EQ(full.next_event(), at_ms(2));
+}
+
+TEST_F(ImpairmentTest, TheLinkHeaderTakesNoTime) {
+  Impairment i(slots, {.delay = {}, .jitter = {}, .rate_bps = 1'000'000}, SipKey{1, 2}, LinkType::ethernet);
+  i.submit(numbered(0, 125 + 14), at_ms(0));
+  EXPECT_EQ(i.next_event(), at_ms(1));
+}
+
+TEST_F(ImpairmentTest, AReorderedPacketComesLaterByTheTimeThatWasSaid) {
+  Impairment i =
+      line({.delay = Duration::ms(5), .jitter = {}, .loss_ppm = 0, .reorder_ppm = kPpm, .reorder_by = Duration::ms(2)});
+  i.submit(numbered(0), at_ms(0));
+  EXPECT_EQ(i.next_event(), at_ms(7));
+}
+
 TEST_F(ImpairmentTest, ReorderedPacketsAreOvertaken) {
   Impairment i = line(
       {.delay = Duration::ms(5), .jitter = {}, .loss_ppm = 0, .reorder_ppm = 100'000, .reorder_by = Duration::ms(2)});
@@ -130,6 +186,31 @@ TEST_F(ImpairmentTest, DuplicatesAreIndependentCopies) {
   EXPECT_EQ(contents(a), contents(b));
   EXPECT_TRUE(a.exclusive() && b.exclusive());  // a receiver may write into either
   EXPECT_FALSE(i.take(at_ms(0)));
+  EXPECT_EQ(i.counters().duplicated, 1U);
+  // Without memory for the copy the packet itself still arrives.
+  Packet alone = numbered(2);
+  m.pool.fail_allocation(1, true);
+  i.submit(std::move(alone), at_ms(0));
+  m.pool.fail_allocation(0);
+  EXPECT_EQ(i.counters().no_memory, 1U);
+  EXPECT_TRUE(i.take(at_ms(0)));
+  EXPECT_FALSE(i.take(at_ms(0)));
+}
+
+TEST_F(ImpairmentTest, ADuplicateHasADelayOfItsOwn) {
+  Impairment i = line({.delay = Duration::ms(5), .jitter = Duration::ms(10), .loss_ppm = 0, .duplicate_ppm = kPpm});
+  unsigned apart = 0;
+  for (unsigned n = 0; n < 50; ++n) {
+    i.submit(numbered(n), at_ms(100 * n));
+    const Instant first = i.next_event();
+    EXPECT_TRUE(i.take(first));
+    const Instant second = i.next_event();
+    EXPECT_GE(second, at_ms(100 * n + 5));
+    EXPECT_LE(second, at_ms(100 * n + 15));
+    if (second != first) ++apart;
+    EXPECT_TRUE(i.take(second));
+  }
+  EXPECT_GT(apart, 15U);  // half of the draws are smaller than the first and wait for it
 }
 
 TEST_F(ImpairmentTest, CorruptionChangesOneBitOrByteAndAlwaysShows) {
@@ -137,6 +218,7 @@ TEST_F(ImpairmentTest, CorruptionChangesOneBitOrByteAndAlwaysShows) {
   config.corrupt_ppm = kPpm;
   Impairment i(slots, config, SipKey{3, 4}, LinkType::ethernet);
   unsigned in_headers = 0;
+  unsigned single_bits = 0;
   for (unsigned n = 0; n < 3000; ++n) {
     FrameSpec s{.v6 = n % 2 == 0, .udp = n % 3 == 0, .payload = numbers(60, n)};
     const Bytes before = make_frame(s);
@@ -156,6 +238,7 @@ TEST_F(ImpairmentTest, CorruptionChangesOneBitOrByteAndAlwaysShows) {
     EXPECT_EQ(changed, 1U);
     EXPECT_GE(where, 14U);
     if (where < header_length(s)) ++in_headers;
+    if (std::popcount(static_cast<unsigned>(after[where] ^ before[where])) == 1) ++single_bits;
     EXPECT_EQ(damaged.meta().checksum, ChecksumState::none);
     // What the transport or IPv4 header checksum covers can't get through.
     const bool covered = !s.v6 || where >= 14 + 8;
@@ -168,6 +251,8 @@ TEST_F(ImpairmentTest, CorruptionChangesOneBitOrByteAndAlwaysShows) {
     }
   }
   EXPECT_GT(in_headers, 500U);
+  EXPECT_GT(single_bits, 1300U);  // half are bits, the other half mostly more than one
+  EXPECT_LT(single_bits, 1800U);
   EXPECT_EQ(i.counters().corrupted, 3000U);
   EXPECT_TRUE(m.pool.all_free());
 }
@@ -188,6 +273,24 @@ TEST_F(ImpairmentTest, CorruptionLeavesSharedMemoryAlone) {
   EXPECT_FALSE(i.take(at_ms(0)));
 }
 
+TEST_F(ImpairmentTest, CorruptionReachesWhatStandsInFragments) {
+  ImpairmentConfig config;
+  config.corrupt_ppm = kPpm;
+  Impairment i(slots, config, SipKey{3, 4}, LinkType::ethernet);
+  const FrameSpec s{.payload = numbers(1000)};
+  const Bytes before = make_frame(s);
+  unsigned in_payload = 0;
+  for (unsigned n = 0; n < 50; ++n) {
+    i.submit(super_segment(m.pool, s, 0, {500, 500}), at_ms(n));
+    const Bytes after = contents(i.take(at_ms(n)));
+    ASSERT_EQ(after.size(), before.size());
+    const auto [was, is] = std::ranges::mismatch(before, after);
+    ASSERT_NE(is, after.end());
+    if (static_cast<std::size_t>(is - after.begin()) >= header_length(s)) ++in_payload;
+  }
+  EXPECT_GT(in_payload, 30U);
+}
+
 TEST_F(ImpairmentTest, ArpIsSpared) {
   ImpairmentConfig config;
   config.corrupt_ppm = kPpm;
@@ -203,8 +306,10 @@ TEST_F(ImpairmentTest, WhileDownEverythingThatEntersIsLost) {
   i.submit(numbered(0), at_ms(0));
   i.set_down(true);
   i.submit(numbered(1), at_ms(1));
+  take_all(i, at_ms(10));
+  EXPECT_EQ(got, (std::vector<unsigned>{0}));  // what was on its way arrives
   i.set_down(false);
-  i.submit(numbered(2), at_ms(2));
+  i.submit(numbered(2), at_ms(12));
   take_all(i, at_ms(100));
   EXPECT_EQ(got, (std::vector<unsigned>{0, 2}));
   EXPECT_EQ(i.counters().down, 1U);

@@ -37,16 +37,19 @@ LinkConfig bad_line() {
 }
 
 // What comes out of a link: times and numbers, when frames enter in batches of this size.
-std::vector<std::pair<std::int64_t, std::uint32_t>> through(std::uint64_t seed, std::size_t batch_size) {
+std::vector<std::pair<std::int64_t, std::uint32_t>> through(std::uint64_t seed, std::size_t batch_size,
+                                                            unsigned number = 1, bool back = false) {
   Pool a;
   Pool b;
-  Link link(bad_line(), seed, 1, a.pool, b.pool);
+  Link link(bad_line(), seed, number, a.pool, b.pool);
+  Link::End& from = back ? link.second() : link.first();
+  Link::End& to = back ? link.first() : link.second();
   std::vector<std::pair<std::int64_t, std::uint32_t>> out;
   const auto drain = [&](Instant until) {
-    while (link.second().next_event() <= until) {
-      const Instant now = link.second().next_event();
+    while (to.next_event() <= until) {
+      const Instant now = to.next_event();
       PacketBatch batch(batch_size);
-      link.second().rx(batch, now);
+      to.rx(batch, now);
       for (const Packet& p : batch) out.emplace_back(now.count_us(), load_be32(&p.head()[20]));
       batch.clear();
     }
@@ -57,7 +60,7 @@ std::vector<std::pair<std::int64_t, std::uint32_t>> through(std::uint64_t seed, 
     for (std::uint32_t i = 0; i < 16;) {
       PacketBatch batch(batch_size);
       while (!batch.full() && i < 16) batch.push(frame(a.pool, round * 16 + i++));
-      EXPECT_GT(link.first().tx(batch, now), 0U);
+      EXPECT_GT(from.tx(batch, now), 0U);
       EXPECT_TRUE(batch.empty());
     }
   }
@@ -75,6 +78,57 @@ TEST(SimLink, TheSeedDecidesAndBatchesDoNot) {
   EXPECT_NE(one, through(8, 64));
   EXPECT_GT(one.size(), 280U);  // 320 frames, some lost, some twice
   EXPECT_LT(one.size(), 340U);
+}
+
+TEST(SimLink, EachLinkAndEachDirectionHasALuckOfItsOwn) {
+  EXPECT_NE(through(7, 64), through(7, 64, 2));
+  EXPECT_NE(through(7, 64), through(7, 64, 1, true));
+}
+
+TEST(SimLink, DirectionsAreConfiguredApart) {
+  Pool a;
+  Pool b;
+  LinkConfig config;
+  config.there.delay = Duration::ms(1);
+  config.back.delay = Duration::ms(30);
+  config.in_flight = 16;
+  Link link(config, 1, 1, a.pool, b.pool);
+  PacketBatch batch;
+  batch.push(frame(a.pool, 1));
+  link.first().tx(batch, Instant::from_ns(0));
+  batch.push(frame(b.pool, 2));
+  link.second().tx(batch, Instant::from_ns(0));
+  EXPECT_EQ(link.second().next_event(), Instant::from_ns(1'000'000));
+  EXPECT_EQ(link.first().next_event(), Instant::from_ns(30'000'000));
+  link.back().set_down(true);  // and one of them may fail alone
+  batch.push(frame(b.pool, 3));
+  link.second().tx(batch, Instant::from_ns(0));
+  batch.push(frame(a.pool, 4));
+  link.first().tx(batch, Instant::from_ns(0));
+  EXPECT_EQ(link.back().in_flight(), 1U);
+  EXPECT_EQ(link.there().in_flight(), 2U);
+}
+
+TEST(SimLink, EndsHaveAddressesOfTheirOwnAndCountWhatTheyMove) {
+  Pool a;
+  Pool b;
+  Link link(LinkConfig{}, 1, 1, a.pool, b.pool);
+  Link other(LinkConfig{}, 1, 2, a.pool, b.pool);
+  EXPECT_NE(link.first().caps().mac, link.second().caps().mac);
+  EXPECT_NE(link.first().caps().mac, other.first().caps().mac);
+  PacketBatch batch;
+  Packet verified = frame(a.pool, 1, 100);
+  verified.meta().checksum = ChecksumState::verified;
+  batch.push(std::move(verified));
+  batch.push(frame(a.pool, 2, 60));
+  link.first().tx(batch, Instant::from_ns(5000));
+  ASSERT_EQ(link.second().rx(batch, Instant::from_ns(7000)), 2U);
+  EXPECT_EQ(batch[0].meta().time, Instant::from_ns(7000));
+  EXPECT_EQ(batch[0].meta().checksum, ChecksumState::none);  // a line does not vouch for anything
+  EXPECT_EQ(link.first().counters().tx_packets, 2U);
+  EXPECT_EQ(link.first().counters().tx_bytes, 160U);
+  EXPECT_EQ(link.second().counters().rx_packets, 2U);
+  EXPECT_EQ(link.second().counters().rx_bytes, 160U);
 }
 
 TEST(SimLink, FramesTakeTheDelay) {
