@@ -12,7 +12,7 @@ for _ in $(seq 100); do
 done
 ip address add 10.9.0.1/24 dev leat0
 ip link set leat0 up
-get() { curl -gsS --noproxy '*' --max-time 20 "http://10.9.0.2/"; }
+get() { curl -gsS --noproxy '*' --max-time 200 "http://10.9.0.2/"; }
 [ "$(get)" = "Hello from a stack in user space." ] || fail "a page"
 pids=()
 for i in $(seq 30); do
@@ -21,6 +21,6 @@ for i in $(seq 30); do
 done
 for pid in "${pids[@]}"; do wait "$pid" || fail "one of 30 at once: $?"; done
 for i in $(seq 30); do grep -q Hello "$work/got-$i" || fail "page $i of 30"; done
-curl -sS --noproxy '*' --max-time 20 http://10.9.0.2:81/ 2>/dev/null && fail "a port that nobody listens on"
+curl -sS --noproxy '*' --max-time 200 http://10.9.0.2:81/ 2>/dev/null && fail "a port that nobody listens on"
 kill -0 "$server" || fail "the server ended"
 kill "$server"

@@ -12,7 +12,7 @@ head -c 100000000 /dev/urandom >"$site/big"
 for i in $(seq 100); do echo "file $i" >"$site/$i.txt"; done
 hash=$(sha256sum <"$site/big")
 serve http "$site" "${form[@]}"
-get() { curl -gsS --noproxy '*' --max-time 60 --path-as-is "$@"; }
+get() { curl -gsS --noproxy '*' --max-time 300 --path-as-is "$@"; }
 status() { get -o /dev/null -w '%{http_code}' "$@"; }
 
 for host in 10.9.0.2 '[fd09::2]'; do

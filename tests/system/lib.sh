@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# Sourced first by every system test: runs the rest of the script in a network and process namespace of its own, which takes
-# all that the test made along when it ends. $LEAT is the command. Exit code 77 skips, the last line says why.
+# Sourced first by every system test: runs the rest of the script in namespaces of its own (network, processes, mounts), which
+# take all that the test made along when it ends, however that happens. $LEAT is the command. Exit code 77 skips, the last line
+# says why.
 set -euo pipefail
 
 skip() { echo "$*"; exit 77; }
@@ -8,16 +9,18 @@ fail() { echo "FAILED: $*" >&2; exit 1; }
 
 if [ -z "${LEAT_ISOLATED-}" ]; then
   for program in ip ping curl; do command -v "$program" >/dev/null || skip "no $program here: scripts/install-deps"; done
-  own=(--net --pid --fork --kill-child)
+  own=(--net --mount --pid --fork --kill-child)
   [ "$(id -u)" -eq 0 ] || own+=(--user --map-root-user)
   unshare "${own[@]}" true 2>/dev/null || skip "no network namespace of its own for this user"
   { : <>/dev/net/tun; } 2>/dev/null || skip "the TUN node is closed to this user"
-  exec env LEAT_ISOLATED=1 unshare "${own[@]}" "$0" "$@"
+  # Who ends the runner of the tests ends this one as well: its `unshare`, and with that all processes inside.
+  exec setpriv --pdeathsig KILL env LEAT_ISOLATED=1 unshare "${own[@]}" "$0" "$@"
 fi
 
 ip link set lo up
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+# Files in memory that nobody else sees: nothing of them is left behind.
+work=/mnt
+mount -t tmpfs -o mode=0755 tmpfs $work || fail "no file system of its own"
 
 # The form of the API under test, for the commands that take one.
 form=()

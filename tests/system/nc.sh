@@ -20,12 +20,12 @@ cmp -s "$work/data" "$work/got" || fail "nc -l did not get what was sent"
 serve echo "${form[@]}"
 exec 3<>/dev/tcp/10.9.0.2/7
 echo "over tcp" >&3
-read -r -t 5 line <&3 || fail "no echo over TCP"
+read -r -t 60 line <&3 || fail "no echo over TCP"
 [ "$line" = "over tcp" ] || fail "TCP echo said '$line'"
 exec 3>&-
 exec 4<>/dev/udp/10.9.0.2/7
 echo "over udp" >&4
-line=$(timeout 5 head -n 1 <&4) || fail "no echo over UDP"  # one read: a shorter one would cut the datagram
+line=$(timeout 60 head -n 1 <&4) || fail "no echo over UDP"  # one read: a shorter one would cut the datagram
 [ "$line" = "over udp" ] || fail "UDP echo said '$line'"
 exec 4>&-
 
@@ -38,7 +38,7 @@ for _ in $(seq 700); do
 done
 for fd in "${many[@]}"; do echo "on $fd" >&"$fd"; done
 for fd in "${many[@]}"; do
-  read -r -t 20 line <&"$fd" || fail "no echo on one of 700 connections"
+  read -r -t 60 line <&"$fd" || fail "no echo on one of 700 connections"
   [ "$line" = "on $fd" ] || fail "one of 700 connections said '$line'"
   exec {fd}>&-
 done

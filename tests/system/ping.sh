@@ -9,7 +9,7 @@ for _ in $(seq 100); do [ ! -e /sys/class/net/leat0 ] || break; sleep 0.02; done
 for _ in $(seq 100); do ! ip address show dev leat0 2>/dev/null | grep -q fd09::1 || break; sleep 0.05; done
 for address in 10.9.0.2 fd09::2; do
   # Without -w ping waits for the last reply two round trips and no longer; with it, it may send more than 20.
-  ping -n -c 20 -i 0.05 -w 5 "$address" >"$work/ping" || fail "ping $address: $(cat "$work/ping")"
+  ping -n -c 20 -i 0.05 -w 60 "$address" >"$work/ping" || fail "ping $address: $(cat "$work/ping")"
   for number in $(seq 20); do grep -q "icmp_seq=$number " "$work/ping" || fail "ping $address lost $number: $(cat "$work/ping")"; done
 done
 kill -INT "$server"
