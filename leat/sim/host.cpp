@@ -32,8 +32,6 @@ Result<InterfaceId> Host::attach(Link::End& end, Capture* capture) {
 
 void Host::turn(Instant now) {
   deadline_ = shard_.turn(now);
-  // The link takes whatever it is given, so what blocks is memory: look again a little later.
-  if (shard_.blocked()) deadline_ = earlier(deadline_, now + Duration::ms(1));
 }
 
 Instant Host::due() const {

@@ -57,6 +57,156 @@ TEST(SimTransfer, TheSameSeedGivesTheSameCapture) {
   EXPECT_NE(first.capture_hash, other.capture_hash);
 }
 
+// Without a bad line the seed still gives hosts their keys, and with these sequence numbers and ports.
+TEST(SimTransfer, OnAGoodLineTheSeedShowsAsWell) {
+  const TransferReport one = run_transfer(small(1));
+  const TransferReport two = run_transfer(small(2));
+  EXPECT_EQ(one.capture_packets, two.capture_packets);
+  EXPECT_NE(one.capture_hash, two.capture_hash);
+}
+
+// What the options say reaches the line and the hosts, each of them in both directions.
+TEST(SimTransfer, EveryKnobReachesTheLine) {
+  const auto ran = [](const auto& change) {
+    TransferOptions o = small(5);
+    o.both_ways = true;
+    change(o);
+    const TransferReport r = run_transfer(o);
+    EXPECT_TRUE(r.ok) << r.problem;
+    return r;
+  };
+  const TransferReport plain = ran([](auto&) {});
+  EXPECT_EQ(plain.there.lost + plain.back.lost + plain.there.reordered + plain.there.duplicated + plain.there.corrupted,
+            0U);
+  const TransferReport bad_line = ran([](auto& o) {
+    o.loss_ppm = 20'000;
+    o.reorder_ppm = 20'000;
+    o.duplicate_ppm = 20'000;
+    o.corrupt_ppm = 20'000;
+  });
+  for (const ImpairmentCounters* c : {&bad_line.there, &bad_line.back}) {
+    EXPECT_GT(c->lost, 0U);
+    EXPECT_GT(c->reordered, 0U);
+    EXPECT_GT(c->duplicated, 0U);
+    EXPECT_GT(c->corrupted, 0U);
+  }
+  EXPECT_GT(bad_line.retransmitted_segments, 0U);
+  EXPECT_GT(bad_line.fast_retransmits, 0U);
+  // 200 KB at 10 Mbit/s: 160 ms; a short queue drops what slow start sends too fast.
+  const TransferReport slow = ran([](auto& o) { o.rate_bps = 10'000'000; });
+  EXPECT_GE(slow.elapsed, Duration::ms(160));
+  EXPECT_LT(plain.elapsed, Duration::ms(160));
+  EXPECT_EQ(slow.there.queue_full, 0U);
+  const TransferReport full = ran([](auto& o) {
+    o.rate_bps = 10'000'000;
+    o.queue_packets = 5;
+  });
+  EXPECT_GT(full.there.queue_full, 0U);
+  EXPECT_GT(full.back.queue_full, 0U);
+  // A handshake, a request and an end: each takes the round trip once.
+  const auto tiny = [](auto& o) { o.bytes = 10; };
+  const TransferReport near = ran(tiny);
+  EXPECT_GE(near.elapsed, Duration::ms(20));
+  EXPECT_LT(near.elapsed, Duration::ms(60));
+  EXPECT_EQ(near.elapsed, ran(tiny).elapsed);
+  const TransferReport shaken = ran([&](auto& o) {
+    tiny(o);
+    o.jitter = Duration::ms(3);
+  });
+  EXPECT_GT(shaken.elapsed, near.elapsed);
+  EXPECT_LT(shaken.elapsed, near.elapsed + Duration::ms(30));
+  // Fewer frames are larger ones; a bare IP link asks nobody for addresses; IPv6's headers are longer.
+  EXPECT_LT(ran([](auto& o) { o.mtu = 9000; }).there.submitted, plain.there.submitted / 2);
+  const TransferReport bare = ran([&](auto& o) {
+    tiny(o);
+    o.link = LinkType::ip;
+  });
+  EXPECT_LT(bare.there.submitted, near.there.submitted);
+  EXPECT_NE(ran([&](auto& o) {
+              tiny(o);
+              o.link = LinkType::ip;
+              o.version = IpVersion::v6;
+            }).capture_hash,
+            bare.capture_hash);
+  // Merging shows in the acknowledgements, and so does how much moves at once.
+  const TransferReport merged = ran([](auto& o) { o = bad(5); });
+  const auto unmerged = ran([](auto& o) { (o = bad(5)).software_gro = false; });
+  EXPECT_NE(unmerged.capture_hash, merged.capture_hash);
+  EXPECT_NE(ran([](auto& o) { (o = bad(5)).batch = 1; }).capture_hash, merged.capture_hash);
+}
+
+TEST(SimTransfer, OptionsReachBothHosts) {
+  // A window of 4 KB for a round trip of 10 ms: 200 KB take half a second, whichever side has it.
+  TransferOptions o = small(6);
+  EXPECT_LT(run_transfer(o).elapsed, Duration::ms(200));
+  o.options = {{OptionId::receive_buffer, 4096}};
+  EXPECT_GT(run_transfer(o).elapsed, Duration::ms(400));
+  o.options = {{OptionId::send_buffer, 4096}};
+  EXPECT_GT(run_transfer(o).elapsed, Duration::ms(400));
+  o.options = {{OptionId::tcp_sack, 7}};
+  const TransferReport r = run_transfer(o);
+  EXPECT_FALSE(r.ok);
+  EXPECT_NE(r.problem.find("tcp_sack does not take 7"), std::string::npos) << r.problem;
+}
+
+TEST(SimTransfer, TheReportSaysHowItWent) {
+  TransferOptions o = small(7);
+  o.connections = 3;
+  std::uint64_t last = 0;
+  o.on_progress = [&](std::uint64_t delivered) {
+    EXPECT_GE(delivered, last);
+    last = delivered;
+  };
+  const TransferReport r = run_transfer(o);
+  EXPECT_EQ(last, 600'000U);
+  EXPECT_EQ(r.seed, 7U);
+  EXPECT_EQ(r.goodput_bps, std::uint64_t{600'000} * 8 * 1000 / static_cast<std::uint64_t>(r.elapsed.count_ms()));
+  EXPECT_GT(r.turns, 10U);
+  EXPECT_GT(r.capture_packets, 400U);
+  o.on_progress = {};
+  o.hash = false;  // then nothing is recorded
+  const TransferReport unrecorded = run_transfer(o);
+  EXPECT_EQ(unrecorded.capture_packets, 0U);
+  EXPECT_EQ(unrecorded.elapsed, r.elapsed);
+}
+
+TEST(SimTransfer, ACaptureThatCannotBeWrittenIsAProblem) {
+  TransferOptions o = small(8);
+  o.pcap_path = "/nonexistent/x.pcapng";
+  const TransferReport nowhere = run_transfer(o);
+  EXPECT_FALSE(nowhere.ok);
+  EXPECT_EQ(nowhere.problem, "the capture /nonexistent/x.pcapng can't be created");
+  EXPECT_EQ(nowhere.turns, 0U);
+  o.pcap_path = "/dev/full";
+  if (!Capture(o.pcap_path).good()) GTEST_SKIP() << "no /dev/full here";
+  const TransferReport full = run_transfer(o);
+  EXPECT_FALSE(full.ok);
+  EXPECT_EQ(full.problem, "the capture /dev/full can't be written");
+}
+
+// The watch: with a bound below a partition's length nothing moves for too long, and no error is reported.
+TEST(SimTransfer, WhatDoesNotMoveIsAStall) {
+  TransferOptions o = small(9);
+  o.bytes = 1'000'000;
+  o.rate_bps = 10'000'000;
+  o.partitions = {{Duration::ms(200), Duration::s(30)}};
+  o.stall_bound = Duration::s(3);
+  const TransferReport r = run_transfer(o);
+  EXPECT_FALSE(r.ok);
+  EXPECT_TRUE(r.stalled);
+  EXPECT_EQ(r.error, std::nullopt);
+  EXPECT_GE(r.elapsed, Duration::s(3));
+  EXPECT_LT(r.elapsed, Duration::ms(3300));
+  EXPECT_EQ(r.problem.find("nothing moved for 3 s, and no error was reported at 3"), 0U) << r.problem;
+  o.stall_bound = Duration::s(100);
+  EXPECT_TRUE(run_transfer(o).ok);
+  o.limit = Duration::s(1);  // and the time for all of it
+  const TransferReport cut = run_transfer(o);
+  EXPECT_FALSE(cut.ok);
+  EXPECT_TRUE(cut.stalled);
+  EXPECT_EQ(cut.elapsed, Duration::s(1));
+}
+
 // Architecture, section 10: where budgets don't bind, how many packets move at once changes nothing.
 TEST(SimTransfer, BatchesOfOneAndOfSixtyFourGiveTheSameCapture) {
   for (const std::uint64_t seed : {1, 2, 3}) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <functional>
 #include <leat/core/all_modules.hpp>
 #include <leat/sim/transfer.hpp>
 #include <leat/sim/world.hpp>
@@ -193,6 +195,140 @@ TEST(SimWorld, EventsComeInTheOrderOfTimeAndPlanning) {
   EXPECT_EQ(order, (std::vector<int>{1, 2, 3, 4}));
   EXPECT_EQ(world.now(), Duration::ms(10));
   EXPECT_TRUE(world.run(Duration::ms(20), [] { return true; }));
+}
+
+TEST(SimWorld, WhatIsPlannedInThePastComesNowInTheOrderOfPlanning) {
+  World world({.seed = 1, .modules = &kAllModules});
+  std::vector<int> order;
+  world.at(Duration::ms(5), [&] {
+    world.at(Duration::ms(5), [&] { order.push_back(1); });
+    world.at(Duration::ms(2), [&] { order.push_back(2); });
+    EXPECT_EQ(world.now(), Duration::ms(5));
+  });
+  EXPECT_FALSE(world.run(Duration::ms(10)));
+  EXPECT_EQ(order, (std::vector<int>{1, 2}));
+}
+
+TEST(SimWorld, StopsAtItsLimitWithTimeThere) {
+  World world({.seed = 1, .modules = &kAllModules});
+  bool early = false;
+  bool late = false;
+  world.at(Duration::ms(10), [&] { early = true; });
+  world.at(Duration::ms(11), [&] { late = true; });
+  EXPECT_FALSE(world.run(Duration::ms(10)));
+  EXPECT_TRUE(early);
+  EXPECT_FALSE(late);
+  EXPECT_EQ(world.now(), Duration::ms(10));
+  EXPECT_FALSE(world.run(Duration::ms(20)));
+  EXPECT_TRUE(late);
+}
+
+// A datagram socket on each of two hosts; who receives is written down.
+struct TwoHosts {
+  struct Receiver {
+    TwoHosts* net;
+    unsigned number;
+    Handle socket;
+    Sink sink;
+    static void on_ready(void* context, std::uint64_t, Handle, Ready, Ready) {
+      auto* self = static_cast<Receiver*>(context);
+      std::array<std::uint8_t, 64> bytes;
+      while (self->net->host(self->number).stack().try_receive(self->socket, bytes)->count > 0) {
+        self->net->received.emplace_back(self->net->world.now(), self->number);
+        if (self->net->answers) self->net->send(self->number, self->number);
+      }
+    }
+  };
+  TwoHosts() {
+    LinkConfig line;
+    line.link = LinkType::ip;
+    line.there.delay = Duration::ms(5);
+    line.back.delay = Duration::ms(5);
+    world.join(a, {address(0), 24}, b, {address(1), 24}, line);
+    for (unsigned i = 0; i < 2; ++i) {
+      Receiver& r = receivers[i];
+      r = {this, i, host(i).stack().open_udp().value(), {}};
+      r.sink = {&Receiver::on_ready, &r};
+      EXPECT_TRUE(host(i).stack().bind(r.socket, {address(i), Port{9}}));
+      EXPECT_TRUE(host(i).stack().set_sink(r.socket, &r.sink, 0, Ready::readable));
+    }
+  }
+  static IpAddress address(unsigned i) { return IpAddress::v4(10, 0, 0, static_cast<std::uint8_t>(1 + i)); }
+  Host& host(unsigned i) { return i == 0 ? a : b; }
+  void send(unsigned from, unsigned to) {
+    const std::array<std::uint8_t, 8> bytes{};
+    EXPECT_TRUE(host(from).stack().try_send_to(receivers[from].socket, bytes, {address(to), Port{9}}));
+  }
+
+  World world{{.seed = 1, .modules = &kAllModules}};
+  Host& a = world.add_host({.name = "a", .pool = Pool::kLayout, .budgets = {}});
+  Host& b = world.add_host({.name = "b", .pool = Pool::kLayout, .budgets = {}});
+  std::array<Receiver, 2> receivers;
+  bool answers = false;  // each datagram with one to oneself
+  std::vector<std::pair<Duration, unsigned>> received;
+};
+
+TEST(SimWorld, AnEventMayUseHostsAndThoseThatAreDueTogetherTakeTurnsInTheOrderOfTheirMaking) {
+  TwoHosts net;
+  net.world.at(Duration::ms(3), [&] {
+    net.send(1, 0);
+    net.send(0, 1);
+  });
+  net.world.at(Duration::ms(8), [&] { EXPECT_TRUE(net.received.empty()) << "events come before hosts"; });
+  EXPECT_FALSE(net.world.run(Duration::ms(100)));
+  EXPECT_EQ(net.received, (std::vector<std::pair<Duration, unsigned>>{{Duration::ms(8), 0}, {Duration::ms(8), 1}}));
+  EXPECT_GT(net.world.turns(), 2U);
+}
+
+TEST(SimWorld, AHostThatNeverComesToRestIsTold) {
+  TwoHosts net;
+  net.answers = true;
+  net.world.at(Duration::ms(3), [&] { net.send(0, 0); });
+  EXPECT_FALSE(net.world.run(Duration::s(1)));
+  EXPECT_TRUE(net.world.stuck());
+  EXPECT_EQ(net.world.now(), Duration::ms(3));
+}
+
+TEST(SimWorld, ManyTurnsWhileTimeMovesAreNone) {
+  World world({.seed = 1, .modules = &kAllModules, .check_invariants = false});
+  world.add_host({.name = "a", .pool = Pool::kLayout, .budgets = {}});
+  std::function<void()> tick = [&] { world.after(Duration::us(1), tick); };
+  tick();
+  EXPECT_FALSE(world.run(Duration::ms(250)));
+  EXPECT_GT(world.turns(), 200'000U);
+  EXPECT_FALSE(world.stuck());
+}
+
+TEST(SimHost, APortTooManyIsRefusedAndLeavesNothing) {
+  Pool other;
+  World world({.seed = 1, .modules = &kAllModules});
+  Host& host = world.add_host({.name = "a", .pool = Pool::kLayout, .budgets = {}});
+  std::list<Link> links;
+  for (unsigned i = 0; i <= Host::kMaxPorts; ++i) {
+    Link& link = links.emplace_back(LinkConfig{}, 1, i + 1, host.pool(), other.pool);
+    EXPECT_EQ(host.attach(link.first(), nullptr).has_value(), i < Host::kMaxPorts);
+  }
+  host.turn(Instant::from_ns(2'000'000'000));
+  PacketBatch batch;
+  batch.push(frame(other.pool, 1));
+  links.back().second().tx(batch, Instant::from_ns(2'000'000'000));
+  EXPECT_GT(host.due(), Instant::from_ns(2'000'000'000)) << "it looks at the link that it did not take";
+}
+
+TEST(SimCapture, SaysWhenItCannotBeWritten) {
+  EXPECT_FALSE(Capture("/nonexistent/x").good());
+  Capture nowhere;
+  EXPECT_TRUE(nowhere.good());
+  EXPECT_TRUE(nowhere.close());
+  if (std::FILE* full = std::fopen("/dev/full", "wb")) {
+    std::fclose(full);
+    Capture small("/dev/full");
+    EXPECT_TRUE(small.good());
+    EXPECT_FALSE(small.close()) << "its bytes wait in the library until then";
+    Capture large("/dev/full");
+    for (int i = 0; i < 1000; ++i) (void)large.writer().add_interface(LinkType::ip, "eth0");
+    EXPECT_FALSE(large.good()) << "more than the library holds back";
+  }
 }
 
 TEST(SimPattern, IsTheSameHoweverItIsCut) {
