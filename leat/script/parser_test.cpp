@@ -6,6 +6,7 @@
 #include <leat/script/names.hpp>
 #include <leat/script/parser.hpp>
 #include <leat/script/segment.hpp>
+#include <leat/wire/ipv6.hpp>
 
 namespace leat::script {
 namespace {
@@ -254,28 +255,206 @@ TEST(ScriptSegment, MapsSequenceNumbersAndStamps) {
             "payload byte 0 is not what was written");
 }
 
+// What compare() says when the script expects the one and the other was sent.
+std::string difference(std::string_view expected, std::string_view sent, const Config& config = {}) {
+  Flow f = flow();
+  f.script_isn = 0;
+  f.live_isn = 0;
+  const LivePacket live = reply(sent, f);
+  return compare(packet(expected), live, decode(live.bytes), f, config);
+}
+
 TEST(ScriptSegment, SaysWhatDiffers) {
-  const Config config;
-  const auto difference = [&](std::string_view expected, std::string_view sent) {
-    Flow f = flow();
-    f.script_isn = 0;
-    f.live_isn = 0;
-    const LivePacket live = reply(sent, f);
-    return compare(packet(expected), live, decode(live.bytes), f, config);
-  };
   EXPECT_EQ(difference("0 > . 1:11(10) ack 5", "0 < . 1:11(10) ack 5"), "");
   EXPECT_EQ(difference("0 > P. 1:1(0) ack 5", "0 < . 1:1(0) ack 5"), "flags are ., expected P.");
   EXPECT_EQ(difference("0 > . 2:2(0) ack 5", "0 < . 1:1(0) ack 5"), "the sequence number is 1, expected 2");
   EXPECT_EQ(difference("0 > . 1:2(1) ack 5", "0 < . 1:1(0) ack 5"), "the payload's length is 0, expected 1");
   EXPECT_EQ(difference("0 > . 1:1(0) ack 6", "0 < . 1:1(0) ack 5"), "the acknowledgement number is 5, expected 6");
   EXPECT_EQ(difference("0 > . 1:1(0) ack 5 win 8", "0 < . 1:1(0) ack 5 win 7"), "the window is 7, expected 8");
+  EXPECT_EQ(difference("0 > . 1:1(0) ack 5", "0 < . 1:1(0) ack 5 win 7"), "");
+  EXPECT_EQ(difference("0 > U. 1:1(0) ack 5 urg 3", "0 < U. 1:1(0) ack 5 win 7 urg 3"), "");
+  EXPECT_EQ(difference("0 > U. 1:1(0) ack 5 urg 3", "0 < U. 1:1(0) ack 5 win 7 urg 4"),
+            "the urgent pointer is 4, expected 3");
+  EXPECT_EQ(difference("0 > U. 1:1(0) ack 5", "0 < U. 1:1(0) ack 5 win 7 urg 4"),
+            "the urgent pointer is 4, expected 0");
+  EXPECT_EQ(difference("0 > . 1:1(0) ack 5 urg 3", "0 < . 1:1(0) ack 5 win 7"), "the urgent pointer is 0, expected 3");
   EXPECT_EQ(difference("0 > . 1:1(0) ack 5", "0 < . 1:1(0) ack 5 <mss 5>"), "TCP options differ");
   EXPECT_EQ(difference("0 > . 1:1(0) ack 5 <mss 6>", "0 < . 1:1(0) ack 5 <mss 5>"), "TCP options differ");
   EXPECT_EQ(difference("0 > . 1:1(0) ack 5 <mss 5,mss 5>", "0 < . 1:1(0) ack 5 <mss 5>"), "TCP options differ");
   EXPECT_EQ(difference("0 > . 1:1(0) ack 5 <...>", "0 < . 1:1(0) ack 5 <mss 5>"), "");
-  EXPECT_EQ(difference("0 > [ect0] . 1:1(0) ack 5", "0 < . 1:1(0) ack 5"), "the ECN field is 0, expected 2");
   EXPECT_EQ(difference("0 > udp (1)", "0 < . 1:1(0) ack 5"), "the IP protocol is 6, expected 17");
   EXPECT_EQ(difference("0 > udp (1)", "0 < udp (2)"), "the payload's length is 2, expected 1");
+  EXPECT_EQ(difference("0 > udp (2)", "0 < udp (2)"), "");
+}
+
+TEST(ScriptSegment, SaysWhatDiffersInTheIpHeader) {
+  const auto ip = [](const std::string& expected, const std::string& sent) {
+    return difference("0 > [" + expected + "] . 1:1(0) ack 5", "0 < [" + sent + "] . 1:1(0) ack 5");
+  };
+  const std::pair<const char*, unsigned> marks[] = {{"noecn", 0}, {"ect1", 1}, {"ect0", 2}, {"ce", 3}};
+  for (const auto& [expected, number] : marks) {
+    for (const auto& [sent, other] : marks) {
+      EXPECT_EQ(
+          ip(expected, sent),
+          number == other ? "" : "the ECN field is " + std::to_string(other) + ", expected " + std::to_string(number));
+      const bool either = other == 1 || other == 2;
+      EXPECT_EQ(ip("ect01", sent), either ? "" : "the ECN field is " + std::to_string(other) + ", expected 2");
+    }
+  }
+  EXPECT_EQ(ip("tos 16", "tos 16"), "");
+  EXPECT_EQ(ip("tos 16", "tos 16, ce"), "");  // the two bits of ECN have words of their own
+  EXPECT_EQ(ip("tos 16", "tos 32"), "the traffic class is 32, expected 16");
+  EXPECT_EQ(ip("ttl 64", "ttl 64"), "");
+  EXPECT_EQ(ip("ttl 64", "ttl 63"), "the TTL is 63, expected 64");
+  Config small;
+  small.mtu = 140;
+  EXPECT_EQ(difference("0 > . 1:101(100) ack 5", "0 < . 1:101(100) ack 5", small), "");
+  small.mtu = 139;
+  EXPECT_EQ(difference("0 > . 1:101(100) ack 5", "0 < . 1:101(100) ack 5", small),
+            "the packet is larger than the MTU of 139");
+}
+
+TEST(ScriptSegment, SaysWhatDiffersInAnError) {
+  EXPECT_EQ(difference("0 > icmp unreachable port", "0 < icmp unreachable port"), "");
+  EXPECT_EQ(difference("0 > icmp time_exceeded", "0 < icmp unreachable net"), "the ICMP type is 3, expected 11");
+  EXPECT_EQ(difference("0 > icmp unreachable host", "0 < icmp unreachable net"), "the ICMP code is 0, expected 1");
+  EXPECT_EQ(difference("0 > icmp unreachable frag_needed mtu 1300", "0 < icmp unreachable frag_needed mtu 1200"),
+            "the MTU is 1200, expected 1300");
+}
+
+TEST(ScriptSegment, DatagramsCarryTheirOwnBytes) {
+  Flow f = flow();
+  LivePacket live = reply("0 < udp (10)", f);
+  live.bytes[20 + 8 + 3] ^= 1;
+  live.bytes[20 + 6] = live.bytes[20 + 7] = 0;  // no checksum
+  Decoded d = decode(live.bytes);
+  d.error.clear();
+  EXPECT_EQ(compare(packet("0 > udp (10)"), live, d, f, {}), "payload byte 3 is not what was written");
+  EXPECT_EQ(compare(packet("0 > udp (10)"), live, decode(live.bytes), f, {}),
+            "the stack sent a malformed packet: its transport checksum is wrong");
+}
+
+// The stack's stamps are the script's by the first one, and later ones go on from there.
+TEST(ScriptSegment, StampsAreCheckedAgainstTheFirst) {
+  const auto stamps = [](std::string_view expected, std::string_view sent, Duration tick) {
+    Flow f = flow();
+    f.script_isn = 0;
+    f.live_isn = 0;
+    f.stamps = {{100, 900}, {105, 905}};
+    Config config;
+    config.tolerance = Duration::ms(4);
+    config.timestamp_tick = tick;
+    const LivePacket live = reply("0 < . 1:1(0) ack 5 <nop,nop," + std::string{sent} + ">", f);
+    return compare(packet("0 > . 1:1(0) ack 5 <nop,nop," + std::string{expected} + ">"), live, decode(live.bytes), f,
+                   config);
+  };
+  const Duration unchecked{};
+  const Duration ms = Duration::ms(1);
+  EXPECT_EQ(stamps("TS val 100 ecr 7", "TS val 900 ecr 7", unchecked), "");
+  EXPECT_EQ(stamps("TS val 100 ecr 7", "TS val 901 ecr 7", unchecked), "TS val is 101, expected 100");
+  EXPECT_EQ(stamps("TS val 105 ecr 7", "TS val 907 ecr 7", ms), "TS val is 107, expected 105");  // one that was seen
+  EXPECT_EQ(stamps("TS val 200 ecr 7", "TS val 5000 ecr 7", unchecked), "");
+  EXPECT_EQ(stamps("TS val 200 ecr 7", "TS val 1005 ecr 7", ms), "");  // 4 ms and what rounding costs
+  EXPECT_EQ(stamps("TS val 200 ecr 7", "TS val 995 ecr 7", ms), "");
+  EXPECT_EQ(stamps("TS val 200 ecr 7", "TS val 1006 ecr 7", ms), "TS val is 206, expected 200");
+  EXPECT_EQ(stamps("TS val 200 ecr 7", "TS val 994 ecr 7", ms), "TS val is 194, expected 200");
+  EXPECT_EQ(stamps("TS val 100 ecr 8", "TS val 900 ecr 7", unchecked), "TS ecr is 7, expected 8");
+  EXPECT_EQ(stamps("TS val 100 ecr 7", "hex 090a0000038400000007", unchecked), "TCP options differ");
+}
+
+// Numbers of a side are mapped wherever they stand: the other side's never.
+TEST(ScriptSegment, SackBlocksAndQuotesAreMapped) {
+  Flow f = flow();
+  f.script_isn = 0;
+  f.live_isn = 7000;
+  const auto inbound = build(packet("0 < . 1:1(0) ack 1 win 9 <nop,nop,sack 101:201>"), f);
+  const auto tcp = wire::TcpView::parse(decode(inbound).transport);
+  EXPECT_EQ(load_be32(&tcp->options()[4]), 7101U);
+  EXPECT_EQ(load_be32(&tcp->options()[8]), 7201U);
+  const LivePacket ours = reply("0 < . 7001:7001(0) ack 1 <nop,nop,sack 101:201>", flow());
+  EXPECT_EQ(compare(packet("0 > . 1:1(0) ack 1 <nop,nop,sack 101:201>"), ours, decode(ours.bytes), f, {}), "");
+  EXPECT_EQ(compare(packet("0 > . 1:1(0) ack 1 <nop,nop,sack 102:201>"), ours, decode(ours.bytes), f, {}),
+            "TCP options differ");
+  EXPECT_EQ(compare(packet("0 > . 1:1(0) ack 1 <nop,nop,sack 101:202>"), ours, decode(ours.bytes), f, {}),
+            "TCP options differ");
+  const auto error = build(packet("0 < icmp unreachable frag_needed mtu 1200 [101:201(100)]"), f);
+  const ByteSpan message = decode(error).transport;
+  EXPECT_EQ(load_be32(&message[4]), 1200U);
+  EXPECT_EQ(load_be16(&message[8 + 2]), 20 + 20 + 100);  // as long as what was sent
+  EXPECT_EQ(load_be16(&message[8 + 20]), 8080);
+  EXPECT_EQ(load_be16(&message[8 + 22]), 40000);
+  EXPECT_EQ(load_be32(&message[8 + 24]), 7101U);
+}
+
+// A connection that is over, by a reset of either side or a SYN with another number, begins anew.
+TEST(ScriptSegment, ANewConnectionBeginsWithNewNumbers) {
+  const auto learns = [](Flow f) {
+    const LivePacket syn = reply("0 < S 5000:5000(0) win 5", flow());
+    return compare(packet("0 > S 0:0(0) win 5"), syn, decode(syn.bytes), f, {}).empty() && f.live_isn == 5000;
+  };
+  Flow f = flow();
+  EXPECT_TRUE(learns(f));
+  f.script_isn = 0;
+  f.live_isn = 7000;
+  EXPECT_FALSE(learns(f));
+  Flow reset_by_them = f;
+  static_cast<void>(build(packet("0 < R 1:1(0)"), reset_by_them));
+  EXPECT_TRUE(learns(reset_by_them));
+  Flow reset_by_us = f;
+  const LivePacket reset = reply("0 < R 7001:7001(0)", flow());
+  EXPECT_EQ(compare(packet("0 > R 1:1(0)"), reset, decode(reset.bytes), reset_by_us, {}), "");
+  EXPECT_TRUE(learns(reset_by_us));
+  Flow again = f;
+  static_cast<void>(build(packet("0 < S 100:100(0) win 5"), again));
+  EXPECT_FALSE(learns(again));
+  static_cast<void>(build(packet("0 < S 100:100(0) win 5"), again));  // sent again: the same connection
+  EXPECT_FALSE(learns(again));
+  static_cast<void>(build(packet("0 < S 300:300(0) win 5"), again));
+  EXPECT_EQ(again.remote_isn, 300U);
+  EXPECT_TRUE(learns(again));
+}
+
+TEST(ScriptSegment, PutsEveryFieldOnTheWire) {
+  Flow f = flow();
+  const auto bytes = build(packet("0 < [tos 40, ect1, ttl 9] U. 11:21(10) ack 5 win 77 urg 3"), f);
+  const Decoded d = decode(bytes);
+  EXPECT_EQ(d.error, "");
+  EXPECT_EQ(d.ttl, 9);
+  EXPECT_EQ(d.traffic_class, 41);
+  const auto tcp = wire::TcpView::parse(d.transport);
+  EXPECT_EQ(tcp->window(), 77);
+  EXPECT_EQ(tcp->urgent(), 3);
+  EXPECT_EQ(tcp->source_port().value(), 40000);
+  EXPECT_EQ(tcp->destination_port().value(), 8080);
+  for (std::size_t i = 0; i < 10; ++i) EXPECT_EQ(tcp->payload()[i], stream_byte(10 + i)) << "its place in the stream";
+  const auto datagram = build(packet("0 < udp (10)"), f);
+  for (std::size_t i = 0; i < 10; ++i) EXPECT_EQ(decode(datagram).transport[8 + i], stream_byte(i));
+  Flow six = f;
+  six.local.address = *IpAddress::parse("fd00::1");
+  six.remote.address = *IpAddress::parse("fd00::2");
+  const auto v6 = build(packet("0 < [ttl 9] . 1:1(0) ack 5"), six);
+  EXPECT_EQ(decode(v6).ttl, 9);
+  EXPECT_EQ(decode(v6).error, "");
+}
+
+TEST(ScriptSegment, NoticesWrongLengths) {
+  Flow f = flow();
+  auto bytes = build(packet("0 < . 1:11(10) ack 5"), f);
+  bytes.push_back(0);
+  EXPECT_EQ(decode(bytes).error, "its IPv4 header is malformed");
+  f.local.address = *IpAddress::parse("fd00::1");
+  f.remote.address = *IpAddress::parse("fd00::2");
+  bytes = build(packet("0 < . 1:11(10) ack 5"), f);
+  bytes.push_back(0);
+  EXPECT_EQ(decode(bytes).error, "its IPv6 header is malformed");
+  EXPECT_EQ(decode({}).error, "it is empty");
+  // Seven bytes of TCP in a packet that is right otherwise.
+  wire::Ipv6Header h;
+  h.payload_length = 7;
+  h.next_header = wire::IpProtocol::tcp;
+  std::vector<std::uint8_t> cut(47);
+  static_cast<void>(h.emit(cut));
+  EXPECT_EQ(decode(cut).error, "its transport header is cut");
 }
 
 TEST(ScriptSegment, NoticesDamage) {
