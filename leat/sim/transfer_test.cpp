@@ -71,7 +71,7 @@ TEST(SimTransfer, EveryKnobReachesTheLine) {
     TransferOptions o = small(5);
     o.both_ways = true;
     change(o);
-    const TransferReport r = run_transfer(o);
+    TransferReport r = run_transfer(o);
     EXPECT_TRUE(r.ok) << r.problem;
     return r;
   };
