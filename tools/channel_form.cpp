@@ -23,6 +23,7 @@ class ChannelStream final : public FormStream {
   void finish() override { (void)s_.shutdown_write(); }
   void abort() override { s_.abort(); }
   [[nodiscard]] Endpoint remote() const override { return s_.remote_addr(); }
+  [[nodiscard]] Handle handle() const override { return s_.handle(); }
 
  private:
   channel::TcpStream s_;
@@ -31,16 +32,19 @@ class ChannelStream final : public FormStream {
 
 class ChannelListener final : public FormListener {
  public:
-  ChannelListener(channel::TcpListener&& l, const Patience& patience) : l_(std::move(l)), patience_(patience) {}
-  Result<std::unique_ptr<FormStream>> accept() override {
-    auto s = l_.accept();
+  ChannelListener(channel::TcpListener&& l, const FormCalls& calls)
+      : l_(std::move(l)), patience_(calls.patience), nodelay_(calls.nodelay) {}
+  Result<std::unique_ptr<FormStream>> accept(Duration within) override {
+    auto s = l_.accept(within);
     if (!s) return fail(s.error());
+    if (nodelay_) (void)s->set_option(OptionId::tcp_nodelay, 1);
     return std::unique_ptr<FormStream>(std::make_unique<ChannelStream>(std::move(*s), patience_));
   }
 
  private:
   channel::TcpListener l_;
   Patience patience_;
+  bool nodelay_;
 };
 
 class ChannelDatagrams final : public FormDatagrams {
@@ -70,16 +74,22 @@ class ChannelForm final : public FormCalls {
   Result<std::unique_ptr<FormListener>> listen(const Endpoint& local) override {
     auto l = channel::TcpListener::listen(channel_, local, kBacklog);
     if (!l) return fail(l.error());
-    return std::unique_ptr<FormListener>(std::make_unique<ChannelListener>(std::move(*l), patience));
+    return std::unique_ptr<FormListener>(std::make_unique<ChannelListener>(std::move(*l), *this));
   }
   Result<std::unique_ptr<FormStream>> connect(const Endpoint& remote, Duration within) override {
     auto s = channel::TcpStream::connect(channel_, remote, within);
     if (!s) return fail(s.error());
     return std::unique_ptr<FormStream>(std::make_unique<ChannelStream>(std::move(*s), patience));
   }
-  Result<std::unique_ptr<FormDatagrams>> datagrams(const Endpoint& local) override {
+  Result<std::unique_ptr<FormDatagrams>> datagrams(const Endpoint& local, const Endpoint& remote) override {
     auto s = channel::UdpSocket::bind(channel_, local);
     if (!s) return fail(s.error());
+    if (remote != Endpoint{}) {  // no word of the channel's own: as the stack calls it
+      Op op;
+      op.connect(s->handle(), remote);
+      channel_.service().run(op);
+      if (const auto r = op.done(); !r) return fail(r.error());
+    }
     return std::unique_ptr<FormDatagrams>(std::make_unique<ChannelDatagrams>(std::move(*s), patience));
   }
 

@@ -38,6 +38,7 @@ class CoroutineStream final : public FormStream {
   void finish() override { (void)s_.shutdown(ShutdownHow::write); }
   void abort() override { s_.abort(); }
   [[nodiscard]] Endpoint remote() const override { return remote_; }
+  [[nodiscard]] Handle handle() const override { return s_.handle(); }
 
  private:
   Executor reading_, writing_;
@@ -53,11 +54,14 @@ std::unique_ptr<FormStream> wrap(coroutine::TcpStream&& s, const Patience& patie
 
 class CoroutineListener final : public FormListener {
  public:
-  CoroutineListener(coroutine::TcpListener&& l, const Patience& patience)
-      : executor_(l.service()), l_(std::move(l)), patience_(patience) {}
-  Result<std::unique_ptr<FormStream>> accept() override {
-    auto s = executor_.run([](auto& l) -> Task<Result<coroutine::TcpStream>> { co_return co_await l.accept(); }(l_));
+  CoroutineListener(coroutine::TcpListener&& l, const FormCalls& calls)
+      : executor_(l.service()), l_(std::move(l)), patience_(calls.patience), nodelay_(calls.nodelay) {}
+  Result<std::unique_ptr<FormStream>> accept(Duration within) override {
+    auto s = executor_.run([](auto& l, auto limit) -> Task<Result<coroutine::TcpStream>> {
+      co_return co_await l.accept(limit);
+    }(l_, Limit{.within = within}));
     if (!s) return fail(s.error());
+    if (nodelay_) (void)s->set_option(OptionId::tcp_nodelay, 1);
     return wrap(std::move(*s), patience_);
   }
 
@@ -65,6 +69,7 @@ class CoroutineListener final : public FormListener {
   Executor executor_;
   coroutine::TcpListener l_;
   Patience patience_;
+  bool nodelay_;
 };
 
 class CoroutineDatagrams final : public FormDatagrams {
@@ -100,7 +105,7 @@ class CoroutineForm final : public FormCalls {
   Result<std::unique_ptr<FormListener>> listen(const Endpoint& local) override {
     auto l = coroutine::TcpListener::listen(service_, local, kBacklog);
     if (!l) return fail(l.error());
-    return std::unique_ptr<FormListener>(std::make_unique<CoroutineListener>(std::move(*l), patience));
+    return std::unique_ptr<FormListener>(std::make_unique<CoroutineListener>(std::move(*l), *this));
   }
   Result<std::unique_ptr<FormStream>> connect(const Endpoint& remote, Duration within) override {
     auto s = executor_.run([](auto service, auto to, auto limit) -> Task<Result<coroutine::TcpStream>> {
@@ -109,9 +114,11 @@ class CoroutineForm final : public FormCalls {
     if (!s) return fail(s.error());
     return wrap(std::move(*s), patience);
   }
-  Result<std::unique_ptr<FormDatagrams>> datagrams(const Endpoint& local) override {
+  Result<std::unique_ptr<FormDatagrams>> datagrams(const Endpoint& local, const Endpoint& remote) override {
     auto s = coroutine::UdpSocket::open(service_, local);
     if (!s) return fail(s.error());
+    if (remote != Endpoint{})
+      if (const auto r = s->connect(remote); !r) return fail(r.error());
     return std::unique_ptr<FormDatagrams>(std::make_unique<CoroutineDatagrams>(std::move(*s), patience));
   }
 

@@ -45,12 +45,14 @@ class FormStream {
   // RST.
   virtual void abort() = 0;
   [[nodiscard]] virtual Endpoint remote() const = 0;
+  // The stack's own name for it.
+  [[nodiscard]] virtual Handle handle() const = 0;
 };
 
 class FormListener {
  public:
   virtual ~FormListener() = default;
-  virtual Result<std::unique_ptr<FormStream>> accept() = 0;
+  virtual Result<std::unique_ptr<FormStream>> accept(Duration within = Duration::max()) = 0;
 };
 
 class FormDatagrams {
@@ -66,10 +68,12 @@ class FormCalls {
   // An unspecified address takes both versions.
   virtual Result<std::unique_ptr<FormListener>> listen(const Endpoint& local) = 0;
   virtual Result<std::unique_ptr<FormStream>> connect(const Endpoint& remote, Duration within) = 0;
-  virtual Result<std::unique_ptr<FormDatagrams>> datagrams(const Endpoint& local) = 0;
+  // With a remote endpoint it takes datagrams from there alone, and hears when that refuses (ICMP).
+  virtual Result<std::unique_ptr<FormDatagrams>> datagrams(const Endpoint& local, const Endpoint& remote = {}) = 0;
 
   // For what is made from now on.
   Patience patience;
+  bool nodelay = false;  // streams that are accepted send small segments at once
 };
 
 // `form` is none of `event`.

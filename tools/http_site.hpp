@@ -25,8 +25,9 @@ struct stat;
 namespace leat::tools {
 
 struct HttpAnswer {
-  std::string head;  // with the body of a page that is made here
-  Descriptor file;   // of which `left` bytes follow, from `at` on
+  std::string head;           // with the body of a page that is made here
+  std::size_t head_sent = 0;  // of a sender's own counting
+  Descriptor file;            // of which `left` bytes follow, from `at` on
   std::uint64_t at = 0;
   std::uint64_t left = 0;
   bool close = false;  // no further request on this connection

@@ -12,9 +12,11 @@
 #include <climits>
 #include <cstdio>
 #include <cstring>
+#include <leat/core/tcp/info.hpp>
 #include <leat/runtime/clock.hpp>
 #include <leat/runtime/signals.hpp>
 #include <optional>
+#include <utility>
 
 #include "commands.hpp"
 #include "log.hpp"
@@ -27,7 +29,6 @@ namespace leat::tools {
 namespace {
 
 constexpr std::size_t kChunk = std::size_t{64} << 10;
-constexpr Duration kLinger = Duration::s(3);  // for the last ACKs
 
 // Standard input, read only when somebody can take it. A plain file can't be watched, and never needs to be.
 class Input {
@@ -151,12 +152,7 @@ class StreamNc {
     last_ = start;
     watch_patience();
     if (!done_) node_.runner().run_until([this] { return done_; });
-    // FIN and the last ACKs, before the device goes.
     input_.want(false);
-    const bool lingering = connection_ != nullptr && problem_.empty();
-    if (lingering)
-      node_.runner().run_until([this] { return connection_ == nullptr || !connection_->is_open(); },
-                               monotonic_now() + kLinger);
     progress_.finish();
     return report_nc(node_.plan(), totals_, problem_, monotonic_now() - start);
   }
@@ -179,20 +175,45 @@ class StreamNc {
     }
     connected_ = true;
     pump();
+    if (any(node_.stack().readiness(c.handle()) & Ready::closed)) {
+      take_the_rest(c);
+      pump();
+    }
+  }
+
+  // Both directions are over, and the connection goes with this event: what the output did not take yet stays here.
+  void take_the_rest(StreamConnection& c) {
+    for (;;) {
+      const IoCount got = c.read(buffer_);
+      if (got.count == 0) break;
+      rest_.insert(rest_.end(), buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(got.count));
+      totals_.received += got.count;
+    }
+    connection_ = nullptr;
+    ended_ = true;
+  }
+  void write_the_rest() {
+    std::size_t room = 0;
+    while (rest_at_ < rest_.size() && (room = output_.room()) > 0) {
+      const ByteSpan piece = ByteSpan{rest_}.subspan(rest_at_);
+      output_.write(piece.first(std::min(room, piece.size())));
+      rest_at_ += std::min(room, piece.size());
+      last_ = monotonic_now();
+    }
+    done_ = rest_at_ == rest_.size();
   }
 
   void pump() {
-    if (connection_ == nullptr || done_) return;
+    if (done_) return;
+    if (ended_) return write_the_rest();
+    if (connection_ == nullptr) return;
     StreamConnection& c = *connection_;
-    for (;;) {  // the peer's bytes, as long as there are some and somebody takes them
+    while (!c.at_end()) {  // the peer's bytes, as long as there are some and somebody takes them
       const std::size_t room = output_.room();
       if (room == 0) break;
       const IoCount got = c.read(MutableByteSpan{buffer_}.first(room));
-      if (got.count == 0 && got.status == IoStatus::end_of_stream) {
-        c.shutdown_write();
-        done_ = true;
-        return;
-      }
+      if (c.at_end() && !input_.ended() && ::isatty(STDIN_FILENO) != 0)
+        log_info("the peer has finished; the end of input ends this");
       if (got.count == 0) break;
       totals_.received += got.count;
       last_ = monotonic_now();
@@ -221,6 +242,12 @@ class StreamNc {
   void watch_patience() {
     const Duration limit = patience_ > Duration{} ? patience_ : kConnectPatience;
     const bool applies = patience_ > Duration{} || (server_ == nullptr && !connected_);
+    if (connection_ != nullptr && connected_) {  // what the peer acknowledges has moved, too
+      const Core& core = node_.stack().core();
+      const Index i = core.sockets.find(connection_->handle());
+      const std::uint64_t now = i == kNoIndex ? acknowledged_ : tcp::info(core, i).bytes_acked;
+      if (std::exchange(acknowledged_, now) != now) last_ = monotonic_now();
+    }
     if (applies && monotonic_now() - last_ >= limit) {
       problem_ = cat(connected_ ? "nothing moved" : "no connection", " for ",
                      time_text(static_cast<double>(limit.count_ns()) / 1e9));
@@ -240,6 +267,9 @@ class StreamNc {
   StreamConnection* connection_ = nullptr;
   Endpoint remote_;
   Totals totals_;
+  std::vector<std::uint8_t> rest_;
+  std::size_t rest_at_ = 0;
+  std::uint64_t acknowledged_ = 0;
   NcProgress progress_;
   std::string problem_;
   Instant last_;

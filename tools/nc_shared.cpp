@@ -7,12 +7,15 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <leat/core/tcp/info.hpp>
 #include <leat/device/descriptor.hpp>
 #include <leat/runtime/clock.hpp>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "failure.hpp"
@@ -32,10 +35,10 @@ int report_nc(const Plan& plan, const Totals& totals, const std::string& problem
         .set("seconds", static_cast<double>(took.count_ns()) / 1e9);
     if (!problem.empty()) v.set("error", problem);
     std::fprintf(stderr, "%s\n", v.dump().c_str());  // stdout has the data
+  } else if (!problem.empty()) {
+    std::fprintf(stderr, "leat: %s\n", problem.c_str());
   }
-  if (problem.empty()) return kExitOk;
-  std::fprintf(stderr, "leat: %s\n", problem.c_str());
-  return kExitNegative;
+  return problem.empty() ? kExitOk : kExitNegative;
 }
 
 namespace {
@@ -120,18 +123,35 @@ class SharedNc {
         throw Failure(cat("can't listen on port ", request_.peer.port.value(), ": ", error_text(listener.error())),
                       "choose another port");
       log_info(cat("listening on port ", request_.peer.port.value()));
-      auto s = (*listener)->accept();
+      auto s = (*listener)->accept(request_.patience > Duration{} ? request_.patience : Duration::max());
+      if (!s && s.error() == Errc::timed_out) {
+        problem_ = nobody(request_.patience);
+        return nullptr;
+      }
       if (!s) throw Failure(cat("nobody can be let in: ", error_text(s.error())), "");
       return std::move(*s);
     }
     const Duration limit = request_.patience > Duration{} ? request_.patience : kConnectPatience;
     auto made = calls_->connect(request_.peer, limit);
     if (!made && made.error() == Errc::timed_out) {
-      problem_ = cat("no connection for ", time_text(static_cast<double>(limit.count_ns()) / 1e9));
+      problem_ = nobody(limit);
     } else if (!made) {
       problem_ = cat("no connection to ", request_.peer, ": ", error_text(made.error()));
     }
     return made ? std::move(*made) : nullptr;
+  }
+
+  static std::string nobody(Duration limit) {
+    return cat("no connection for ", time_text(static_cast<double>(limit.count_ns()) / 1e9));
+  }
+  // True when nothing moved for longer than is to be waited.
+  bool out_of_patience(FormStream& s) {
+    if (request_.patience == Duration{} || quiet() < request_.patience) return false;
+    const std::lock_guard lock(mutex_);
+    if (problem_.empty())
+      problem_ = cat("nothing moved for ", time_text(static_cast<double>(request_.patience.count_ns()) / 1e9));
+    s.abort();
+    return true;
   }
 
   void lost(const FormStream& s, Errc error) {
@@ -144,6 +164,7 @@ class SharedNc {
     const InputThread input(kChunk, [&](ByteSpan bytes) {
       if (bytes.empty()) {
         s.finish();
+        touch();
         return true;
       }
       if (const auto r = s.write(bytes); !r) {
@@ -157,12 +178,11 @@ class SharedNc {
     for (;;) {
       const auto got = s.read(buffer);
       if (!got && got.error() == Errc::timed_out) {
-        if (request_.patience == Duration{} || quiet() < request_.patience) continue;
-        problem_ = cat("nothing moved for ", time_text(static_cast<double>(request_.patience.count_ns()) / 1e9));
-        return s.abort();
+        if (out_of_patience(s)) return;
+        continue;
       }
       if (!got) return lost(s, got.error());
-      if (*got == 0) return s.finish();
+      if (*got == 0) return send_the_rest(s, input);
       received_ += *got;
       touch();
       write_out({buffer.data(), *got});
@@ -170,9 +190,35 @@ class SharedNc {
     }
   }
 
+  // The peer has finished and may go on reading: standard input goes to it until its end, and until the peer has
+  // acknowledged everything.
+  void send_the_rest(FormStream& s, const InputThread& input) {
+    if (!input.ended() && ::isatty(STDIN_FILENO) != 0) log_info("the peer has finished; the end of input ends this");
+    for (std::uint64_t acknowledged = 0;;) {
+      Ready ready = Ready::none;
+      std::optional<Errc> error;
+      node_.with_stack([&](Stack& stack) {
+        ready = stack.readiness(s.handle());
+        if (any(ready & Ready::error)) error = stack.take_error(s.handle());
+        const Index i = stack.core().sockets.find(s.handle());
+        if (i == kNoIndex || any(ready & Ready::closed)) return;
+        const std::uint64_t now = tcp::info(stack.core(), i).bytes_acked;
+        if (std::exchange(acknowledged, now) != now) touch();
+      });
+      if (error) return lost(s, *error);
+      if (any(ready & Ready::closed) || out_of_patience(s)) return;
+      progress_.update({sent_.load(std::memory_order_relaxed), received_});
+      std::this_thread::sleep_for(std::chrono::milliseconds(input.ended() ? 1 : 20));
+    }
+  }
+
   void datagrams() {
     calls_->patience.read = kLook;
-    auto socket = calls_->datagrams(request_.listen ? request_.peer : Endpoint{});
+    auto socket = request_.listen ? calls_->datagrams(request_.peer) : calls_->datagrams({}, request_.peer);
+    if (!socket && !request_.listen) {
+      problem_ = cat("can't send to ", request_.peer, ": ", error_text(socket.error()));
+      return;
+    }
     if (!socket)
       throw Failure(cat("can't use port ", request_.peer.port.value(), ": ", error_text(socket.error())),
                     "choose another port");
@@ -185,7 +231,8 @@ class SharedNc {
         if (bytes.empty()) return true;
         if (const auto r = (*socket)->send(bytes, peer); !r) {
           const std::lock_guard lock(mutex_);
-          problem_ = cat("can't send to ", peer, ": ", error_text(r.error()));
+          if (problem_.empty()) problem_ = cat("can't send to ", peer, ": ", error_text(r.error()));
+          failed_.store(true, std::memory_order_relaxed);
           return false;
         }
         sent_.fetch_add(bytes.size(), std::memory_order_relaxed);
@@ -199,9 +246,10 @@ class SharedNc {
       const auto got = (*socket)->receive(buffer, from);
       if (!got && got.error() != Errc::timed_out) {
         const std::lock_guard lock(mutex_);
-        problem_ = cat(peer, ": ", error_text(got.error()));
+        if (problem_.empty()) problem_ = cat(peer, ": ", error_text(got.error()));
         return;
       }
+      if (failed_.load(std::memory_order_relaxed)) return;
       if (!got) {
         const Duration limit = request_.patience > Duration{} ? request_.patience : kUdpQuiet;
         const bool applies = request_.patience > Duration{} || (input && input->ended() && !request_.listen);
@@ -227,6 +275,7 @@ class SharedNc {
   // Written by the thread of standard input, read by the other. Relaxed: nothing hangs on them.
   std::atomic<std::uint64_t> sent_{0};
   std::atomic<std::int64_t> moved_ns_{0};
+  std::atomic<bool> failed_{false};
   std::mutex mutex_;
   std::string problem_;  // guarded by mutex_ while both threads run
 };

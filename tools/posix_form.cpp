@@ -1,6 +1,7 @@
 // The form of BSD sockets: descriptors, blocking calls, errno.
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/time.h>
 
 #include <cerrno>
@@ -98,6 +99,7 @@ class PosixStream final : public FormStream {
     d_.net().shutdown(d_.get(), SHUT_RDWR);
   }
   [[nodiscard]] Endpoint remote() const override { return remote_; }
+  [[nodiscard]] Handle handle() const override { return d_.net().handle(d_.get()); }
 
  private:
   Descriptor d_;
@@ -106,19 +108,24 @@ class PosixStream final : public FormStream {
 
 class PosixListener final : public FormListener {
  public:
-  PosixListener(Descriptor&& d, const Patience& patience) : d_(std::move(d)), patience_(patience) {}
-  Result<std::unique_ptr<FormStream>> accept() override {
+  PosixListener(Descriptor&& d, const FormCalls& calls)
+      : d_(std::move(d)), patience_(calls.patience), nodelay_(calls.nodelay) {}
+  Result<std::unique_ptr<FormStream>> accept(Duration within) override {
+    if (within != Duration::max()) set_timeout(d_, SO_RCVTIMEO, within);  // of accept, too
     Address from;
     const int fd = d_.net().accept4(d_.get(), from.get(), &from.length, 0);
     if (fd < 0) return fail(errc_of(fd));
     Descriptor accepted(d_.shared(), fd);
     set_patience(accepted, patience_);
+    const int on = 1;
+    if (nodelay_) d_.net().setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return std::unique_ptr<FormStream>(std::make_unique<PosixStream>(std::move(accepted), from.endpoint()));
   }
 
  private:
   Descriptor d_;
   Patience patience_;
+  bool nodelay_;
 };
 
 class PosixDatagrams final : public FormDatagrams {
@@ -148,7 +155,7 @@ class PosixForm final : public FormCalls {
     auto d = open(SOCK_STREAM, local);
     if (!d) return fail(d.error());
     if (const auto r = result_of(net_->listen(d->get(), kBacklog)); !r) return fail(r.error());
-    return std::unique_ptr<FormListener>(std::make_unique<PosixListener>(std::move(*d), patience));
+    return std::unique_ptr<FormListener>(std::make_unique<PosixListener>(std::move(*d), *this));
   }
   Result<std::unique_ptr<FormStream>> connect(const Endpoint& remote, Duration within) override {
     auto d = open(SOCK_STREAM, {});
@@ -161,9 +168,13 @@ class PosixForm final : public FormCalls {
     set_patience(*d, patience);
     return std::unique_ptr<FormStream>(std::make_unique<PosixStream>(std::move(*d), remote));
   }
-  Result<std::unique_ptr<FormDatagrams>> datagrams(const Endpoint& local) override {
+  Result<std::unique_ptr<FormDatagrams>> datagrams(const Endpoint& local, const Endpoint& remote) override {
     auto d = open(SOCK_DGRAM, local);
     if (!d) return fail(d.error());
+    if (remote != Endpoint{}) {
+      Address to(remote);
+      if (const auto r = result_of(net_->connect(d->get(), to.get(), to.length)); !r) return fail(r.error());
+    }
     set_patience(*d, patience);
     return std::unique_ptr<FormDatagrams>(std::make_unique<PosixDatagrams>(std::move(*d)));
   }

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <leat/api/coroutine/executor.hpp>
@@ -112,19 +113,36 @@ void echo_datagrams(FormDatagrams& s, EchoCounters& counters) {
   }
 }
 
+// The next bytes of an answer, empty at its end: head and body together, so that no small segment waits for the
+// acknowledgement of another (RFC 9293 3.7.4). Nothing: the file is shorter than was promised.
+std::optional<ByteSpan> next_piece(HttpSite& site, HttpAnswer& a, MutableByteSpan buffer) {
+  std::size_t size = 0;
+  if (!a.head.empty()) {
+    const ByteSpan head = a.bytes();
+    size = std::min(head.size() - a.head_sent, buffer.size());
+    std::copy_n(head.begin() + static_cast<std::ptrdiff_t>(a.head_sent), size, buffer.begin());
+    a.head_sent += size;
+    if (a.head_sent < head.size()) return buffer.first(size);
+    a.head.clear();
+  }
+  if (a.left == 0 || size == buffer.size()) return buffer.first(size);
+  const std::size_t got = site.read(a, buffer.subspan(size));
+  if (got == 0) return std::nullopt;
+  site.sent(a, got);
+  return buffer.first(size + got);
+}
+
 // False: the connection is over.
 bool send_answer(FormStream& s, HttpSite& site, HttpAnswer& a, MutableByteSpan buffer) {
-  if (!s.write(a.bytes())) return false;
-  while (a.left > 0) {
-    const std::size_t got = site.read(a, buffer);
-    if (got == 0) {
+  for (;;) {
+    const auto piece = next_piece(site, a, buffer);
+    if (!piece) {
       s.abort();
       return false;
     }
-    if (!s.write(buffer.first(got))) return false;
-    site.sent(a, got);
+    if (piece->empty()) return true;
+    if (!s.write(*piece)) return false;
   }
-  return true;
 }
 
 void serve_stream(FormStream& s, HttpSite& site) {
@@ -193,21 +211,20 @@ Task<void> echo(coroutine::UdpSocket s, EchoCounters& counters) {
 }
 
 Task<bool> send_answer(coroutine::TcpStream& s, HttpSite& site, HttpAnswer& a, MutableByteSpan buffer) {
-  const auto whole = [](const Result<IoCount>& r, std::size_t n) { return r && r->count == n; };
-  if (!whole(co_await s.write_all(a.bytes(), kIdleLimit), a.bytes().size())) co_return false;
-  while (a.left > 0) {
-    const std::size_t got = site.read(a, buffer);
-    if (got == 0) {
+  for (;;) {
+    const auto piece = next_piece(site, a, buffer);
+    if (!piece) {
       s.abort();
       co_return false;
     }
-    if (!whole(co_await s.write_all(ByteSpan{buffer.data(), got}, kIdleLimit), got)) co_return false;
-    site.sent(a, got);
+    if (piece->empty()) co_return true;
+    const auto sent = co_await s.write_all(*piece, kIdleLimit);
+    if (!sent || sent->count < piece->size()) co_return false;
   }
-  co_return true;
 }
 
 Task<void> serve(coroutine::TcpStream s, HttpSite& site) {
+  (void)s.set_option(OptionId::tcp_nodelay, 1);
   const Endpoint remote = s.remote_endpoint().value_or(Endpoint{});
   const Buffer buffer;
   HttpRequestReader reader;
@@ -339,6 +356,7 @@ void SharedServices::serve_http(const std::string& root, std::uint16_t port, boo
     return in.run_executor();
   }
   in.calls->patience = {kIdle, kIdle};
+  in.calls->nodelay = true;  // answers to requests that came together
   in.accept_in_a_thread(must(in.calls->listen(local), port), [&site](FormStream& s) { serve_stream(s, site); });
 }
 
