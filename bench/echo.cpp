@@ -134,7 +134,7 @@ std::vector<Row> run_echo(const Request& request) {
                    .set("connections", n)
                    .set("bytes", static_cast<std::uint64_t>(kBytes))
                    .set("checksums", "software")
-                   .set("form", "callback")
+                   .set("form", "event")
                    .set("cpus", 1)
                    .set("ns_per_echo", best);
     if (lwip != nullptr) row.set("peer", "lwip").set("peer_ns_per_echo", peer).set("ratio_to_peer", best / peer);

@@ -33,6 +33,7 @@ void list(bool json) {
   std::vector<bench::Row> rows;
   for (const Bench& b : bench::benches())
     rows.push_back(bench::Row{}.set("name", b.name).set("description", b.description));
+  rows.push_back(bench::Row{}.set("name", "all").set("description", "every one of them"));
   std::fputs(bench::to_json("list", rows).c_str(), stdout);
 }
 
@@ -90,6 +91,7 @@ int run_bench(const Arguments& a) {
     throw Failure(cat("no benchmark '", a.bench, "'"), hint.empty() ? cat("there are: ", names_text()) : hint);
   }
   const bench::Request request = request_of(a);
+  if (!a.output.empty()) write_text(a.output, "");
   if (!a.plot.empty()) check_plot(a.bench, a.plot);  // before it takes its time
   std::vector<bench::Row> rows;
   for (const Bench* b : chosen) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <iostream>
+#include <memory>
 
 #include "text.hpp"
 
@@ -11,10 +12,25 @@ namespace leat::tools {
 
 namespace {
 
-// CLI11 takes -1 for the largest 64-bit number.
+// CLI11 takes -1 and whatever is too large for the largest 64-bit number.
 std::string not_negative(const std::string& text) {
-  return text.starts_with('-') ? cat("'", text, "' is not a number from 0") : "";
+  if (text.starts_with('-')) return cat("'", text, "' is not a number from 0");
+  const bool digits = text.find_first_not_of("0123456789") == std::string::npos;
+  return digits && !parse_number(text) ? cat("'", text, "' is not a number in range") : "";
 }
+
+// Names, and the kind of value that follows; neither how often nor what else must be there.
+class HelpText final : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const std::string type = option->get_type_size() == 0 ? "" : option->get_type_name();
+    return type.empty() || option->get_positional() ? "" : cat(" ", type);
+  }
+  std::string make_option_usage(const CLI::Option* option) const override {
+    const std::string name = make_option_name(option, true);
+    return option->get_required() ? name : cat("[", name, "]");
+  }
+};
 
 // "Could not convert: --mtu = abc" is the library's way to say it.
 std::string in_our_words(std::string text) {
@@ -96,7 +112,7 @@ void add_echo(CLI::App& app, Arguments& a) {
 
 void add_nc(CLI::App& app, Arguments& a) {
   CLI::App* c = app.add_subcommand("nc", "Standard input to a connection, and the connection to standard output");
-  c->add_option("TARGET", a.targets, "HOST PORT; with --listen only PORT")->expected(0, 2);
+  c->add_option("HOST PORT", a.targets, "where to; with --listen only PORT")->expected(0, 2);
   c->add_flag("-l,--listen", a.listen, "wait for one connection instead of making one");
   c->add_flag("-u,--udp", a.udp, "datagrams instead of a connection");
   c->add_option("--port", a.port, "the port, when it is not given behind the host")->type_name("N");
@@ -145,14 +161,17 @@ void add_bench(CLI::App& app, Arguments& a) {
       ->check(not_negative)
       ->allow_extra_args(false);
   c->add_option("--direction", a.bench_direction, "receive or send, as Leat sees it")->type_name("WAY");
-  // As a function: CLI11 takes an optional for a count and sets it to 0 when neither is given.
+  // As functions: CLI11 takes an optional for a count and sets it to 0 when neither is given.
+  CLI::Option* gso = c->add_flag_function(
+      "--gso", [&a](std::int64_t) { a.bench_gso = true; }, "only with super-segments");
   c->add_flag_function(
-      "--gso,!--no-gso", [&a](std::int64_t given) { a.bench_gso = given > 0; },
-      "only with, or only without, super-segments");
+       "--no-gso", [&a](std::int64_t) { a.bench_gso = false; }, "only without super-segments")
+      ->excludes(gso);
   c->add_option("--repetitions", a.repetitions, "each figure is the best of so many runs (default 5)")->type_name("N");
   c->add_option("--scale", a.bench_scale, "share of the work in one run, for slow tools like valgrind (default 1)")
       ->type_name("X");
-  c->add_flag("!--no-peers", a.peers, "leave other stacks out");
+  c->add_flag_function(
+      "--no-peers", [&a](std::int64_t) { a.peers = false; }, "leave other stacks out");
   c->add_option("--output", a.output, "write the rows to this file as CSV, too")->type_name("FILE");
   c->add_option("--plot", a.plot, "latency: draw the medians to this .png or .svg with gnuplot")->type_name("FILE");
   c->add_flag("--json", a.json, "results as JSON");
@@ -173,6 +192,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   CLI::App app("Leat, a TCP/IP stack in user space.", "leat");
   app.require_subcommand(1);
   app.set_version_flag("--version", "leat " LEAT_VERSION);
+  app.formatter(std::make_shared<HelpText>());
   app.get_formatter()->column_width(32);
   add_up(app, a);
   add_http(app, a);

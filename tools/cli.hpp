@@ -21,9 +21,9 @@ struct Arguments {
   std::string demo_bytes = "100M";
   std::string http_root;
   bool echo = false;
-  std::uint32_t port = 0;       // 0: the command's own default
-  std::uint32_t echo_port = 7;  // up
-  std::string form = "event";   // http, echo, nc
+  std::optional<std::uint32_t> port;  // none: the command's own default
+  std::uint32_t echo_port = 7;        // up
+  std::string form = "event";         // http, echo, nc
 
   // nc
   bool listen = false;
@@ -36,7 +36,7 @@ struct Arguments {
   std::uint32_t count = 4;
   std::string interval = "1s";
   std::uint32_t payload = 56;
-  std::uint32_t ttl = 0;
+  std::optional<std::uint32_t> ttl;
 
   // sim
   std::uint64_t seed = 1;

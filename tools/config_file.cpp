@@ -47,14 +47,25 @@ class Reader {
     std::function<void(const toml::node&)> take;
   };
 
+  // A failure that says where already.
+  class Placed : public Failure {
+   public:
+    using Failure::Failure;
+  };
+
+  [[nodiscard]] std::string place(const toml::source_region& where) const {
+    return cat(path_, ":", where.begin.line, ":", where.begin.column, ": ");
+  }
   [[noreturn]] void fail(const toml::source_region& where, const std::string& cause, const std::string& fix) const {
-    throw Failure(cat(path_, ":", where.begin.line, ":", where.begin.column, ": ", cause), fix);
+    throw Placed(cat(place(where), cause), fix);
   }
 
   // Runs what may throw a Failure about the value at `node`, and puts the place in front of its text.
   void located(const toml::node& node, const std::function<void()>& action) const {
     try {
       action();
+    } catch (const Placed&) {
+      throw;
     } catch (const Failure& f) {
       fail(node.source(), f.what(), "");
     }
@@ -103,34 +114,35 @@ class Reader {
            [&](const toml::node& n) {
              strings(n, "addresses", [&](const toml::node& e, const std::string& s) {
                located(e, [&] { i.addresses.push_back(parse_interface_address(s, "addresses")); });
+               i.address_places.push_back(place(e.source()));
              });
            }},
           {"gateway", [&](const toml::node& n) {
              strings(n, "gateway", [&](const toml::node& e, const std::string& s) {
                located(e, [&] { i.gateways.push_back(parse_address(s, "gateway")); });
+               i.gateway_places.push_back(place(e.source()));
              });
            }}});
     if (i.name.empty()) i.name = i.device.name;
     const toml::node* device = table.get("device");
     if (device == nullptr || text(*device, "device").find(':') == std::string::npos) i.device.name = i.name;
-    located(table, [&] { (void)parse_device(cat(i.device.kind, ":", i.device.name), "name"); });
+    const toml::node* name = table.get("name");
+    located(name != nullptr ? *name : table,
+            [&] { (void)parse_device(cat(i.device.kind, ":", i.device.name), "name"); });
     for (const InterfacePlan& other : plan_.interfaces)
       if (other.name == i.name)
-        fail(table.source(), cat("a second interface '", i.name, "'"), "each needs a name of its own");
+        fail((name != nullptr ? *name : table).source(), cat("a second interface '", i.name, "'"),
+             "each needs a name of its own");
     plan_.interfaces.push_back(std::move(i));
   }
 
   void route(const toml::table& table) {
     RoutePlan r;
-    bool has_destination = false;
     each(table, "a route",
          {{"to",
            [&](const toml::node& n) {
-             has_destination = true;
-             located(n, [&] {
-               const std::string s = text(n, "to");
-               r.config.destination = s == "default" ? IpPrefix{IpAddress::v4(0), 0} : parse_prefix(s, "to");
-             });
+             r.name = text(n, "to");
+             if (r.name != "default") located(n, [&] { r.config.destination = parse_prefix(r.name, "to"); });
            }},
           {"via",
            [&](const toml::node& n) { located(n, [&] { r.config.gateway = parse_address(text(n, "via"), "via"); }); }},
@@ -149,7 +161,14 @@ class Reader {
                fail(n.source(), cat("unknown kind of route '", kind, "'"), "take unicast, local or reject");
              }
            }}});
-    if (!has_destination) fail(table.source(), "a route without 'to'", "say where it leads: to = \"10.1.0.0/16\"");
+    const toml::node* via = table.get("via");
+    if (table.get("to") == nullptr)
+      fail(table.source(), "a route without 'to'", "say where it leads: to = \"10.1.0.0/16\"");
+    if (r.name == "default")
+      r.config.destination = {IpAddress::any(via != nullptr ? r.config.gateway.version() : IpVersion::v4), 0};
+    if (via == nullptr && r.interface.empty() && r.config.kind == RouteConfig::Kind::unicast)
+      fail(table.source(), "a route without 'via' and 'interface'", "name the gateway, the interface, or both");
+    r.place = place((via != nullptr ? *via : *table.get("to")).source());
     plan_.routes.push_back(std::move(r));
   }
 
@@ -172,6 +191,9 @@ class Reader {
           s = *b ? "true" : "false";
         } else if (const auto n = v.value_exact<std::int64_t>()) {
           s = std::to_string(*n);
+        } else if (!v.is_string()) {
+          fail(v.source(), cat("'", key.str(), "' is no whole number, yes or no, or text"),
+               cat("write it as 64, true or \"64Ki\"; ", "'leat up --option list' tells its range"));
         } else {
           s = text(v, key.str());
         }

@@ -309,7 +309,7 @@ int play_on_tap(const Plan& plan, const Scene& scene, bool json) {
     try {
       node = std::make_unique<Node>(plan);
       node->announce();
-    } catch (const Failure& f) {
+    } catch (const TapFailure& f) {
       log_warning(f.what());
       return kNoTap;
     }
@@ -424,6 +424,31 @@ int play_in_memory(Plan plan, const Scene& scene, bool json) {
 
 }  // namespace
 
+namespace {
+
+int play(Plan& plan, const WorkFolder& work, std::uint64_t big_bytes, bool in_memory, bool json) {
+  const auto& addresses = plan.interfaces.front().addresses;
+  Scene scene{.site = work.path() / "site",
+              .got = work.path() / "got",
+              .big_bytes = big_bytes,
+              .big_hash = {},
+              .leat = {addresses[0].address, addresses[1].address}};
+  make_site(scene.site, scene.big_bytes);
+  fs::create_directory(scene.got);
+  scene.big_hash = sha256_of(scene.site / "big.bin");
+  if (scene.big_hash.empty()) throw Failure("sha256sum does not run", "install coreutils");
+
+  if (!in_memory) {
+    const Isolation isolated = run_isolated([&] { return play_on_tap(plan, scene, json); });
+    if (isolated.possible && isolated.code != kNoTap) return isolated.code;
+    if (!isolated.possible) log_warning(isolated.why);
+    log_warning("no TAP for this user: the same between two Leat stacks instead");
+  }
+  return play_in_memory(plan, scene, json);
+}
+
+}  // namespace
+
 int run_demo(const Arguments& a) {
   const auto big_bytes = parse_size(a.demo_bytes);
   if (!big_bytes || *big_bytes == 0)
@@ -441,23 +466,7 @@ int run_demo(const Arguments& a) {
   if (plan.snap_length == 0) plan.snap_length = kSnapLength;
   plan.setup = true;
 
-  Scene scene{.site = work.path() / "site",
-              .got = work.path() / "got",
-              .big_bytes = *big_bytes,
-              .big_hash = {},
-              .leat = {addresses[0].address, addresses[1].address}};
-  make_site(scene.site, scene.big_bytes);
-  fs::create_directory(scene.got);
-  scene.big_hash = sha256_of(scene.site / "big.bin");
-  if (scene.big_hash.empty()) throw Failure("sha256sum does not run", "install coreutils");
-
-  if (!in_memory) {
-    const Isolation isolated = run_isolated([&] { return play_on_tap(plan, scene, a.json); });
-    if (isolated.possible && isolated.code != kNoTap) return isolated.code;
-    if (!isolated.possible) log_warning(isolated.why);
-    log_warning("no TAP for this user: the same between two Leat stacks instead");
-  }
-  return play_in_memory(plan, scene, a.json);
+  return run_cleaned_up([&] { return play(plan, work, *big_bytes, in_memory, a.json); });
 }
 
 }  // namespace leat::tools

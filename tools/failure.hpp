@@ -16,7 +16,7 @@ inline constexpr int kExitUsage = 2;     // usage, or any other error
 class Failure : public std::runtime_error {
  public:
   Failure(const std::string& cause, const std::string& fix)
-      : std::runtime_error(fix.empty() ? cause : cause + "; " + fix) {}
+      : std::runtime_error(fix.empty() ? cause : cause.substr(0, cause.find_last_not_of('.') + 1) + "; " + fix) {}
 };
 
 }  // namespace leat::tools

@@ -128,6 +128,15 @@ HttpRequestReader::State HttpRequestReader::next(HttpRequest& request) {
     buffer_.erase(0, 2);
     scanned_ = 0;
   }
+  // RFC 9112 2.2: a line that ends with LF alone may be taken for one. We don't, and don't wait for more of it either:
+  // who guesses where a head ends disagrees with others about it.
+  for (std::size_t at = scanned_; (at = buffer_.find('\n', at)) != std::string::npos; ++at) {
+    if (at > 0 && buffer_[at - 1] == '\r') {
+      if (at >= 3 && buffer_.compare(at - 3, 4, "\r\n\r\n") == 0) break;  // what follows is of the next
+      continue;
+    }
+    return refuse(400);
+  }
   const std::size_t from = scanned_ > 3 ? scanned_ - 3 : 0;
   const std::size_t end = buffer_.find("\r\n\r\n", from);
   if (end == std::string::npos) {
@@ -197,11 +206,16 @@ std::optional<std::string> file_path_of(std::string_view target) {
   const auto segments = split(std::string_view(path), '/');
   for (const std::string_view segment : segments) {
     if (segment.empty() || segment == ".") continue;
-    if (segment == "..") return std::nullopt;
+    if (segment == "..") {  // RFC 3986 5.2.4, but that nothing is above the root
+      if (clean.empty()) return std::nullopt;
+      const std::size_t slash = clean.rfind('/');
+      clean.erase(slash == std::string::npos ? 0 : slash);
+      continue;
+    }
     if (!clean.empty()) clean += '/';
     clean += segment;
   }
-  if (!clean.empty() && (segments.back().empty() || segments.back() == ".")) clean += '/';
+  if (!clean.empty() && (segments.back().empty() || segments.back() == "." || segments.back() == "..")) clean += '/';
   return clean;
 }
 
@@ -319,6 +333,8 @@ std::string_view reason_of(int status) {
       return "Request Header Fields Too Large";
     case 500:
       return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
     case 505:
       return "HTTP Version Not Supported";
     default:

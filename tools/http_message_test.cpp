@@ -63,6 +63,8 @@ TEST(HttpRequest, WhatIsNotClearIsRefused) {
   EXPECT_EQ(refused("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), 400);
   EXPECT_EQ(refused("GET  HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
   EXPECT_EQ(refused("GET\r\n\r\n"), 400);
+  EXPECT_EQ(refused("GET / HTTP/1.1\nHost: a\n\n"), 400) << "line ends without CR, and no wait for more";
+  EXPECT_EQ(refused("GET / HTTP/1.1\r\nHost: a\n\r\n"), 400);
   EXPECT_EQ(refused("G(T / HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
   EXPECT_EQ(refused("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), 505);
   EXPECT_EQ(refused("GET / HTTX/1.1\r\nHost: a\r\n\r\n"), 400);
@@ -93,8 +95,12 @@ TEST(HttpPath, StaysBelowItsRoot) {
   EXPECT_EQ(file_path_of("//a/./b/"), "a/b/");
   EXPECT_EQ(file_path_of("http://host/x"), "x");
   EXPECT_EQ(file_path_of("http://host"), "");
+  EXPECT_EQ(file_path_of("/sub/../index.html"), "index.html");
+  EXPECT_EQ(file_path_of("/a/b/%2E./c"), "a/c");
+  EXPECT_EQ(file_path_of("/a/b/.."), "a/");
+  EXPECT_EQ(file_path_of("/a/.."), "");
   for (const char* wrong :
-       {"/../etc/passwd", "/a/../../b", "/%2e%2e/x", "/a/%2E./b", "/a%00b", "/%zz", "/%2", "a/b", "*", ""})
+       {"/../etc/passwd", "/a/../../b", "/%2e%2e/x", "/a/%2E./../b", "/a%00b", "/%zz", "/%2", "a/b", "*", ""})
     EXPECT_FALSE(file_path_of(wrong)) << wrong;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <leat/runtime/clock.hpp>
@@ -21,6 +22,8 @@ namespace leat::tools {
 namespace {
 
 constexpr std::size_t kMaxListed = 10000;
+// RFC 9110 9.3 and RFC 5789: known, though GET and HEAD alone are served.
+constexpr std::array<std::string_view, 7> kMethods{"POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
 
 // Opens what is below `root`, never following a link out of it.
 int open_below(int root, const std::string& path) {
@@ -123,7 +126,9 @@ HttpAnswer HttpSite::answer(const HttpRequest& request, const Endpoint& from) {
   a.head_only = request.method == "HEAD";
   a.close = !request.keep_alive() || request.has_body();
   if (request.method != "GET" && !a.head_only) {
-    refuse(a, 405, "Allow: GET, HEAD\r\n");
+    // RFC 9110 15.6.2: 501 for what is no method to us at all.
+    const bool known = std::find(kMethods.begin(), kMethods.end(), request.method) != kMethods.end();
+    refuse(a, known ? 405 : 501, known ? "Allow: GET, HEAD\r\n" : "");
   } else if (const auto path = file_path_of(request.target); !path) {
     refuse(a, 400);
   } else {

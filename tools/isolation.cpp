@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "failure.hpp"
 #include "text.hpp"
 
 namespace leat::tools {
@@ -92,6 +93,45 @@ Isolation run_isolated(const std::function<int()>& inside) {
   const int code = wait_for(outer);
   if (code == kNoNamespace) return {false, 0, why.empty() ? "no process for it" : why};
   return {true, code, ""};
+}
+
+int run_cleaned_up(const std::function<int()>& inside) {
+  sigset_t wanted;
+  sigset_t before;
+  sigemptyset(&wanted);
+  for (const int number : {SIGINT, SIGTERM, SIGCHLD}) sigaddset(&wanted, number);
+  (void)::pthread_sigmask(SIG_BLOCK, &wanted, &before);
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // who loses its parent below becomes our child
+  const pid_t child = fork_bound();
+  if (child < 0) throw Failure(cat("can't start a process: ", std::strerror(errno)), "end some others");
+  if (child == 0) {
+    (void)::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    int code = kExitUsage;
+    try {
+      code = inside();
+    } catch (const std::exception& e) {
+      std::fprintf(stderr, "leat: %s\n", e.what());
+    }
+    std::fflush(nullptr);
+    ::_exit(code);
+  }
+  int number = 0;
+  int code = -1;
+  while (code < 0) {
+    number = ::sigwaitinfo(&wanted, nullptr);
+    if (number == SIGINT || number == SIGTERM) {
+      (void)::kill(child, SIGKILL);
+      (void)wait_for(child);
+      code = 128 + number;
+    }
+    int status = 0;
+    if (number == SIGCHLD && ::waitpid(child, &status, WNOHANG) == child)
+      code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+  while (::waitpid(-1, nullptr, 0) > 0 || errno == EINTR) {
+  }
+  (void)::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return code;
 }
 
 }  // namespace leat::tools

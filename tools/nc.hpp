@@ -47,6 +47,9 @@ class NcProgress {
   bool sends_file_ = false;
 };
 
+// A stack that knows no way to its peer is set up wrong, as with ping.
+[[nodiscard]] Failure no_route(const Endpoint& remote);
+
 // The end of nc: numbers as JSON on stderr, the problem in one line. The exit code.
 [[nodiscard]] int report_nc(const Plan& plan, const Totals& totals, const std::string& problem, Duration took);
 

@@ -128,6 +128,7 @@ class StreamNc {
 
   void connect(const Endpoint& remote) {
     auto made = StreamConnection::connect(node_.stack(), remote, [this](StreamConnection& c) { on_event(c); });
+    if (!made && made.error() == Errc::network_unreachable) throw no_route(remote);
     if (!made) {
       problem_ = cat("no connection to ", remote, ": ", error_text(made.error()));
       done_ = true;
@@ -287,6 +288,7 @@ class DatagramNc {
   void connect(const Endpoint& remote) {
     open();
     if (const auto r = node_.stack().connect(socket_.handle(), remote); !r) {
+      if (r.error() == Errc::network_unreachable) throw no_route(remote);
       problem_ = cat("can't send to ", remote, ": ", error_text(r.error()));
       done_ = true;
       return;
@@ -388,7 +390,7 @@ int run_with(Node& node, Duration patience, bool listen, const std::string& host
 
 int run_nc(const Arguments& a) {
   std::string host;
-  std::uint64_t port = a.port;
+  std::uint64_t port = a.port.value_or(0);
   std::vector<std::string> targets = a.targets;
   if (!a.listen) {
     if (targets.empty()) throw Failure("no address to connect to", "leat nc HOST PORT, or leat nc -l PORT");
@@ -400,9 +402,10 @@ int run_nc(const Arguments& a) {
   if (!targets.empty()) {
     const auto number = parse_number(targets.front());
     if (!number) throw Failure(cat("'", targets.front(), "' is not a port"), "take one from 1 to 65535");
+    if (a.port) throw Failure(cat("two ports: ", *number, " and --port ", *a.port), "give one of them");
     port = *number;
   }
-  if (port == 0 && targets.empty()) throw Failure("no port", a.listen ? "leat nc -l PORT" : "leat nc HOST PORT");
+  if (!a.port && targets.empty()) throw Failure("no port", a.listen ? "leat nc -l PORT" : "leat nc HOST PORT");
   const std::uint16_t checked = checked_port(port, "PORT");
   Duration patience;
   if (!a.wait.empty()) {

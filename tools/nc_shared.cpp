@@ -27,6 +27,11 @@
 
 namespace leat::tools {
 
+Failure no_route(const Endpoint& remote) {
+  return {cat("no connection to ", remote, ": ", error_text(Errc::network_unreachable)),
+          "give the stack an address or gateway that reaches it"};
+}
+
 int report_nc(const Plan& plan, const Totals& totals, const std::string& problem, Duration took) {
   if (plan.json) {
     Value v;
@@ -133,6 +138,7 @@ class SharedNc {
     }
     const Duration limit = request_.patience > Duration{} ? request_.patience : kConnectPatience;
     auto made = calls_->connect(request_.peer, limit);
+    if (!made && made.error() == Errc::network_unreachable) throw no_route(request_.peer);
     if (!made && made.error() == Errc::timed_out) {
       problem_ = nobody(limit);
     } else if (!made) {
@@ -215,6 +221,7 @@ class SharedNc {
   void datagrams() {
     calls_->patience.read = kLook;
     auto socket = request_.listen ? calls_->datagrams(request_.peer) : calls_->datagrams({}, request_.peer);
+    if (!socket && socket.error() == Errc::network_unreachable) throw no_route(request_.peer);
     if (!socket && !request_.listen) {
       problem_ = cat("can't send to ", request_.peer, ": ", error_text(socket.error()));
       return;

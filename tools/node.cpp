@@ -228,7 +228,8 @@ AnyDevice* Node::open_tap(Link& link, const InterfacePlan& plan) {
                     pool(), &why);
   });
   if (!tap)
-    throw Failure(cat("can't open ", plan.device.kind, " ", plan.device.name, ": ", why.cause), std::string(why.fix));
+    throw TapFailure(cat("can't open ", plan.device.kind, " ", plan.device.name, ": ", why.cause),
+                     std::string(why.fix));
   link.kernel = true;
   link.tap.emplace(std::move(*tap));
   link.tap_ref.emplace(*link.tap);
@@ -339,16 +340,19 @@ void Node::add_interface(const InterfacePlan& plan) {
 }
 
 void Node::configure(Stack& stack, InterfaceId id, const InterfacePlan& plan) {
-  for (const IpPrefix& address : plan.addresses)
-    if (const auto r = stack.add_address(id, address); !r)
-      throw Failure(cat("can't give ", plan.name, " the address ", address, ": ", error_text(r.error())),
+  for (std::size_t i = 0; i < plan.addresses.size(); ++i)
+    if (const auto r = stack.add_address(id, plan.addresses[i]); !r)
+      throw Failure(cat(place_of(plan.address_places, i), "can't give ", plan.name, " the address ", plan.addresses[i],
+                        ": ", error_text(r.error())),
                     "take another address");
-  for (const IpAddress& gateway : plan.gateways) {
+  for (std::size_t i = 0; i < plan.gateways.size(); ++i) {
+    const IpAddress& gateway = plan.gateways[i];
     const auto r =
         stack.add_route({.destination = {IpAddress::any(gateway.version()), 0}, .gateway = gateway, .interface = id});
     if (!r)
-      throw Failure(cat("can't route by gateway ", gateway, ": ", error_text(r.error())),
-                    "give one gateway per IP version");
+      throw Failure(
+          cat(place_of(plan.gateway_places, i), "can't route by gateway ", gateway, ": ", error_text(r.error())),
+          "give the address of a neighbour that forwards");
   }
 }
 
@@ -357,8 +361,8 @@ void Node::add_routes(Stack& stack) {
     for (const auto& link : links_)
       if (link->plan.name == route.interface) route.config.interface = link->interface;
     if (const auto r = stack.add_route(route.config); !r)
-      throw Failure(cat("can't add the route to ", route.config.destination, ": ", error_text(r.error())),
-                    "check its gateway and interface");
+      throw Failure(cat(route.place, "can't add the route to ", route.name, ": ", error_text(r.error())),
+                    "give the gateway an address in a network of one of the interfaces");
   }
 }
 

@@ -23,6 +23,12 @@
 
 namespace leat::tools {
 
+// The device itself can't be had.
+class TapFailure : public Failure {
+ public:
+  using Failure::Failure;
+};
+
 class Node {
  public:
   enum class Owner : std::uint8_t { one_thread, shared };

@@ -52,10 +52,14 @@ void print(const PingTotals& t, const IpAddress& to, bool json) {
 }  // namespace
 
 int run_ping(const Arguments& a) {
-  PingOptions options{.to = parse_address(a.host, "HOST"), .count = a.count, .payload = a.payload, .ttl = a.ttl};
+  PingOptions options{
+      .to = parse_address(a.host, "HOST"), .count = a.count, .payload = a.payload, .ttl = a.ttl.value_or(0)};
   if (a.payload > kMaxPayload)
     throw Failure(cat("--size: ", a.payload, " bytes don't fit a packet"), cat("take at most ", kMaxPayload));
-  if (a.ttl > 255) throw Failure("--ttl is out of range", "take 1 to 255");
+  const IpAddress& to = options.to;
+  if (to.is_unspecified() || to.is_multicast() || to.is_limited_broadcast())
+    throw Failure(cat("can't ping ", to, ": it is no address of one host"), "give a unicast address");
+  if (a.ttl && (*a.ttl == 0 || *a.ttl > 255)) throw Failure("--ttl is out of range", "take 1 to 255");
   options.interval = time_option(a.interval, "--interval", options.interval);
   options.wait = time_option(a.wait, "--wait", options.wait);
   Node node(make_plan(a.stack));

@@ -52,7 +52,14 @@ void Pinger::send() {
   for (std::size_t i = kHeader; i < message.size(); ++i) message[i] = static_cast<std::uint8_t>(i);
   if (sent_at_.size() == kMaxOutstanding) sent_at_.erase(sent_at_.begin());
   sent_at_[next_] = monotonic_now();
-  if (const auto r = stack_.try_send(handle_, message); !r) note(cat("can't send: ", text_of(r.error())));
+  if (const auto r = stack_.try_send(handle_, message); !r) {
+    if (r.error() == Errc::message_too_long && totals_.sent == 0) {
+      (void)stack_.close(handle_);
+      throw Failure(cat("can't send ", message.size(), " bytes of ICMP: ", text_of(r.error())),
+                    "take a smaller --size or a larger --mtu");
+    }
+    note(cat("can't send: ", text_of(r.error())));
+  }
   ++totals_.sent;
   ++next_;
   if (options_.count == 0 || totals_.sent < options_.count) {

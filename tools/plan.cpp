@@ -47,8 +47,7 @@ std::optional<std::int64_t> option_number(OptionId id, const OptionInfo& info, s
 }
 
 void add_defaults(Plan& plan) {
-  if (plan.interfaces.empty())
-    plan.interfaces.push_back({.name = "", .device = {}, .mac = {}, .addresses = {}, .gateways = {}});
+  if (plan.interfaces.empty()) plan.interfaces.emplace_back();
   for (InterfacePlan& interface : plan.interfaces) {
     if (interface.name.empty()) interface.name = interface.device.name.empty() ? "leat0" : interface.device.name;
     if (!interface.addresses.empty() || plan.interfaces.size() > 1) continue;
@@ -62,15 +61,31 @@ void check(const Plan& plan) {
     check_device_kind(interface.device, interface.device.kind);
     if (interface.mtu != 0 && (interface.mtu < 68 || interface.mtu > 65535))
       throw Failure(cat("MTU ", interface.mtu, " is not possible"), "take one from 68 to 65535");
-    for (const IpPrefix& address : interface.addresses)
+    for (std::size_t i = 0; i < interface.addresses.size(); ++i) {
+      const IpPrefix& address = interface.addresses[i];
       if (!address.address.is_v4() && interface.mtu != 0 && interface.mtu < 1280)
-        throw Failure(cat("MTU ", interface.mtu, " is too small for the IPv6 address ", address), "IPv6 needs 1280");
-    for (const IpAddress& gateway : interface.gateways) {
+        throw Failure(cat(place_of(interface.address_places, i), "MTU ", interface.mtu,
+                          " is too small for the IPv6 address ", address),
+                      "IPv6 needs 1280");
+    }
+    if (interface.mac && interface.device.kind == "tun")
+      throw Failure("a tun has no Ethernet address", "leave the MAC address out, or take a tap");
+    for (std::size_t i = 0; i < interface.gateways.size(); ++i) {
+      const IpAddress& gateway = interface.gateways[i];
+      const std::string_view place = place_of(interface.gateway_places, i);
+      for (std::size_t before = 0; before < i; ++before)
+        if (interface.gateways[before].version() == gateway.version())
+          throw Failure(cat(place, "a second gateway of one IP version: ", gateway),
+                        "give one, and [[route]] tables of a configuration file for more");
+      for (const IpPrefix& address : interface.addresses)
+        if (address.address == gateway)
+          throw Failure(cat(place, "gateway ", gateway, " is an own address of interface ", interface.name),
+                        "give the address of the neighbour that forwards");
       const bool reachable =
           gateway.is_link_local() || std::any_of(interface.addresses.begin(), interface.addresses.end(),
                                                  [&](const IpPrefix& a) { return a.contains(gateway); });
       if (!reachable)
-        throw Failure(cat("gateway ", gateway, " is in no network of interface ", interface.name),
+        throw Failure(cat(place, "gateway ", gateway, " is in no network of interface ", interface.name),
                       "give the interface an address of the gateway's network");
     }
   }
@@ -94,7 +109,7 @@ void check_device_kind(const DeviceSpec& device, std::string_view what) {
   all.insert(all.end(), kLaterKinds.begin(), kLaterKinds.end());
   const std::string hint = did_you_mean(device.kind, all);
   throw Failure(cat(what, ": unknown device kind '", device.kind, "'"),
-                hint.empty() ? "take tap, tun or memory" : hint);
+                hint.empty() ? "take tap, tun, memory or shm" : hint);
 }
 
 DeviceSpec parse_device(std::string_view text, std::string_view what) {
@@ -124,6 +139,9 @@ IpPrefix parse_interface_address(std::string_view text, std::string_view what) {
                   "take a unicast address, such as 10.0.0.2/24");
   if (text.find('/') == std::string_view::npos)
     throw Failure(cat(what, ": '", text, "' has no prefix length"), cat("write ", a, a.is_v4() ? "/24" : "/64"));
+  // The first address of an IPv4 network names it; a /31 and a /32 have none (RFC 3021).
+  if (a.is_v4() && prefix.length < 31 && (a.v4_value() & (UINT32_MAX >> prefix.length)) == 0)
+    throw Failure(cat(what, ": ", a, " is the address of its network"), "take another one of it");
   if (prefix.broadcast() == a)
     throw Failure(cat(what, ": ", a, " is the broadcast address of its own network"), "take another one of it");
   return prefix;
@@ -175,8 +193,11 @@ std::int64_t parse_option_value(OptionId id, std::string_view text) {
   if (!value) {
     constexpr std::array<std::string_view, 5> kForms{"true or false", "a whole number", "a size such as 64K",
                                                      "a time such as 40ms", "a number or name"};
+    std::string names;
+    for (const NamedChoice& choice : kChoices)
+      if (choice.id == id) names += cat(names.empty() ? "" : " or ", choice.name);
     throw Failure(cat("option ", info.name, ": '", text, "' is not a value"),
-                  cat("write ", kForms[static_cast<std::size_t>(info.type)]));
+                  names.empty() ? cat("write ", kForms[static_cast<std::size_t>(info.type)]) : cat("take ", names));
   }
   if (*value < info.minimum || *value > info.maximum)
     throw Failure(cat("option ", info.name, ": ", text, " is out of range"),
@@ -188,6 +209,7 @@ ImpairmentConfig parse_impairment(std::string_view text, std::string_view what) 
   constexpr std::array<std::string_view, 9> kNames{"delay",     "jitter",  "loss", "reorder", "reorder_by",
                                                    "duplicate", "corrupt", "rate", "queue"};
   ImpairmentConfig config;
+  if (trim(text).empty()) throw Failure(cat(what, ": no impairment"), "write it as delay=20ms,loss=2%");
   for (const std::string_view part : split(text, ',')) {
     const std::size_t equal = part.find('=');
     const std::string_view name = trim(part.substr(0, equal));
@@ -254,12 +276,14 @@ Plan make_plan(const StackArguments& a) {
     if (!a.device.empty()) first.device = parse_device(a.device);
     if (!a.addresses.empty()) {
       first.addresses.clear();
+      first.address_places.clear();
       for (const std::string& text : a.addresses) first.addresses.push_back(parse_interface_address(text, "--ip"));
     }
     if (!a.mac.empty()) first.mac = parse_mac(a.mac, "--mac");
     if (a.mtu != 0) first.mtu = a.mtu;
     if (!a.gateways.empty()) {
       first.gateways.clear();
+      first.gateway_places.clear();
       for (const std::string& text : a.gateways) first.gateways.push_back(parse_address(text, "--gateway"));
     }
   }

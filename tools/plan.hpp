@@ -30,12 +30,22 @@ struct InterfacePlan {
   std::uint32_t mtu = 0;  // 0: the device's
   std::vector<IpPrefix> addresses;
   std::vector<IpAddress> gateways;  // one per IP version
+  // Where each of them stands in the configuration file, "FILE:LINE:COLUMN: ", for what shows later to be wrong.
+  std::vector<std::string> address_places;
+  std::vector<std::string> gateway_places;
 };
 
 struct RoutePlan {
   RouteConfig config;     // its interface is found by name
   std::string interface;  // empty: found from the gateway
+  std::string name;       // of its destination, as it was written
+  std::string place;      // as above
 };
+
+// The place of the `at`th; empty for what the command line says.
+[[nodiscard]] inline std::string_view place_of(const std::vector<std::string>& places, std::size_t at) {
+  return at < places.size() ? std::string_view(places[at]) : std::string_view{};
+}
 
 struct Plan {
   std::vector<InterfacePlan> interfaces;

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <leat/runtime/signals.hpp>
 #include <memory>
+#include <optional>
 
 #include "commands.hpp"
 #include "http_server.hpp"
@@ -23,8 +24,9 @@ struct Services {
   std::uint16_t echo_port = 0;
 };
 
-void start_http(Services& services, Node& node, const std::string& root, std::uint32_t port, bool quiet) {
-  services.http_port = checked_port(port == 0 ? 80 : port, "--port");
+void start_http(Services& services, Node& node, const std::string& root, std::optional<std::uint32_t> port,
+                bool quiet) {
+  services.http_port = checked_port(port.value_or(80), "--port");
   services.http = std::make_unique<HttpServer>(
       node.host(), HttpServer::Options{.root = root, .port = services.http_port, .log_requests = !quiet});
 }
@@ -123,7 +125,7 @@ int run_http(const Arguments& a) {
   const Plan plan = make_plan(a.stack);
   refuse_memory(plan, "http");
   if (const Form form = parse_form(a.form); form != Form::event)
-    return serve_shared(plan, form, a.http_root, checked_port(a.port == 0 ? 80 : a.port, "--port"), 0, !a.stack.quiet);
+    return serve_shared(plan, form, a.http_root, checked_port(a.port.value_or(80), "--port"), 0, !a.stack.quiet);
   Node node(plan);
   Services services;
   start_http(services, node, a.http_root, a.port, a.stack.quiet);
@@ -135,10 +137,10 @@ int run_echo(const Arguments& a) {
   const Plan plan = make_plan(a.stack);
   refuse_memory(plan, "echo");
   if (const Form form = parse_form(a.form); form != Form::event)
-    return serve_shared(plan, form, {}, 0, checked_port(a.port == 0 ? 7 : a.port, "--port"), false);
+    return serve_shared(plan, form, {}, 0, checked_port(a.port.value_or(7), "--port"), false);
   Node node(plan);
   Services services;
-  start_echo(services, node, a.port == 0 ? 7 : a.port, "--port");
+  start_echo(services, node, a.port.value_or(7), "--port");
   return serve(services, node);
 }
 

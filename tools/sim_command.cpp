@@ -110,9 +110,8 @@ int run_sim(const Arguments& a) {
                stdout);
   }
   if (r.ok) return kExitOk;
-  std::fprintf(stderr, "leat: %s (seed %llu)\n",
-               r.problem.empty() && r.error ? error_text(*r.error).c_str() : r.problem.c_str(),
-               static_cast<unsigned long long>(r.seed));
+  if (r.capture_failed) throw Failure(r.problem, "make room on its disk");
+  std::fprintf(stderr, "leat: %s\n", r.problem.c_str());  // it names the seed
   return kExitNegative;
 }
 

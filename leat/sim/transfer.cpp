@@ -184,6 +184,7 @@ class Transfer {
   TransferReport run() {
     report_.seed = options_.seed;
     if (!capture_.good()) {
+      report_.capture_failed = true;
       report_.problem = "the capture " + options_.pcap_path + " can't be created";
       return report_;
     }
@@ -301,6 +302,7 @@ class Transfer {
     if (!report_.ok) report_.problem = explain(complete);
     if (!capture_.close() && report_.problem.empty()) {
       report_.ok = false;
+      report_.capture_failed = true;
       report_.problem = "the capture " + options_.pcap_path + " can't be written";
     }
     count();

@@ -73,6 +73,7 @@ struct TransferReport {
   std::uint64_t timeouts = 0;
   std::uint64_t fast_retransmits = 0;
   std::uint64_t turns = 0;
+  bool capture_failed = false;  // its file: nothing is wrong with the transfer
   std::uint64_t capture_packets = 0;
   std::uint64_t capture_hash = 0;
   bool pools_clean = false;  // after closing everything, every packet was back in its pool

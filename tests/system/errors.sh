@@ -29,6 +29,45 @@ expect "route.toml:5:13: unknown interface 'wan'" "$LEAT" up --config "$work/rou
 expect "can't write the capture" "$LEAT" up --pcap /nonexistent/x
 printf '[[interface]\n' >"$work/broken.toml"
 expect "broken.toml:1:[0-9]+: .*; mend it" "$LEAT" up --config "$work/broken.toml"
+# Where it stands in the file, also for what the stack alone finds out; the place once.
+config() { printf '%b' "$1" >"$work/at.toml"; }
+lan='[[interface]]\nname = "lan"\ndevice = "memory"\naddresses = ["10.0.0.2/24"]\n'
+config "$lan"'[[route]]\nto = "10.1.0.0/16"\n'
+expect "at.toml:5:1: a route without 'via' and 'interface'; " "$LEAT" nc 10.0.0.1 7 --config "$work/at.toml"
+config "$lan"'[[route]]\nto = "default"\nvia = "99.9.0.1"\n'
+expect "at.toml:7:7: can't add the route to default: [^.]*; " "$LEAT" nc 10.0.0.1 7 --config "$work/at.toml"
+config "$lan"'[[interface]]\nname = "b"\ndevice = "shm"\naddresses = ["10.0.0.2/24"]\n'
+expect "at.toml:8:14: can't give b the address 10.0.0.2/24: [^.]*; " "$LEAT" nc 10.0.0.1 7 --config "$work/at.toml"
+config '[[interface]]\nname = "lan"\ngateway = ["10.9.0.1", "10.9.0.3"]\naddresses = ["10.9.0.2/24"]\n'
+expect "at.toml:3:24: a second gateway of one IP version" "$LEAT" nc 10.9.0.1 7 --config "$work/at.toml"
+config '[options]\nreceive_buffer = 3.5\n'
+expect "^leat: [^ ]*at.toml:2:18: 'receive_buffer' is no whole number, yes or no, or text; " "$LEAT" up --config "$work/at.toml"
+config '[[interface]]\nname = "a/b"\n'
+expect "at.toml:2:8: name: 'a/b' can't be" "$LEAT" up --config "$work/at.toml"
+expect "gateway 10.9.0.2 is an own address of interface leat0; " "$LEAT" ping 10.9.0.1 --device memory --gateway 10.9.0.2
+expect "a second gateway of one IP version: 10.9.0.3; " "$LEAT" ping 10.9.0.1 --device memory --gateway 10.9.0.1 --gateway 10.9.0.3
+expect "10.9.0.0 is the address of its network; " "$LEAT" ping 10.9.0.1 --device memory --ip 10.9.0.0/24
+expect "a tun has no Ethernet address; " "$LEAT" up --device tun --mac 02:00:00:00:00:02
+config 'impair = ""\n'
+expect "at.toml:1:10: impair: no impairment; " "$LEAT" up --config "$work/at.toml"
+expect "unknown device kind 'xyz'; take tap, tun, memory or shm" "$LEAT" up --device xyz
+expect "option tcp_congestion: 'bbr' is not a value; take newreno or cubic" "$LEAT" up --option tcp_congestion=bbr
+expect "port: 0 is not a port; " "$LEAT" echo --port 0
+expect "two ports: 7 and --port 8; " "$LEAT" nc 10.9.0.1 7 --port 8
+expect "two ports: 80 and --port 81; " "$LEAT" nc -l 80 --port 81
+expect "ttl is out of range; " "$LEAT" ping 10.9.0.1 -t 0
+expect "can't ping 224.0.0.1: it is no address of one host; " "$LEAT" ping 224.0.0.1 --device memory --json
+expect "can't send 1481 bytes of ICMP: [^.]*; take a smaller --size" "$LEAT" ping 10.9.0.1 -s 1473 --device memory --json
+expect "can't ping 8.8.8.8: No route leads to the destination; " "$LEAT" ping 8.8.8.8 --device memory --json
+for way in event posix channel coroutine; do
+  expect "no connection to 8.8.8.8:7: No route leads to the destination; " "$LEAT" nc 8.8.8.8 7 --device memory --form $way
+  expect "no connection to 8.8.8.8:7: No route leads to the destination; " "$LEAT" nc -u 8.8.8.8 7 --device memory --form $way
+done
+expect "'leat echo' over a memory device would have no clients; " "$LEAT" echo --device memory
+expect "seed: '18446744073709551616' is not a number in range; " "$LEAT" sim --seed 18446744073709551616
+expect "the capture /dev/full can't be written; " "$LEAT" sim --pcap /dev/full --bytes 1M
+expect "can.t write /nonexistent/x.csv: .*; " "$LEAT" bench bulk --output /nonexistent/x.csv
+expect "gso excludes" "$LEAT" bench bulk --gso --no-gso
 expect "no command; " "$LEAT"
 expect "no option '--nonsense' in front of a command; " "$LEAT" --nonsense up
 expect "no command 'htp'; did you mean 'http'" "$LEAT" htp

@@ -27,7 +27,9 @@ done
 [ "$(status http://10.9.0.2/sub)" = 301 ] || fail "a folder without a slash"
 [ "$(status http://10.9.0.2/../secret)" = 400 ] || fail "a way out by .."
 [ "$(status http://10.9.0.2/link)" = 403 ] || fail "a way out by a link"
+[ "$(status http://10.9.0.2/none/../1.txt)" = 200 ] || fail "a way by .. that stays below the root"
 [ "$(status -X PUT http://10.9.0.2/x)" = 405 ] || fail "PUT"
+[ "$(status -X BOGUS http://10.9.0.2/x)" = 501 ] || fail "a method that there is not"
 get http://10.9.0.2/sub/ | grep -q 'href="./a%20b.txt"' || fail "the listing"
 [ "$(get -o /dev/null -o /dev/null -w '%{num_connects} ' http://10.9.0.2/1.txt http://10.9.0.2/2.txt)" = "1 0 " ] || fail "keep-alive"
 
