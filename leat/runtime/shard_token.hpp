@@ -39,11 +39,11 @@ struct SleeperState {
   SleeperState* earlier = nullptr;
   Op turn;                   // how it asks the owner for a turn (rule 10)
   bool turn_posted = false;  // its own thread's
-  // Written by the owner of the token, read by the sleeper's thread while it spins. Relaxed: a hint; what it leads to
-  // happens under the token.
+  // `leads` is written by the owner of the token and read by the sleeper's thread; `spins` is written by that thread and
+  // read by owners, who need not have it rung then. seq_cst where one is made the watcher and where one has spun: the
+  // owner sets `leads` and looks at `spins`, the thread clears `spins` and looks at `leads`, and one of them tells the
+  // devices. Else relaxed: hints; what they lead to happens under the token.
   typename Atomics::template Atomic<bool> leads{false};
-  // Written by the sleeper's thread, read by owners, who need not ring it then. Relaxed: the thread clears it before it
-  // enters for the last time before it sleeps, and the token orders the rest.
   typename Atomics::template Atomic<bool> spins{false};
 };
 
@@ -193,9 +193,11 @@ class ShardToken {
 
   // --- waiting, without the token
   enum class Served : std::uint8_t { turned, again, posted, dead };
+  enum class Spun : std::uint8_t { no, in_vain, done };
   void wait(Op& op, Sleeper& s, bool was_posted, bool again);
-  bool spin(Op& op, Sleeper& s, bool was_posted);
-  bool turn_as_watcher(Op& op, Sleeper& s);
+  void look(Op& op, Sleeper& s);
+  Spun spin(Op& op, Sleeper& s, bool was_posted);
+  void turn_as_watcher(Op& op, Sleeper& s);
   void granted(Op& op, Sleeper& s);
   Served serve(Op* op, Sleeper& s);
   void await_turn(Op* op, Sleeper& s);

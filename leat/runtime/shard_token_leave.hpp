@@ -100,7 +100,7 @@ template <class World>
 void ShardToken<World>::prepare_to_leave(Visit& v) {
   if (world_->checks()) check_invariants();
   bool more = v.next <= world_->turn_time();
-  const bool spins = leader_ != nullptr && leader_->spins.load(std::memory_order_relaxed);
+  const bool spins = leader_ != nullptr && leader_->spins.load(std::memory_order_seq_cst);
   if (watcher_ != Watcher::nobody && !spins && !told_) {
     told_ = world_->before_sleep();
     if (!told_) {  // something came meanwhile: they are told again when that has been looked at

@@ -126,6 +126,24 @@ TEST_F(SharedSchedules, ARingWithoutADescriptorLosesNoPacket) {
   });
 }
 
+// Who spins is not rung; before it sleeps devices must hear of it, also when the token is somebody else's just then.
+TEST_F(SharedSchedules, ARingLosesNoPacketBetweenSpinAndSleep) {
+  prove([](Trial& run) {
+    spin_everywhere(run);
+    run.caller("reader", [&run] { (void)run.call(Verb::receive, 0); });
+    run.caller("busy", [&run] { (void)run.call(Verb::take_error); });
+    run.schedule.add("wire", [&run] { run.world.ring_packet(0); });
+  });
+  prove([](Trial& run) {
+    spin_everywhere(run);
+    for (std::size_t i = 0; i < 2; ++i) run.caller("reader", [&run, i] { (void)run.call(Verb::receive, i); });
+    run.schedule.add("wire", [&run] {
+      run.world.ring_packet(0);
+      run.world.ring_packet(1);
+    });
+  });
+}
+
 // Nobody but the kick says that a turn ended at its budget, and each such turn says it again.
 TEST_F(SharedSchedules, WhatATurnLeavesIsTheWatchersEachTime) {
   prove([](Trial& run) {

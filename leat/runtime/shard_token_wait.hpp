@@ -21,19 +21,20 @@ void ShardToken<World>::wait(Op& op, Sleeper& s, bool was_posted, bool again) {
     if (v.own_done) return;
     again = v.again;
   }
-  if (spin(op, s, was_posted)) return;
-  while (!Word::park(op)) {
+  Spun spun = spin(op, s, was_posted);
+  while (spun != Spun::done && !Word::park(op)) {
     if (Word::wait_state(op) == PostState::done) return;
     granted(op, s);
-    if (Word::wait_state(op) == PostState::done || spin(op, s, false)) return;
+    if (Word::wait_state(op) == PostState::done) return;
+    spun = std::max(spun, spin(op, s, false));
   }
+  if (spun == Spun::done) return;
+  // Once more, so that devices hear of the sleep: here, or by who has the token and perhaps found us spinning.
+  if (spun == Spun::in_vain && s.leads.load(std::memory_order_seq_cst)) look(op, s);
   bool asked = false;
   while (Word::wait_state(op) != PostState::done) {
     const auto woken = world_->sleep(s, asked ? -1 : op.also_fd);
-    if (woken.watch && Word::wait_state(op) != PostState::done) {
-      while (serve(&op, s) == Served::again && Word::wait_state(op) != PostState::done) {
-      }
-    }
+    if (woken.watch && Word::wait_state(op) != PostState::done) look(op, s);
     if (woken.interrupted && !asked) {
       asked = true;
       withdraw_own(op, s);
@@ -41,23 +42,29 @@ void ShardToken<World>::wait(Op& op, Sleeper& s, bool was_posted, bool again) {
   }
 }
 
-// A turn of who watches and spins, if the token is free. True: his own operation ended in it.
+// Turns until there is nothing more to do at once.
 template <class World>
-bool ShardToken<World>::turn_as_watcher(Op& op, Sleeper& s) {
+void ShardToken<World>::look(Op& op, Sleeper& s) {
+  while (serve(&op, s) == Served::again && Word::wait_state(op) != PostState::done) {
+  }
+}
+
+// A turn of who watches and spins, if the token is free.
+template <class World>
+void ShardToken<World>::turn_as_watcher(Op& op, Sleeper& s) {
   Visit v;
   v.own = &op;
   v.self = &s;
-  if (enter(v) != Word::Enter::entered) return false;
+  if (enter(v) != Word::Enter::entered) return;
   v.want_turn = true;
   leave(v);
-  return v.own_done;
 }
 
-// Rule 9: true when it is done. Bounded by the policy's time.
+// Rule 9. Bounded by the policy's time.
 template <class World>
-bool ShardToken<World>::spin(Op& op, Sleeper& s, bool was_posted) {
+typename ShardToken<World>::Spun ShardToken<World>::spin(Op& op, Sleeper& s, bool was_posted) {
   if (!s.spins.load(std::memory_order_relaxed)) {  // else run_own began it
-    if (!was_posted || !world_->begin_spin(s, true)) return false;
+    if (!was_posted || !world_->begin_spin(s, true)) return Spun::no;
     s.spins.store(true, std::memory_order_relaxed);
   }
   bool done = false;
@@ -68,15 +75,13 @@ bool ShardToken<World>::spin(Op& op, Sleeper& s, bool was_posted) {
       done = true;
       break;
     }
-    if (s.leads.load(std::memory_order_relaxed)) (void)turn_as_watcher(op, s);
+    if (s.leads.load(std::memory_order_relaxed)) turn_as_watcher(op, s);
     world_->pause();
   } while (world_->spin_on(s));
-  s.spins.store(false, std::memory_order_relaxed);
+  s.spins.store(false, std::memory_order_seq_cst);  // see SleeperState
   if (!done) done = Word::wait_state(op) == PostState::done;
   world_->end_spin(s, done);
-  // Once more, so that devices hear of the sleep.
-  if (!done && s.leads.load(std::memory_order_relaxed)) done = turn_as_watcher(op, s);
-  return done;
+  return done ? Spun::done : Spun::in_vain;
 }
 
 // Rule 6: the old owner gave us the token, with the backlog.
@@ -122,7 +127,7 @@ typename ShardToken<World>::Served ShardToken<World>::serve(Op* op, Sleeper& s) 
       }
       s.turn_posted = false;
       world_->unref(s);
-      return Served::turned;  // it is free now: the watch, still readable, brings us back
+      return Served::again;  // it is free now
     }
     case Word::Enter::dead:
       if (op != nullptr) world_->sleep_alone(s);

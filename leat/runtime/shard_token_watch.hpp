@@ -41,7 +41,7 @@ void ShardToken<World>::lead(Sleeper& s, Watcher as) {
   } else if (as == Watcher::caller && !program_) {
     world_->led_again(s);
   }
-  s.leads.store(true, std::memory_order_relaxed);
+  s.leads.store(true, std::memory_order_seq_cst);  // see SleeperState
 }
 
 template <class World>

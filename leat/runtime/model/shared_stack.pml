@@ -5,6 +5,7 @@
  *   CALLERS   threads, each with one blocking operation that waits for a packet of its own; the last one's needs none
  *   BUDGET    foreign operations that an owner whose own call is finished runs (rule 6); 0: it always passes them on
  *   RING      the device is a ring without a descriptor (rule 11)
+ *   SPIN      callers may spin before they park (rule 9)
  *   CANCEL    a signal may end the first caller's wait (rule 16)
  *   LIMIT     the first caller's operation has a deadline (rule 15)
  *   JANITOR   there is one (rule 14)
@@ -57,6 +58,14 @@ bool waiting[CALLERS];          /* in the list of sleepers who wait */
 bool parked[CALLERS];           /* in the engine */
 byte last_waiting = NOBODY;     /* latest: rule 12's choice, as far as two callers need one */
 bool told;
+#ifdef SPIN
+bool spins[CALLERS];            /* it looks at its state, and as the watcher it turns: devices need not ring */
+#define WATCHER_SPINS (watcher < CALLERS && spins[watcher])
+#define MAY_SPIN(n) if :: spins[n] = true :: spins[n] = false fi
+#else
+#define WATCHER_SPINS false
+#define MAY_SPIN(n) skip
+#endif
 bool timer_set;
 mtype janitor_mode = DEEP;
 byte departures, departures_seen;
@@ -158,7 +167,7 @@ inline start(n) {
     :: else -> publish(n)
     fi
   :: else ->
-    if :: n == me -> state[n] = POSTED :: else fi;
+    if :: n == me -> state[n] = POSTED; MAY_SPIN(n) :: else fi;
     waiting[n] = true;
     parked[n] = true;
     last_waiting = n;
@@ -419,7 +428,7 @@ left: \
 #define PREPARE \
   TIMER \
   if \
-  :: watcher != NOBODY && !told -> \
+  :: watcher != NOBODY && !told && !WATCHER_SPINS -> \
     wish = true; \
     if \
     :: atomic { device == 0 -> told = true } \
@@ -439,6 +448,9 @@ left: \
 
 proctype caller(byte me) {
   LOCALS;
+#ifdef SPIN
+  bool spun;
+#endif
 try_enter:
   if
   :: atomic { FREE -> held = true; owners++; assert(owners == 1); append_word(); n = 0 } goto owned  /* (c) */
@@ -464,7 +476,7 @@ post_turn:
   if
   :: state[TURN(me)] == PARKED -> goto await_turn
   :: atomic { state[TURN(me)] != PARKED && held -> state[TURN(me)] = POSTED; word!TURN(me) } goto await_turn
-  :: state[TURN(me)] != PARKED && !held -> goto sleeps
+  :: state[TURN(me)] != PARKED && !held -> goto try_enter
   fi;
 post_cancel:
   if
@@ -501,7 +513,19 @@ waits:  /* POSTED: it looks at its state, then sleeps */
   if
   :: state[me] == GRANTED -> what = GRANT_OWN; goto owned
   :: state[me] == DONE -> goto ends
+#ifdef SPIN
+  :: atomic { !spins[me] && !spun && state[me] == POSTED -> spins[me] = true } goto waits  /* for an owner */
+  :: atomic { spins[me] && state[me] == POSTED && watcher == me && FREE -> held = true; owners++;
+      assert(owners == 1); append_word(); n = 0; want_turn = true } goto leaves
+  :: atomic { spins[me] -> spins[me] = false; spun = true } goto waits
+  :: atomic { state[me] == POSTED && !spins[me] -> state[me] = PARKED }
+    if
+    :: spun && watcher == me -> spun = false; what = SERVE; goto try_enter  /* devices must hear of the sleep */
+    :: !spun || watcher != me -> spun = false; goto sleeps
+    fi
+#else
   :: atomic { state[me] == POSTED -> state[me] = PARKED } goto sleeps
+#endif
   fi;
 sleeps:
   if
