@@ -54,7 +54,8 @@ class Shm {
   std::size_t tx(PacketBatch& batch, Instant now);
   // Who was left alone looks for another partner once in a while.
   [[nodiscard]] Instant next_event() const { return alone() ? look_again_ : Instant::never(); }
-  [[nodiscard]] int poll_fd() const { return epoll_.get(); }
+  // Of a pair the bell itself: a set between costs a system call, and the kernel, for each sleep.
+  [[nodiscard]] int poll_fd() const { return epoll_ ? epoll_.get() : bell_.get(); }
   [[nodiscard]] DeviceCounters counters() const { return counters_; }
   bool before_sleep() { return !joined() || in_.before_sleep(); }
   void after_sleep();
@@ -74,6 +75,7 @@ class Shm {
   [[nodiscard]] Greeting greet();
   [[nodiscard]] bool meet(Descriptor&& memory, std::size_t side, const ShmOptions& options, bool create);
   void look_at_socket();
+  void silence_bell();
   void part();
 
   PacketPool* pool_ = nullptr;
@@ -82,7 +84,7 @@ class Shm {
   DeviceCounters counters_;
   std::shared_ptr<Map> map_;
   sync::FrameRing in_, out_;
-  Descriptor epoll_;       // bell_, and listener_ or peer_
+  Descriptor epoll_;       // bell_, and listener_ or peer_; not of a pair, which has no sockets
   Descriptor bell_;        // the other side rings it
   Descriptor their_bell_;  // we ring it
   Descriptor listener_;    // the first side, while it has a name
