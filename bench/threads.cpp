@@ -117,6 +117,8 @@ double cpu_seconds_of(clockid_t clock) {
 struct Outcome {
   double round_trips_per_cpu_s = 0;
   double round_trips_per_s = 0;
+  // Of a round trip.
+  double turns = 0, wakes = 0, sleeps = 0, spins_won = 0, spins_lost = 0, role_moves = 0, foreign_ops = 0;
   std::vector<std::int64_t> waits;
 };
 
@@ -173,6 +175,7 @@ Outcome measure(unsigned threads, std::uint64_t round_trips, WaitPolicy wait, bo
   while (ready.load() < threads) std::this_thread::yield();
   // The callers and the janitor: all of the process but the server.
   const auto callers_cpu = [&] { return cpu_seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu_seconds_of(server_clock); };
+  const ShardTokenCounters before = client->counters();
   began = callers_cpu();
   start = monotonic_now();
   go.store(true);
@@ -183,6 +186,16 @@ Outcome measure(unsigned threads, std::uint64_t round_trips, WaitPolicy wait, bo
   const auto done = static_cast<double>(rounds * threads * kConnections);
   outcome.round_trips_per_cpu_s = done / cpu;
   outcome.round_trips_per_s = done / seconds;
+  const ShardTokenCounters after = client->counters();
+  const auto each = [&](auto count) { return static_cast<double>(count(after) - count(before)) / done; };
+  using Counters = ShardTokenCounters;
+  outcome.turns = each([](const Counters& c) { return c.turns; });
+  outcome.wakes = each([](const Counters& c) { return c.wakes; });
+  outcome.sleeps = each([](const Counters& c) { return c.waits.sleeps; });
+  outcome.spins_won = each([](const Counters& c) { return c.waits.spins_won; });
+  outcome.spins_lost = each([](const Counters& c) { return c.waits.spins_lost; });
+  outcome.role_moves = each([](const Counters& c) { return c.role_moves; });
+  outcome.foreign_ops = each([](const Counters& c) { return c.foreign_ops; });
   for (auto& w : waits) outcome.waits.insert(outcome.waits.end(), w.begin(), w.end());
   client->stop();
   (void)id;
@@ -228,6 +241,13 @@ std::vector<Row> run_threads(const Request& request) {
           .set("round_trips_per_cpu_s", best[i].round_trips_per_cpu_s)
           .set("ratio_to_one_thread", best[i].round_trips_per_cpu_s / best[0].round_trips_per_cpu_s)
           .set("round_trips_per_s", best[i].round_trips_per_s)
+          .set("turns", best[i].turns)
+          .set("wakes", best[i].wakes)
+          .set("sleeps", best[i].sleeps)
+          .set("spins_won", best[i].spins_won)
+          .set("spins_lost", best[i].spins_lost)
+          .set("role_moves", best[i].role_moves)
+          .set("foreign_ops", best[i].foreign_ops)
           .set("p50_us", at(0.5))
           .set("p99_us", at(0.99))
           .set("p999_us", at(0.999));

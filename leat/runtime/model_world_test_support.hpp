@@ -45,6 +45,7 @@ class ModelWorld {
   using Atomics = StepAtomics;
   using Sleeper = ModelSleeper;
   static constexpr unsigned kForeignOps = 1;
+  static constexpr unsigned kAlone = 2;
 
   struct Woken {
     bool watch = false, interrupted = false, rung = false;
@@ -200,8 +201,8 @@ class ModelWorld {
   }
   static void pause() { scheduler->step(); }
   static void pause_long() { scheduler->step(); }
-  bool begin_spin(Sleeper& s, bool for_owner) const {
-    s.spins_left = for_owner ? posted_spin_rounds : spin_rounds;
+  bool begin_spin(Sleeper& s, SpinReason why) const {
+    s.spins_left = why.owner ? posted_spin_rounds : why.leads || why.alone ? spin_rounds : 0;  // as adaptive
     return s.spins_left > 0;
   }
   static bool spin_on(Sleeper& s) { return --s.spins_left > 0; }
@@ -485,7 +486,8 @@ using Scenario = std::function<void(Trial&)>;
 
 // What the schedules of one test went through, so that a test can say that they went where it meant them to.
 struct Covered {
-  std::uint64_t grants = 0, left_behind = 0, foreign_ops = 0, role_moves = 0, departures = 0, janitor_turns = 0;
+  std::uint64_t grants = 0, left_behind = 0, foreign_ops = 0, role_moves = 0, departures = 0, janitor_turns = 0,
+                takeovers = 0;
   void add(const ShardTokenCounters& c) {
     grants += c.grants;
     left_behind += c.left_behind;
@@ -493,6 +495,7 @@ struct Covered {
     role_moves += c.role_moves;
     departures += c.departures;
     janitor_turns += c.janitor_turns;
+    takeovers += c.takeovers;
   }
 };
 inline Covered covered;

@@ -10,7 +10,8 @@
 // somebody in that list there is a watcher; at most one sleeper is armed, and whoever watches is; an Op that is POSTED
 // has a thread that looks at its state, so that it may be granted.
 //
-// World:  types Atomics, Sleeper (derived from SleeperState<Atomics>); kForeignOps, the budget of rule 6
+// World:  types Atomics, Sleeper (derived from SleeperState<Atomics>); kForeignOps, the budget of rule 6; kAlone,
+//         the waits in a row after which a thread counts as alone
 //   under the token   start, withdraw, withdraw_all, take_completed, turn, flush, turn_time, received, checks,
 //                     before_sleep, after_sleep, arm, led_again (who is armed still becomes the watcher once more),
 //                     set_timer, drain_watch
@@ -24,11 +25,25 @@
 // Threading: any thread calls the public functions. RFCs: none; read shared-stack-protocol.md first: rules are named by
 // their numbers.
 
+#include <algorithm>
 #include <leat/base/static_vector.hpp>
 #include <leat/runtime/owner_call.hpp>
 #include <leat/sync/token_word.hpp>
 
 namespace leat {
+
+// How waits went on.
+struct WaitCounters {
+  std::uint64_t spins_won = 0;   // its operation ended while it spun
+  std::uint64_t spins_lost = 0;  // it went to sleep after all
+  std::uint64_t sleeps = 0;      // calls to the kernel to sleep
+  void take(WaitCounters& from) {
+    spins_won += from.spins_won;
+    spins_lost += from.spins_lost;
+    sleeps += from.sleeps;
+    from = {};
+  }
+};
 
 // What the protocol keeps of a thread that waits on a shard. Guarded by the token but for what says otherwise.
 template <class Atomics>
@@ -39,12 +54,22 @@ struct SleeperState {
   SleeperState* earlier = nullptr;
   Op turn;                   // how it asks the owner for a turn (rule 10)
   bool turn_posted = false;  // its own thread's
-  // `leads` is written by the owner of the token and read by the sleeper's thread; `spins` is written by that thread and
-  // read by owners, who need not have it rung then. seq_cst where one is made the watcher and where one has spun: the
-  // owner sets `leads` and looks at `spins`, the thread clears `spins` and looks at `leads`, and one of them tells the
-  // devices. Else relaxed: hints; what they lead to happens under the token.
+  WaitCounters tally;        // its own thread's; goes to the token's counters when it next enters to wait
+  // `leads` is written by the owner of the token and read by the sleeper's thread; `spins` is written by that thread
+  // and read by owners, who need not have it rung then. seq_cst where one is made the watcher and where one has spun:
+  // the owner sets `leads` and looks at `spins`, the thread clears `spins` and looks at `leads`, and one of them tells
+  // the devices. Else relaxed: hints; what they lead to happens under the token.
   typename Atomics::template Atomic<bool> leads{false};
+  // Its operation was run and waits for packets. Cleared by its thread before a post, set by an owner; a hint.
+  typename Atomics::template Atomic<bool> linked{false};
   typename Atomics::template Atomic<bool> spins{false};
+};
+
+// What somebody who may spin waits for.
+struct SpinReason {
+  bool owner = false;  // that an owner who is at work runs its operation; else packets:
+  bool leads = false;  // it watches
+  bool alone = false;  // nobody else has waited lately
 };
 
 // The shards whose tokens this thread holds (rule 18), as a list of frames.
@@ -60,10 +85,13 @@ struct ShardTokenCounters {
   std::uint64_t grants = 0;       // token handed to a spinning caller
   std::uint64_t left_behind = 0;  // work left on the word
   std::uint64_t role_moves = 0;   // the watcher changed
+  std::uint64_t takeovers = 0;    // the watch was taken from one who slept
   std::uint64_t departures = 0;   // nobody watched any more
   std::uint64_t turns = 0;
   std::uint64_t janitor_turns = 0;
   std::uint64_t timer_writes = 0;
+  std::uint64_t wakes = 0;  // bells of sleepers that were rung
+  WaitCounters waits;       // without what a thread did since it last came to wait
 };
 
 template <class World>
@@ -73,6 +101,7 @@ class ShardToken {
   using Word = sync::TokenWord<Atomics>;
   using Sleeper = typename World::Sleeper;
   static constexpr unsigned kForeignOps = World::kForeignOps;  // rule 6
+  static constexpr unsigned kAlone = World::kAlone;            // waits in a row
 
   explicit ShardToken(World& world) : world_(&world) {}
   ShardToken(const ShardToken&) = delete;
@@ -189,6 +218,8 @@ class ShardToken {
   void lead(Sleeper& s, Watcher as);
   void follow_nobody();
   void disarm();
+  void begin_to_wait(Sleeper& s, Op& op);
+  [[nodiscard]] bool waits_alone(const Sleeper& s);
   void move_leader(Visit& v);
 
   // --- waiting, without the token
@@ -214,6 +245,8 @@ class ShardToken {
   Sleeper* leader_ = nullptr;  // who watches: a caller or the janitor
   Sleeper* armed_ = nullptr;   // whose set has the watch in it (a reference); behind leader_ only when nobody leads
   SleeperState<Atomics>* waiting_ = nullptr;  // latest first
+  const Sleeper* last_to_wait_ = nullptr;     // only its address is looked at
+  unsigned in_a_row_ = 0;                     // how often it was the last
   Sleeper* janitor_ = nullptr;
   JanitorMode janitor_mode_ = JanitorMode::deep;
   std::uint64_t departures_seen_ = 0;

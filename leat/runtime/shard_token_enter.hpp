@@ -44,6 +44,7 @@ void ShardToken<World>::run(Op& op) {
           continue;
         }
         op.sleeper = v.self;
+        v.self->linked.store(false, std::memory_order_relaxed);  // published by the post
         if (word_.post(op) != Word::Post::posted) continue;
         wait(op, *v.self, true, false);
         return;

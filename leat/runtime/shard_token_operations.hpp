@@ -28,8 +28,7 @@ void ShardToken<World>::run_own(Op& op, Visit& v) {
   }
   op.sleeper = v.self;
   Word::set_state(op, PostState::posted);
-  v.self->spins.store(world_->begin_spin(*v.self, false), std::memory_order_relaxed);
-  link(*v.self, op);
+  begin_to_wait(*v.self, op);
 }
 
 template <class World>
@@ -151,6 +150,7 @@ void ShardToken<World>::finish(Op& op, Visit& v) {
 
 template <class World>
 void ShardToken<World>::push_wake(Sleeper& s, Visit& v) {
+  ++counters_.wakes;
   if (v.wakes.try_push(&s)) return;
   world_->wake(s);
   world_->unref(s);

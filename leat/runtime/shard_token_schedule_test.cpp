@@ -104,6 +104,21 @@ TEST_F(SharedSchedules, TwoWaitForPacketsSpinning) {
   });
 }
 
+TEST_F(SharedSchedules, WhoWaitsAgainAndAgainTakesTheWatchFromWhoSleeps) {
+  prove([](Trial& run) {
+    spin_everywhere(run);
+    run.caller("patient", [&run] { (void)run.call(Verb::receive, 0); });
+    run.caller("busy", [&run] {
+      for (int i = 0; i < 3; ++i) (void)run.call(Verb::receive, 1);
+    });
+    run.schedule.add("wire", [&run] {
+      for (int i = 0; i < 3; ++i) run.world.ring_packet(1);
+      run.world.ring_packet(0);
+    });
+  });
+  EXPECT_GT(covered.takeovers, 0U);
+}
+
 TEST_F(SharedSchedules, AReaderAndABusyCallerWithAJanitor) {
   prove([](Trial& run) {
     run.with_janitor();

@@ -33,6 +33,7 @@ void ShardToken<World>::wait(Op& op, Sleeper& s, bool was_posted, bool again) {
   if (spun == Spun::in_vain && s.leads.load(std::memory_order_seq_cst)) look(op, s);
   bool asked = false;
   while (Word::wait_state(op) != PostState::done) {
+    ++s.tally.sleeps;
     const auto woken = world_->sleep(s, asked ? -1 : op.also_fd);
     if (woken.watch && Word::wait_state(op) != PostState::done) look(op, s);
     if (woken.interrupted && !asked) {
@@ -60,11 +61,14 @@ void ShardToken<World>::turn_as_watcher(Op& op, Sleeper& s) {
   leave(v);
 }
 
-// Rule 9. Bounded by the policy's time.
+// Rule 9. Bounded by the policy's time. Who waits for an owner sleeps when that has come to wait for packets, unless it
+// may spin for those.
 template <class World>
 typename ShardToken<World>::Spun ShardToken<World>::spin(Op& op, Sleeper& s, bool was_posted) {
+  bool for_owner = false;
   if (!s.spins.load(std::memory_order_relaxed)) {  // else run_own began it
-    if (!was_posted || !world_->begin_spin(s, true)) return Spun::no;
+    if (!was_posted || !world_->begin_spin(s, {.owner = true})) return Spun::no;
+    for_owner = true;
     s.spins.store(true, std::memory_order_relaxed);
   }
   bool done = false;
@@ -75,12 +79,18 @@ typename ShardToken<World>::Spun ShardToken<World>::spin(Op& op, Sleeper& s, boo
       done = true;
       break;
     }
-    if (s.leads.load(std::memory_order_relaxed)) turn_as_watcher(op, s);
+    const bool leads = s.leads.load(std::memory_order_relaxed);
+    if (for_owner && s.linked.load(std::memory_order_relaxed)) {
+      for_owner = false;
+      if (!world_->begin_spin(s, {.leads = leads})) break;
+    }
+    if (leads) turn_as_watcher(op, s);
     world_->pause();
   } while (world_->spin_on(s));
   s.spins.store(false, std::memory_order_seq_cst);  // see SleeperState
   if (!done) done = Word::wait_state(op) == PostState::done;
   world_->end_spin(s, done);
+  ++(done ? s.tally.spins_won : s.tally.spins_lost);
   return done ? Spun::done : Spun::in_vain;
 }
 
@@ -150,6 +160,7 @@ void ShardToken<World>::await_turn(Op* op, Sleeper& s) {
     return;
   }
   while (!over()) {
+    ++s.tally.sleeps;
     world_->sleep_alone(s);
     if (over()) return;
     // It may have been left behind (rule 6): with what is on the word we take it back.

@@ -14,9 +14,33 @@ void ShardToken<World>::link(Sleeper& s, Op& op) {
   s.earlier = waiting_;
   if (waiting_ != nullptr) waiting_->later = &s;
   waiting_ = &s;
+  s.linked.store(true, std::memory_order_relaxed);
   if (watcher_ == Watcher::caller) return;
   if (watcher_ == Watcher::janitor) janitor_mode_ = JanitorMode::deep;
   lead(s, Watcher::caller);
+}
+
+// Of the thread that has the token.
+template <class World>
+void ShardToken<World>::begin_to_wait(Sleeper& s, Op& op) {
+  counters_.waits.take(s.tally);
+  const bool alone = waits_alone(s);
+  link(s, op);
+  const bool spins = world_->begin_spin(s, {.leads = leader_ == &s, .alone = alone});
+  s.spins.store(spins, std::memory_order_relaxed);
+  if (!spins || leader_ == &s || leader_->spins.load(std::memory_order_relaxed)) return;
+  // Who watches sleeps, and would be woken by each packet of ours.
+  ++counters_.takeovers;
+  lead(s, Watcher::caller);
+}
+
+// The others, if there are any, have not waited lately: they sleep or compute.
+template <class World>
+bool ShardToken<World>::waits_alone(const Sleeper& s) {
+  if (last_to_wait_ != &s) in_a_row_ = 0;
+  last_to_wait_ = &s;
+  in_a_row_ = std::min(in_a_row_ + 1, kAlone);
+  return in_a_row_ == kAlone;
 }
 
 template <class World>

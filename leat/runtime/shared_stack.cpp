@@ -22,6 +22,8 @@ namespace {
 // microseconds, against some 20 for a sleep.
 constexpr unsigned kPostedSpins = 100;
 constexpr unsigned kYieldMask = 255;
+// Where threads take turns, a spin must end within what a sleep costs them all.
+constexpr Duration kSharedSpin = Duration::us(10);
 // While spinning has been losing it is tried once in so many waits.
 constexpr unsigned kProbe = 32;
 constexpr int kMostCredit = 16;
@@ -62,6 +64,7 @@ struct SharedStack::Inside {
   using Atomics = sync::StdAtomics;
   using Sleeper = leat::Sleeper;
   static constexpr unsigned kForeignOps = 64;
+  static constexpr unsigned kAlone = 8;
 
   struct OpenTap {
     explicit OpenTap(Tap&& opened) : tap(std::move(opened)), device(tap) {}
@@ -183,21 +186,24 @@ struct SharedStack::Inside {
   }
 
   // How it waits: spins for a time when the policy says so, and a few rounds for an owner that is at work.
-  bool begin_spin(Sleeper& s, bool for_owner) {
-    if (!for_owner && ++s.waits % kAffinityWaits == 0) s.look_at_affinity();
+  bool begin_spin(Sleeper& s, SpinReason why) {
     s.spin_rounds = 0;
     s.spin_left = 0;
-    const bool policy = options.wait.spin > Duration{} && (!options.wait.only_if_wins || spinning_wins(s));
-    if (policy) {
+    if (!options.wait.only_if_wins && options.wait.spin > Duration{}) {
       s.spin_until = monotonic_now() + options.wait.spin;
       return true;
     }
-    if (!for_owner || s.one_cpu) return false;
-    s.spin_left = kPostedSpins;
+    if (why.owner) {
+      s.spin_left = s.one_cpu ? 0 : kPostedSpins;
+      return !s.one_cpu;
+    }
+    if (++s.waits % kAffinityWaits == 0) s.look_at_affinity();
+    // Of those who wait for packets one can make them come; the others would keep a CPU from it, and from its peer.
+    if (!options.wait.only_if_wins || s.one_cpu || !(why.leads || why.alone)) return false;
+    s.credit = why.alone ? &credit_alone : &credit_shared;
+    if (s.credit->load(std::memory_order_relaxed) == 0 && s.waits % kProbe != 0) return false;
+    s.spin_until = monotonic_now() + (why.alone ? options.wait.spin : std::min(options.wait.spin, kSharedSpin));
     return true;
-  }
-  [[nodiscard]] bool spinning_wins(const Sleeper& s) const {
-    return !s.one_cpu && (credit.load(std::memory_order_relaxed) > 0 || s.waits % kProbe == 0);
   }
   static bool spin_on(Sleeper& s) {
     if (s.spin_left > 0) return --s.spin_left > 0;
@@ -205,10 +211,11 @@ struct SharedStack::Inside {
     if ((s.spin_rounds & kYieldMask) == 0) ::sched_yield();  // there may be more who want to run than CPUs
     return monotonic_now() < s.spin_until;
   }
-  void end_spin(const Sleeper& s, bool won) {
-    if (s.spin_left > 0 || !options.wait.only_if_wins) return;
-    const int now_credit = credit.load(std::memory_order_relaxed);
-    credit.store(won ? std::min(now_credit + 1, kMostCredit) : std::max(now_credit - 4, 0), std::memory_order_relaxed);
+  static void end_spin(Sleeper& s, bool won) {
+    std::atomic<int>* const credit = std::exchange(s.credit, nullptr);
+    if (credit == nullptr) return;
+    const int now = credit->load(std::memory_order_relaxed);
+    credit->store(won ? std::min(now + 1, kMostCredit) : std::max(now - 4, 0), std::memory_order_relaxed);
   }
   [[nodiscard]] static unsigned posted_spins(const Sleeper& s) { return s.one_cpu ? 0 : kPostedSpins; }
 
@@ -229,8 +236,10 @@ struct SharedStack::Inside {
   Sleeper* direct_ = nullptr;
   int direct_fd_ = -1;
   unsigned led_ = 0;
-  // How well spinning did. Written and read by threads that wait; relaxed: a guess, and a lost update does no harm.
-  std::atomic<int> credit{kMostCredit};
+  // How well spinning did, of threads that wait alone and of those that take turns. Written and read by threads that
+  // wait; relaxed: a guess, and a lost update does no harm.
+  std::atomic<int> credit_alone{kMostCredit};
+  std::atomic<int> credit_shared{kMostCredit};
   ShardToken<Inside> token;
   Janitor janitor;
 };

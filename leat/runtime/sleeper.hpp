@@ -64,6 +64,7 @@ class Sleeper : public SleeperState<sync::StdAtomics> {
   unsigned spin_rounds = 0;
   unsigned spin_left = 0;  // rounds, when it waits for an owner only
   unsigned waits = 0;
+  std::atomic<int>* credit = nullptr;  // of the stack: what this spin counts for
   bool one_cpu = false;
 
   void look_at_affinity();

@@ -3,8 +3,8 @@
 // us to wake on another CPU; one that spins wakes at once and costs a CPU.
 //
 //   options.wait = WaitPolicy::sleeping();    // no CPU while it waits
-//   options.wait = WaitPolicy::adaptive();    // spins as long as that has been winning, then sleeps
-//   options.wait = WaitPolicy::spinning();    // for threads that have a CPU of their own
+//   options.wait = WaitPolicy::adaptive();    // spins while that has been winning, briefly if threads take turns; then
+//   sleeps options.wait = WaitPolicy::spinning();    // for threads that have a CPU of their own
 //
 // A Runner takes `spin` alone: after the last packet it keeps turning for this long; Duration::max() never sleeps.
 // Threading: a value.

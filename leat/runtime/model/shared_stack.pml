@@ -6,6 +6,7 @@
  *   BUDGET    foreign operations that an owner whose own call is finished runs (rule 6); 0: it always passes them on
  *   RING      the device is a ring without a descriptor (rule 11)
  *   SPIN      callers may spin before they park (rule 9)
+ *   ALL_WAIT  the last caller's operation needs a packet, too
  *   CANCEL    a signal may end the first caller's wait (rule 16)
  *   LIMIT     the first caller's operation has a deadline (rule 15)
  *   JANITOR   there is one (rule 14)
@@ -62,9 +63,11 @@ bool told;
 bool spins[CALLERS];            /* it looks at its state, and as the watcher it turns: devices need not ring */
 #define WATCHER_SPINS (watcher < CALLERS && spins[watcher])
 #define MAY_SPIN(n) if :: spins[n] = true :: spins[n] = false fi
+#define TAKES_OVER(n) if :: n == me && spins[n] && !WATCHER_SPINS -> lead(n) :: true fi
 #else
 #define WATCHER_SPINS false
 #define MAY_SPIN(n) skip
+#define TAKES_OVER(n) skip
 #endif
 bool timer_set;
 mtype janitor_mode = DEEP;
@@ -104,8 +107,12 @@ byte alive;
 #else
 #define WORKS_FOR(n) skip
 #endif
-/* The last caller's operation ends at once, or ends all. */
+/* The last caller's operation ends at once, or ends all; with ALL_WAIT it needs a packet, too. */
+#ifdef ALL_WAIT
+#define READY(t) ((data & BIT(t)) != 0)
+#else
 #define READY(t) ((t) == CALLERS - 1 && CALLERS > 1 || (data & BIT(t)) != 0)
+#endif
 
 inline lead(t) { watcher = t; armed = t }
 
@@ -175,7 +182,7 @@ inline start(n) {
     :: watcher == NOBODY || watcher == JAN ->
       if :: watcher == JAN -> janitor_mode = DEEP :: else fi;
       lead(n)
-    :: else
+    :: else -> TAKES_OVER(n)
     fi;
     if
     :: cancel[n] == C_ASKED -> publish(n)
