@@ -194,6 +194,10 @@ class ShardToken {
   void kick(Visit& v);
   void kill(Visit& v);
 
+  // function(Op& this_call), under the token; waits for it.
+  template <class F>
+  void run_as_owner(F function);
+
   // --- operations, under the token
   bool begin(Op& op);
   void run_own(Op& op, Visit& v);

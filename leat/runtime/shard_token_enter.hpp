@@ -134,55 +134,55 @@ Instant ShardToken<World>::poll() {
 }
 
 template <class World>
-void ShardToken<World>::stop() {
+template <class F>
+void ShardToken<World>::run_as_owner(F function) {
   OwnerCall call;
   struct Context {
-    ShardToken* token;
+    F* function;
     OwnerCall* call;
-  } context{this, &call};
+  } context{&function, &call};
   call.function = {[](void* c) {
                      auto* const x = static_cast<Context*>(c);
-                     if (x->token->stop_ == nullptr) x->token->stop_ = x->call;
+                     (*x->function)(*x->call);
                    },
                    &context};
   run(call);
 }
 
 template <class World>
+void ShardToken<World>::stop() {
+  run_as_owner([this](Op& call) {
+    if (stop_ == nullptr) stop_ = &call;
+  });
+}
+
+template <class World>
 void ShardToken<World>::program_watches() {
-  OwnerCall call;
-  call.function = {[](void* c) {
-                     auto* const token = static_cast<ShardToken*>(c);
-                     token->program_ = true;
-                     if (token->armed_ != nullptr) {  // the program's set must see all that a sleeper's sees
-                       token->world_->arm(*token->armed_, false);
-                       token->world_->arm(*token->armed_, true);
-                     }
-                     if (token->watcher_ == Watcher::caller) return;
-                     if (token->watcher_ == Watcher::janitor) {
-                       token->janitor_mode_ = JanitorMode::deep;
-                       token->disarm();
-                     }
-                     token->follow_nobody();
-                     token->watcher_ = Watcher::program;
-                   },
-                   this};
-  run(call);
+  run_as_owner([this](Op&) {
+    program_ = true;
+    if (armed_ != nullptr) {  // the program's set must see all that a sleeper's sees
+      world_->arm(*armed_, false);
+      world_->arm(*armed_, true);
+    }
+    if (watcher_ == Watcher::caller) return;
+    if (watcher_ == Watcher::janitor) {
+      janitor_mode_ = JanitorMode::deep;
+      disarm();
+    }
+    follow_nobody();
+    watcher_ = Watcher::program;
+  });
 }
 
 template <class World>
 void ShardToken<World>::program_leaves() {
-  OwnerCall call;
-  call.function = {[](void* c) {
-                     auto* const token = static_cast<ShardToken*>(c);
-                     token->program_ = false;
-                     if (token->watcher_ != Watcher::program) return;
-                     Visit v;  // of nobody: for what it says about the janitor
-                     token->move_leader(v);
-                     if (v.wake_janitor) token->world_->wake_janitor();
-                   },
-                   this};
-  run(call);
+  run_as_owner([this](Op&) {
+    program_ = false;
+    if (watcher_ != Watcher::program) return;
+    Visit v;  // of nobody: for what it says about the janitor
+    move_leader(v);
+    if (v.wake_janitor) world_->wake_janitor();
+  });
 }
 
 }  // namespace leat

@@ -106,21 +106,13 @@ void ShardToken<World>::move_leader(Visit& v) {
 
 template <class World>
 void ShardToken<World>::janitor_starts(Sleeper& janitor) {
-  struct Context {
-    ShardToken* token;
-    Sleeper* janitor;
-  } context{this, &janitor};
-  OwnerCall call;
-  call.function = {[](void* c) {
-                     auto* const x = static_cast<Context*>(c);
-                     x->token->janitor_ = x->janitor;
-                     x->token->janitor_mode_ = JanitorMode::deep;
-                     if (x->token->watcher_ != Watcher::nobody) return;
-                     x->token->janitor_mode_ = JanitorMode::leading;
-                     x->token->lead(*x->janitor, Watcher::janitor);
-                   },
-                   &context};
-  run(call);
+  run_as_owner([this, &janitor](Op&) {
+    janitor_ = &janitor;
+    janitor_mode_ = JanitorMode::deep;
+    if (watcher_ != Watcher::nobody) return;
+    janitor_mode_ = JanitorMode::leading;
+    lead(janitor, Watcher::janitor);
+  });
 }
 
 template <class World>
