@@ -15,19 +15,11 @@ MemoryPipe::MemoryPipe(const Options& o) : a_(*o.pool_a, o.to_a, o.caps), b_(*o.
   b_.caps_.mac = o.mac_b;
 }
 
-bool MemoryPipe::End::fits(const Packet& p) const {
-  const PacketMeta& m = p.meta();
-  const auto link = static_cast<std::uint32_t>(link_header_length(caps_.link));
-  if (m.length < link) return false;
-  if (m.checksum == ChecksumState::to_fill && !caps_.tx_checksum) return false;
-  return m.length - link <= (wire_segments(m) == 1 ? caps_.mtu : caps_.max_gso);
-}
-
 std::size_t MemoryPipe::End::tx(PacketBatch& batch, Instant) {
   std::size_t n = 0;
   for (; n < batch.size(); ++n) {
     Packet& p = batch[n];
-    if (!fits(p)) {
+    if (!fits(p, caps_)) {
       ++counters_.tx_dropped;
       p.reset();
       continue;

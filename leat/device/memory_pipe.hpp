@@ -50,7 +50,6 @@ class MemoryPipe {
     friend class MemoryPipe;
     End(PacketPool& pool, std::span<Packet> incoming, const DeviceCaps& caps)
         : pool_(&pool), incoming_(incoming), caps_(caps) {}
-    [[nodiscard]] bool fits(const Packet& p) const;
 
     PacketPool* pool_;
     SpanRing<Packet> incoming_;

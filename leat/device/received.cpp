@@ -39,6 +39,14 @@ bool can_ever_copy(std::uint32_t size, const PacketPool& pool) {
   return pieces > 0 && l.chunks[0] > 0 && size <= pieces * kPiece - kHeadroom;
 }
 
+bool fits(const Packet& p, const DeviceCaps& caps) {
+  const PacketMeta& m = p.meta();
+  const auto link = static_cast<std::uint32_t>(link_header_length(caps.link));
+  if (m.length < link) return false;
+  if (m.checksum == ChecksumState::to_fill && !caps.tx_checksum) return false;
+  return m.length - link <= (wire_segments(m) == 1 ? caps.mtu : caps.max_gso);
+}
+
 Packet copy_into(const Packet& p, PacketPool& pool) {
   if (Packet whole = p.copy_to(pool, headroom_for(p.size()))) return whole;
   const std::uint32_t size = p.size();

@@ -5,6 +5,7 @@
 // Threading: one owner of the packet.
 
 #include <leat/buf/packet.hpp>
+#include <leat/device/device.hpp>
 #include <leat/offload/gso.hpp>
 
 namespace leat {
@@ -24,6 +25,9 @@ inline void mark_received(Packet& p, Instant now) {
   m.ce_marks = 0;
   m.link_cast = LinkCast::unicast;
 }
+
+// Whether a link in memory with these `caps` takes this packet: what does not fit is dropped and counted, as on a wire.
+[[nodiscard]] bool fits(const Packet& p, const DeviceCaps& caps);
 
 // A copy of all data of `p` in `pool`: one chunk when that class has one, else as many 2 KiB chunks as it takes; what
 // fits a small chunk may come from the control reserve. Empty when memory is used up.

@@ -6,7 +6,6 @@
 #include <array>
 #include <cstring>
 #include <leat/device/received.hpp>
-#include <leat/offload/gso.hpp>
 #include <leat/runtime/thread_pipe.hpp>
 
 namespace leat {
@@ -84,20 +83,11 @@ void ThreadPipe::End::after_sleep() {
   (void)!::read(bell_.get(), &count, sizeof count);
 }
 
-bool ThreadPipe::Device::fits(const Packet& p) const {
-  const PacketMeta& m = p.meta();
-  const DeviceCaps& caps = end_->caps_;
-  const auto link = static_cast<std::uint32_t>(link_header_length(caps.link));
-  if (m.length < link) return false;
-  if (m.checksum == ChecksumState::to_fill && !caps.tx_checksum) return false;
-  return m.length - link <= (wire_segments(m) == 1 ? caps.mtu : caps.max_gso);
-}
-
 std::size_t ThreadPipe::Device::tx(PacketBatch& batch, Instant) {
   std::size_t n = 0;
   for (; n < batch.size(); ++n) {
     Packet& p = batch[n];
-    if (!fits(p)) {
+    if (!fits(p, end_->caps_)) {
       ++counters_.tx_dropped;
       p.reset();
       continue;

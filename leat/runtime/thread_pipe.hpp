@@ -67,7 +67,6 @@ class ThreadPipe {
     void after_sleep() override { end_->after_sleep(); }
 
    private:
-    [[nodiscard]] bool fits(const Packet& p) const;
     End* end_;
     PacketPool* pool_;
     DeviceCounters counters_;
