@@ -4,8 +4,8 @@
 #include <leat/base/error_table.hpp>
 
 #include "failure.hpp"
-#include "http_message.hpp"
 #include "http_site.hpp"
+#include "http_talk.hpp"
 #include "text.hpp"
 
 namespace leat::tools {
@@ -27,7 +27,8 @@ struct HttpServer::Shared {
 // One connection: requests one after the other, each answered before the next is looked at.
 class HttpServer::Exchange {
  public:
-  explicit Exchange(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
+  Exchange(std::shared_ptr<Shared> shared, const Endpoint& from)
+      : shared_(std::move(shared)), talk_(shared_->site, from, shared_->idle) {}
 
   void run(StreamConnection& c) {
     if (!c.is_open()) return;
@@ -62,35 +63,19 @@ class HttpServer::Exchange {
   // Reads until there is a request, and answers it. False when there is nothing more for now, or ever.
   bool receive(StreamConnection& c) {
     for (;;) {
-      HttpRequest request;
-      switch (reader_.next(request)) {
-        case HttpRequestReader::State::complete:
-          begin(c, shared_->site.answer(request, c.remote()));
-          return true;
-        case HttpRequestReader::State::bad:
-          begin(c, shared_->site.bad_request(reader_.status()));
-          return true;
-        case HttpRequestReader::State::incomplete:
-          break;
+      if (auto answer = talk_.next()) {
+        answer_ = std::move(*answer);
+        c.write(answer_.bytes());
+        return true;
       }
       const IoCount got = c.read({shared_->scratch.data(), HttpRequestReader::kMaxHead});
       if (got.count > 0) {
-        if (reader_.buffered() == 0) head_began_ = c.stack().now();
-        if (c.stack().now() - head_began_ > shared_->idle) {  // byte by byte, to keep us waiting
-          begin(c, shared_->site.bad_request(408));
-          return true;
-        }
-        reader_.append({shared_->scratch.data(), got.count});
+        talk_.received({shared_->scratch.data(), got.count}, c.stack().now());
       } else {
         if (got.status == IoStatus::end_of_stream) c.close();
         return false;
       }
     }
-  }
-
-  void begin(StreamConnection& c, HttpAnswer&& answer) {
-    answer_ = std::move(answer);
-    c.write(answer_.bytes());
   }
 
   // RFC 9112 9.6: after the last answer, our FIN; then the client's bytes are read and dropped until its own, so that
@@ -108,9 +93,8 @@ class HttpServer::Exchange {
   }
 
   std::shared_ptr<Shared> shared_;
-  HttpRequestReader reader_;
+  HttpTalk talk_;
   HttpAnswer answer_;
-  Instant head_began_;  // when the first byte of the next request came
 };
 
 HttpServer::HttpServer(Host& host, const Options& options)
@@ -118,8 +102,8 @@ HttpServer::HttpServer(Host& host, const Options& options)
   shared_->idle = options.idle;
   server_ =
       StreamServer::with_factory(host.stack(), {.port = Port{options.port}, .max_connections = options.max_connections},
-                                 [shared = shared_](StreamConnection&) -> StreamServer::Handler {
-                                   auto exchange = std::make_shared<Exchange>(shared);
+                                 [shared = shared_](StreamConnection& connection) -> StreamServer::Handler {
+                                   auto exchange = std::make_shared<Exchange>(shared, connection.remote());
                                    return [exchange](StreamConnection& c) { exchange->run(c); };
                                  });
   if (const auto status = server_->status(); !status) {

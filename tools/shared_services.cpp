@@ -17,6 +17,7 @@
 
 #include "failure.hpp"
 #include "http_site.hpp"
+#include "http_talk.hpp"
 #include "log.hpp"
 #include "text.hpp"
 
@@ -147,32 +148,16 @@ bool send_answer(FormStream& s, HttpSite& site, HttpAnswer& a, MutableByteSpan b
 
 void serve_stream(FormStream& s, HttpSite& site) {
   const Buffer buffer;
-  HttpRequestReader reader;
-  Instant began;
+  HttpTalk talk(site, s.remote(), kIdle);
   for (;;) {
-    HttpRequest request;
-    std::optional<HttpAnswer> answer;
-    switch (reader.next(request)) {
-      case HttpRequestReader::State::complete:
-        answer = site.answer(request, s.remote());
-        break;
-      case HttpRequestReader::State::bad:
-        answer = site.bad_request(reader.status());
-        break;
-      case HttpRequestReader::State::incomplete: {
-        const auto got = s.read(buffer.all().first(HttpRequestReader::kMaxHead));
-        if (!got && got.error() == Errc::timed_out) return s.abort();
-        if (!got || *got == 0) return;
-        if (reader.buffered() == 0) began = monotonic_now();
-        if (monotonic_now() - began > kIdle) {  // byte by byte, to keep us waiting
-          answer = site.bad_request(408);
-        } else {
-          reader.append(buffer.first(*got));
-        }
-        break;
-      }
+    std::optional<HttpAnswer> answer = talk.next();
+    if (!answer) {
+      const auto got = s.read(buffer.all().first(HttpRequestReader::kMaxHead));
+      if (!got && got.error() == Errc::timed_out) return s.abort();
+      if (!got || *got == 0) return;
+      talk.received(buffer.first(*got), monotonic_now());
+      continue;
     }
-    if (!answer) continue;
     if (!send_answer(s, site, *answer, buffer.all())) return;
     if (!answer->close) continue;
     // RFC 9112 9.6: our FIN, then the client's bytes until its own, so that no RST takes the answer from it.
@@ -225,34 +210,17 @@ Task<bool> send_answer(coroutine::TcpStream& s, HttpSite& site, HttpAnswer& a, M
 
 Task<void> serve(coroutine::TcpStream s, HttpSite& site) {
   (void)s.set_option(OptionId::tcp_nodelay, 1);
-  const Endpoint remote = s.remote_endpoint().value_or(Endpoint{});
   const Buffer buffer;
-  HttpRequestReader reader;
-  Instant began;
+  HttpTalk talk(site, s.remote_endpoint().value_or(Endpoint{}), kIdle);
   for (;;) {
-    HttpRequest request;
-    std::optional<HttpAnswer> answer;
-    switch (reader.next(request)) {
-      case HttpRequestReader::State::complete:
-        answer = site.answer(request, remote);
-        break;
-      case HttpRequestReader::State::bad:
-        answer = site.bad_request(reader.status());
-        break;
-      case HttpRequestReader::State::incomplete: {
-        const auto got = co_await s.read(buffer.all().first(HttpRequestReader::kMaxHead), kIdleLimit);
-        if (!got && got.error() == Errc::timed_out) s.abort();
-        if (!got || got->count == 0) co_return;
-        if (reader.buffered() == 0) began = monotonic_now();
-        if (monotonic_now() - began > kIdle) {
-          answer = site.bad_request(408);
-        } else {
-          reader.append(buffer.first(got->count));
-        }
-        break;
-      }
+    std::optional<HttpAnswer> answer = talk.next();
+    if (!answer) {
+      const auto got = co_await s.read(buffer.all().first(HttpRequestReader::kMaxHead), kIdleLimit);
+      if (!got && got.error() == Errc::timed_out) s.abort();
+      if (!got || got->count == 0) co_return;
+      talk.received(buffer.first(got->count), monotonic_now());
+      continue;
     }
-    if (!answer) continue;
     if (!co_await send_answer(s, site, *answer, buffer.all())) co_return;
     if (!answer->close) continue;
     (void)s.shutdown(ShutdownHow::write);
