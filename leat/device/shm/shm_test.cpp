@@ -130,7 +130,11 @@ TEST(Device_shm, TwoSidesMeetByNameAndPart) {
     EXPECT_TRUE(first.joined());
     EXPECT_FALSE(join()) << "a third side was let in";
     out.push(a.frame(3000, 7));
+    EXPECT_TRUE(second->before_sleep());
     (void)first.tx(out, {});
+    EXPECT_TRUE(readable(second->poll_fd()));
+    second->after_sleep();
+    EXPECT_FALSE(readable(second->poll_fd()));
     EXPECT_EQ(second->rx(in, {}), 1U);
     in.clear();
     second = fail(Errc::not_found);  // it ends
