@@ -18,9 +18,9 @@
 namespace leat {
 namespace {
 
-// How long a caller looks at an operation that another thread is about to run, in pauses, before it sleeps: a few
-// microseconds, against some 20 for a sleep.
-constexpr unsigned kPostedSpins = 100;
+// How long a caller looks at an operation that another thread is about to run, in pauses, before it sleeps: some 10 us,
+// as long as a turn with packets for many takes; a sleep costs two threads more than that.
+constexpr unsigned kPostedSpins = 400;
 constexpr unsigned kYieldMask = 255;
 // Where threads take turns, a spin must end within what a sleep costs them all.
 constexpr Duration kSharedSpin = Duration::us(10);
