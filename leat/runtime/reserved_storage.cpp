@@ -30,6 +30,7 @@ StorageView build(Source& source, const Limits& limits) {
   view.iface.groups = source.template take<iface::Group>(i.groups);
   view.iface.memberships = source.template take<iface::Membership>(i.memberships);
   view.iface.group_sources = source.template take<iface::GroupSource>(i.group_sources);
+  view.iface.queried_sources = source.template take<iface::QueriedSource>(i.queried_sources);
   view.iface.neighbors = source.template take<iface::Neighbor>(i.neighbors);
   view.iface.neighbor_buckets = source.template take<Index>(std::bit_ceil(i.neighbors));
   view.iface.routes = source.template take<iface::Route>(iface::route_count(i));
@@ -83,6 +84,7 @@ Limits hosted_limits(std::uint32_t connections) {
   limits.iface.groups = 384;
   limits.iface.memberships = 1024;
   limits.iface.group_sources = 2048;
+  limits.iface.queried_sources = 64;
   limits.iface.transmit_queue = 1024;
   limits.ip.raw_sockets = 64;
   limits.ip.ping_sockets = 64;

@@ -34,7 +34,7 @@ struct IgmpQuery {
   Version version = Version::v3;
   std::uint32_t max_response_ms = 10'000;
   IpAddress group = IpAddress::v4(0);  // 0.0.0.0: a general query
-  std::uint16_t source_count = 0;      // version 3; the sources are not kept
+  std::uint16_t source_count = 0;      // version 3; `sources` reads them
   std::uint8_t robustness = 0;         // version 3: QRV; 0: above 7
   std::uint32_t interval_s = 0;        // version 3: QQIC
   constexpr bool operator==(const IgmpQuery&) const = default;
@@ -60,6 +60,11 @@ struct IgmpQuery {
     query.source_count = load_be16(&message[10]);
     if (message.size() - 12 < query.source_count * std::size_t{4}) return ParseError::bad_length;
     return query;
+  }
+  // The sources of a message that was parsed.
+  [[nodiscard]] constexpr SourceList sources(ByteSpan message) const {
+    return source_count == 0 ? SourceList{}
+                             : SourceList{message.subspan(12, source_count * std::size_t{4}), IpVersion::v4};
   }
   // Without sources. The response time is written in tenths of a second, at most 12.7 s, the interval in seconds, at
   // most 127.

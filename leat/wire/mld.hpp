@@ -30,12 +30,29 @@ constexpr std::uint32_t decode_code(std::uint32_t code, unsigned mantissa_bits) 
   return (mantissa | (1U << mantissa_bits)) << (exponent + 3);
 }
 
+// The sources of a query, where they stand in the message. Of a default one there are none.
+class SourceList {
+ public:
+  constexpr SourceList() = default;
+  constexpr SourceList(ByteSpan bytes, IpVersion version)
+      : bytes_(bytes), each_(version == IpVersion::v4 ? std::size_t{4} : std::size_t{16}) {}
+  [[nodiscard]] constexpr std::size_t size() const { return bytes_.size() / each_; }
+  [[nodiscard]] constexpr IpAddress operator[](std::size_t i) const {
+    const std::uint8_t* const at = &bytes_[i * each_];
+    return each_ == 4 ? IpAddress::v4_wire(at) : IpAddress::v6_wire(at);
+  }
+
+ private:
+  ByteSpan bytes_;
+  std::size_t each_ = 16;
+};
+
 struct MldQuery {
   enum class Version : std::uint8_t { v1, v2 };
   Version version = Version::v2;
   std::uint32_t max_response_ms = 10'000;
   IpAddress group{};               // `::`: a general query
-  std::uint16_t source_count = 0;  // version 2; the sources are not kept: all sources of a group are answered for
+  std::uint16_t source_count = 0;  // version 2; `sources` reads them
   std::uint8_t robustness = 0;     // version 2: QRV; 0: above 7
   std::uint32_t interval_s = 0;    // version 2: QQIC
   constexpr bool operator==(const MldQuery&) const = default;
@@ -60,6 +77,11 @@ struct MldQuery {
     query.source_count = load_be16(&message[26]);
     if (message.size() - 28 < query.source_count * std::size_t{16}) return ParseError::bad_length;
     return query;
+  }
+  // The sources of a message that was parsed.
+  [[nodiscard]] constexpr SourceList sources(ByteSpan message) const {
+    return source_count == 0 ? SourceList{}
+                             : SourceList{message.subspan(28, source_count * std::size_t{16}), IpVersion::v6};
   }
   // Without sources. The response time is written exactly up to 32,767 ms, the interval up to 127 s, and as that
   // beyond.

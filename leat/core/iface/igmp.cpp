@@ -1,4 +1,5 @@
-// IGMP messages (RFC 1112 appendix I, RFC 2236, RFC 3376): what comes and what goes. What it means: multicast.cpp.
+// IGMP messages (RFC 1112 appendix I, RFC 2236, RFC 3376): what comes and what goes. What it means:
+// multicast_query.cpp.
 
 #include <leat/core/iface/iface.hpp>
 #include <leat/core/iface/link.hpp>
@@ -33,12 +34,13 @@ bool send_message(Core& core, InterfaceId id, Packet&& p, const IpAddress& to) {
   return enqueue(core, id, std::move(p), true);
 }
 
-GroupQuery query_of(const wire::IgmpQuery& q) {
+GroupQuery query_of(const wire::IgmpQuery& q, ByteSpan message) {
   using From = wire::IgmpQuery::Version;
   return {.version = q.version == From::v1   ? QuerierVersion::oldest
                      : q.version == From::v2 ? QuerierVersion::older
                                              : QuerierVersion::current,
           .group = q.group,
+          .sources = q.sources(message),
           .max_response_ms = q.max_response_ms,
           .robustness = q.robustness,
           .interval_s = q.interval_s};
@@ -77,7 +79,7 @@ void igmp_input(Core& core, TransportInput&& in) {
   if (const auto query = wire::IgmpQuery::parse(message)) {
     // RFC 3376 4: no router passes it on, so one with another TTL is not from this link.
     if (in.ttl == 1) {
-      group_queried(core, in.interface, query_of(*query));
+      group_queried(core, in.interface, query_of(*query, message));
       in.packet.reset();
       return;
     }

@@ -80,6 +80,7 @@ void mld_input(Core& core, TransportInput&& in) {
         core, in.interface,
         {.version = query->version == wire::MldQuery::Version::v1 ? QuerierVersion::older : QuerierVersion::current,
          .group = query->group,
+         .sources = query->sources(message),
          .max_response_ms = query->max_response_ms,
          .robustness = query->robustness,
          .interval_s = query->interval_s});

@@ -16,6 +16,7 @@
 
 #include <leat/core/iface/state.hpp>
 #include <leat/op/multicast.hpp>
+#include <leat/wire/mld.hpp>
 
 namespace leat {
 struct Core;
@@ -78,7 +79,8 @@ void run_multicast_timers(Core&, unsigned& budget);
 
 struct GroupQuery {
   QuerierVersion version = QuerierVersion::current;
-  IpAddress group;  // unspecified of its version: a general query
+  IpAddress group;           // unspecified of its version: a general query
+  wire::SourceList sources;  // none: a query about the whole group
   std::uint32_t max_response_ms = 0;
   std::uint8_t robustness = 0;   // 0: not said
   std::uint32_t interval_s = 0;  // 0: not said
@@ -90,7 +92,11 @@ void group_reported(Core&, InterfaceId, const IpAddress& group);
 // An IGMP message that arrived.
 void igmp_input(Core&, TransportInput&&);
 
-enum class ReportKind : std::uint8_t { current, changes };
+enum class ReportKind : std::uint8_t {
+  current,
+  queried,  // the current state of the sources that were asked about
+  changes,
+};
 enum class OlderMessage : std::uint8_t { report, oldest_report, leave };
 // One or more reports of the current version: of one group or of all. False: not everything could be sent.
 [[nodiscard]] bool send_igmp_report(Core&, InterfaceId, ReportKind, Index only_group);

@@ -2,8 +2,7 @@
 // Reports of IGMPv3 and MLDv2: the same records (RFC 3376 4.2, RFC 3810 5.2) in different messages. Inside iface.
 // Threading: the owner of the shard.
 
-#include <leat/core/core.hpp>
-#include <leat/core/iface/multicast.hpp>
+#include <leat/core/iface/multicast_machine.hpp>
 #include <leat/wire/mld.hpp>
 
 namespace leat::iface {
@@ -29,6 +28,15 @@ template <class Writer>
     }
     return true;
   };
+  if (kind == ReportKind::queried) {
+    // RFC 3376 5.2: of the sources asked about those that are taken.
+    if (!w.add({Type::mode_is_include, g.group})) return false;
+    for (Index i = g.queried; i != kNoIndex; i = core.iface.queried_sources[i].next) {
+      const IpAddress& source = core.iface.queried_sources[i].address;
+      if (takes_source(core, g, source) && !w.add_source(source)) return cut_short;
+    }
+    return true;
+  }
   const bool exclude = g.excluders > 0;
   const auto listed = [&](const GroupSource& s) { return is_taken(g, s) != exclude; };
   if (kind == ReportKind::current) return add(exclude ? Type::mode_is_exclude : Type::mode_is_include, listed);

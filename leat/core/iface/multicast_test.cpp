@@ -16,6 +16,7 @@ const IpAddress kRouter = ip("10.0.0.254");
 const IpAddress kRouter6 = ip("fe80::254");
 const IpAddress kS1 = ip("10.9.0.1");
 const IpAddress kS2 = ip("10.9.0.2");
+const IpAddress kS3 = ip("10.9.0.3");
 const IpAddress kV3Routers = ip("224.0.0.22");
 const IpAddress kV2Routers6 = ip("ff02::16");
 
@@ -137,6 +138,22 @@ struct Multicast : testing::Test {
     const IpAddress to = q.group.is_unspecified() ? ip("224.0.0.1") : q.group;
     igmp(b, to, ttl);
   }
+  // About certain sources of a group.
+  void query(wire::IgmpQuery q, const std::vector<IpAddress>& sources) {
+    Bytes b(12);
+    b.resize(q.emit(b));
+    for (const IpAddress& s : sources) b = b + Bytes{s.bytes().begin() + 12, s.bytes().end()};
+    store_be16(&b[10], static_cast<std::uint16_t>(sources.size()));
+    store_be16(&b[2], 0);
+    store_be16(&b[2], checksum_finish(checksum_add(0, b)));
+    igmp(b, q.group);
+  }
+  void query(const wire::MldQuery& q, const std::vector<IpAddress>& sources) {
+    Bytes b = mld_query(q);
+    for (const IpAddress& s : sources) b = b + Bytes{s.bytes().begin(), s.bytes().end()};
+    store_be16(&b[26], static_cast<std::uint16_t>(sources.size()));
+    mld(b, q.group);
+  }
   void igmp(const Bytes& message, const IpAddress& to, unsigned ttl = 1, const IpAddress& from = kRouter) {
     host.receive(ethernet(
         to.multicast_mac(), kPeerMac,
@@ -170,8 +187,7 @@ struct Multicast : testing::Test {
   TestHost host{options()};
 };
 
-// --- what is told
-// ------------------------------------------------------------------------------------------------------
+// --- what is told ----------------------------------------------------------------------------------------------------
 
 TEST_F(Multicast, AJoinIsToldTwiceAndSoIsTheLastLeave) {
   const Handle a = member({.group = kGroup});
@@ -224,6 +240,26 @@ TEST_F(Multicast, SourcesAreToldAsTheyChange) {
   expect_twice({{Type::block_old_sources, kGroup, {kS2}}});
   EXPECT_EQ(host.core().iface.source_pool.used(), 0U);
   EXPECT_EQ(host.core().iface.membership_pool.used(), 0U);
+}
+
+TEST_F(Multicast, ChangesOfSourcesMergeAndEachIsToldAsOftenAsRobustnessWants) {
+  query(wire::IgmpQuery{.max_response_ms = 100, .robustness = 3});
+  quiet();
+  const Handle s = member({.group = kGroup, .source = kS1});
+  using Records = std::vector<Record>;
+  EXPECT_EQ(report(), (Records{{Type::allow_new_sources, kGroup, {kS1}}}));
+  ASSERT_TRUE(host.stack().join_group(s, {.group = kGroup, .source = kS2}));
+  EXPECT_EQ(report(), (Records{{Type::allow_new_sources, kGroup, {kS1, kS2}}})) << "RFC 3376 5.1: one report of both";
+  ASSERT_TRUE(host.stack().leave_group(s, {.group = kGroup, .source = kS1}));
+  EXPECT_EQ(report(), (Records{{Type::allow_new_sources, kGroup, {kS2}}, {Type::block_old_sources, kGroup, {kS1}}}));
+  std::vector<Records> rest;
+  for (int i = 0; i < 500; ++i) {
+    host.advance(Duration::ms(10));
+    for (const Said& m : said()) rest.push_back(m.records);
+  }
+  const Record left{Type::block_old_sources, kGroup, {kS1}};
+  EXPECT_EQ(rest, (std::vector<Records>{{{Type::allow_new_sources, kGroup, {kS2}}, left}, {left}}))
+      << "three times each";
 }
 
 TEST_F(Multicast, AWholeFilterCanBeSetAtOnce) {
@@ -304,8 +340,7 @@ TEST_F(Multicast, ManyGroupsAreSeveralReportsOfTheMtu) {
   EXPECT_EQ(host.stack().join_group(sockets[0], {.group = kGroup}).error(), Errc::no_buffers);
 }
 
-// --- rows U8 and U9
-// ------------------------------------------------------------------------------------------------------
+// --- rows U8 and U9 --------------------------------------------------------------------------------------------------
 
 struct U8_GroupQueries : Multicast {  // NOLINT(readability-identifier-naming): in tests' names
   U8_GroupQueries() {
@@ -369,6 +404,106 @@ TEST_F(U8_GroupQueries, AGeneralAnswerThatIsDueSoonerIsAnswerEnough) {
   EXPECT_LE(all.size(), 2U);
   ASSERT_FALSE(all.empty());
   EXPECT_EQ(all[0].second.records.size(), 2U);
+}
+
+TEST_F(U8_GroupQueries, AQueryAboutSourcesIsAnsweredForThemOnly) {
+  ASSERT_TRUE(host.stack().join_group(sockets[1], {.group = kOther, .source = kS2}));
+  ASSERT_TRUE(host.stack().block_source(sockets[0], {.group = kGroup, .source = kS1}));
+  quiet();
+  const auto asked = [&](const IpAddress& group, const std::vector<IpAddress>& sources) {
+    query(wire::IgmpQuery{.max_response_ms = 1'000, .group = group}, sources);
+    std::vector<Record> all;
+    for (const auto& [moment, s] : within(Duration::ms(1'100)))
+      all.insert(all.end(), s.records.begin(), s.records.end());
+    return all;
+  };
+  using Records = std::vector<Record>;
+  // RFC 3376 5.2: of a list to be taken what was asked, else what was asked without the list that is not.
+  EXPECT_EQ(asked(kOther, {kS1, kS3}), (Records{{Type::mode_is_include, kOther, {kS1}}}));
+  EXPECT_EQ(asked(kOther, {kS1, kS2, kS1}), (Records{{Type::mode_is_include, kOther, {kS1, kS2}}}));
+  EXPECT_EQ(asked(kOther, {kS3}), Records{}) << "nothing to say";
+  EXPECT_EQ(asked(kGroup, {kS1, kS2, kS3}), (Records{{Type::mode_is_include, kGroup, {kS2, kS3}}}));
+  EXPECT_EQ(asked(kGroup, {kS1}), Records{});
+  EXPECT_EQ(asked(ip("239.9.9.9"), {kS1}), Records{}) << "not a member";
+  EXPECT_EQ(host.core().iface.queried_pool.used(), 0U);
+}
+
+TEST_F(U8_GroupQueries, SourcesThatAreAskedAboutAddUpToOneAnswer) {
+  ASSERT_TRUE(host.stack().join_group(sockets[1], {.group = kOther, .source = kS2}));
+  quiet();
+  query(wire::IgmpQuery{.max_response_ms = 1'000, .group = kOther}, {kS1});
+  query(wire::IgmpQuery{.max_response_ms = 12'000, .group = kOther}, {kS2});
+  const auto all = within(Duration::s(13));
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_LE(all[0].first, Duration::ms(1'010)) << "RFC 3376 5.2 (5): when the earlier one is due";
+  EXPECT_EQ(all[0].second.records, (std::vector<Record>{{Type::mode_is_include, kOther, {kS1, kS2}}}));
+}
+
+TEST_F(U8_GroupQueries, AnAnswerForTheWholeGroupTakesThePlaceOfOneForSources) {
+  const std::vector<Record> whole{{Type::mode_is_exclude, kGroup}};
+  for (const bool sources_first : {true, false}) {
+    if (sources_first) query(wire::IgmpQuery{.max_response_ms = 1'000, .group = kGroup}, {kS1});
+    query(wire::IgmpQuery{.max_response_ms = 12'000, .group = kGroup});
+    if (!sources_first) query(wire::IgmpQuery{.max_response_ms = 1'000, .group = kGroup}, {kS1});
+    const auto all = within(Duration::s(13));
+    ASSERT_EQ(all.size(), 1U);
+    EXPECT_LE(all[0].first, Duration::ms(1'010));
+    EXPECT_EQ(all[0].second.records, whole) << "RFC 3376 5.2 (4)";
+  }
+  EXPECT_EQ(host.core().iface.queried_pool.used(), 0U);
+}
+
+TEST_F(U8_GroupQueries, MoreSourcesThanThereIsRoomForAreAnsweredForTheWholeGroup) {
+  std::vector<IpAddress> many;
+  for (std::uint32_t i = 0; i <= host.core().iface.queried_pool.available(); ++i)
+    many.push_back(IpAddress::v4(0x0a090000U + i));
+  query(wire::IgmpQuery{.max_response_ms = 1'000, .group = kGroup}, many);
+  const auto all = within(Duration::ms(1'100));
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].second.records, (std::vector<Record>{{Type::mode_is_exclude, kGroup}}));
+  EXPECT_EQ(host.core().iface.queried_pool.used(), 0U);
+}
+
+TEST_F(U8_GroupQueries, OfSourcesThatLeftMeanwhileNothingIsSaid) {
+  query(wire::IgmpQuery{.max_response_ms = 12'000, .group = kGroup}, {kS1});
+  ASSERT_TRUE(host.stack().block_source(sockets[0], {.group = kGroup, .source = kS1}));
+  for (const auto& [moment, s] : within(Duration::s(13)))
+    EXPECT_EQ(s.records, (std::vector<Record>{{Type::block_old_sources, kGroup, {kS1}}})) << "only that it left";
+  query(wire::IgmpQuery{.max_response_ms = 12'000, .group = kGroup}, {kS2});
+  ASSERT_TRUE(host.stack().close(sockets[0]));
+  for (const auto& [moment, s] : within(Duration::s(13)))
+    EXPECT_EQ(s.records, (std::vector<Record>{{Type::change_to_include, kGroup}}));
+  EXPECT_EQ(host.core().iface.queried_pool.used(), 0U);
+}
+
+TEST_F(U8_GroupQueries, WithAnOlderQuerierSourcesAreNotSpokenOf) {
+  query(wire::IgmpQuery{.max_response_ms = 12'000, .group = kGroup}, {kS1});
+  query(wire::IgmpQuery{.version = wire::IgmpQuery::Version::v2, .max_response_ms = 100});
+  EXPECT_EQ(host.core().iface.queried_pool.used(), 0U) << "RFC 3376 7.2.1: the switch cancels what was pending";
+  for (const auto& [moment, s] : within(Duration::s(13))) EXPECT_EQ(s.type, 0x16U);
+  query(wire::IgmpQuery{.max_response_ms = 1'000, .group = kGroup}, {kS1});
+  const auto all = within(Duration::ms(1'100));
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].second.type, 0x16U);
+  EXPECT_EQ(all[0].second.group, kGroup);
+}
+
+TEST_F(U8_GroupQueries, MldAnswersForSourcesToo) {
+  const IpAddress one = ip("fd09::1");
+  const IpAddress two = ip("fd09::2");
+  ASSERT_TRUE(host.stack().block_source(sockets[2], {.group = kGroup6, .source = one}));
+  quiet();
+  query(wire::MldQuery{.max_response_ms = 1'000, .group = kGroup6}, {one});
+  EXPECT_TRUE(within(Duration::ms(1'100)).empty());
+  query(wire::MldQuery{.max_response_ms = 1'000, .group = kGroup6}, {one, two});
+  auto all = within(Duration::ms(1'100));
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].second.records, (std::vector<Record>{{Type::mode_is_include, kGroup6, {two}}}));
+  query(wire::MldQuery{.max_response_ms = 1'000, .group = kGroup6}, {two});
+  query(wire::MldQuery{.max_response_ms = 1'000, .group = kGroup6});
+  all = within(Duration::ms(1'100));
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].second.records, (std::vector<Record>{{Type::mode_is_exclude, kGroup6, {one}}}));
 }
 
 TEST_F(U8_GroupQueries, CodeZeroOfVersion3IsAnsweredAtOnce) {
@@ -530,6 +665,29 @@ TEST_F(U9_JoinWithoutMemory, IsTriedAgainUntilItIsTold) {
   EXPECT_EQ(said().size(), 2U) << "and again, as robustness wants it";
 }
 
+TEST_F(U9_JoinWithoutMemory, ChangesOfSourcesAndAnswersForThemToo) {
+  const Handle s = member({.group = kGroup});
+  query(wire::IgmpQuery{.max_response_ms = 100, .robustness = 3});
+  quiet();
+  query(wire::IgmpQuery{.max_response_ms = 1'000, .group = kGroup, .robustness = 3}, {kS1, kS2});
+  drain();
+  ASSERT_TRUE(host.stack().block_source(s, {.group = kGroup, .source = kS1}));
+  host.advance(Duration::s(2));
+  EXPECT_TRUE(host.sent().empty());
+  held.clear();
+  std::map<Type, int> times;
+  for (int i = 0; i < 500; ++i) {
+    host.advance(Duration::ms(10));
+    for (const Said& m : said()) {
+      const bool change = m.records.at(0).type == Type::block_old_sources;
+      EXPECT_EQ(m.records, change ? (std::vector<Record>{{Type::block_old_sources, kGroup, {kS1}}})
+                                  : (std::vector<Record>{{Type::mode_is_include, kGroup, {kS2}}}));
+      ++times[m.records[0].type];
+    }
+  }
+  EXPECT_EQ(times, (std::map<Type, int>{{Type::block_old_sources, 3}, {Type::mode_is_include, 1}}));
+}
+
 TEST_F(U9_JoinWithoutMemory, InVersion2Too) {
   query(wire::IgmpQuery{.version = wire::IgmpQuery::Version::v2, .max_response_ms = 100});
   quiet();
@@ -547,8 +705,7 @@ TEST_F(U9_JoinWithoutMemory, InVersion2Too) {
   EXPECT_EQ(said().at(0).type, 0x17U) << "nor is a leave lost";
 }
 
-// --- what sockets hear
-// ---------------------------------------------------------------------------------------------------
+// --- what sockets hear -----------------------------------------------------------------------------------------------
 
 TEST_F(Multicast, ASocketHearsWhatAnybodyJoinedUnlessItSaysOtherwise) {
   const Handle s = bound(5000);

@@ -27,6 +27,7 @@ struct Limits {
   std::uint32_t groups = 16;          // multicast groups of all interfaces; each IPv6 address has one
   std::uint32_t memberships = 8;      // of sockets in groups
   std::uint32_t group_sources = 16;   // in source filters; a socket's source takes two
+  std::uint32_t queried_sources = 8;  // that routers ask about at a time; more are answered for their whole group
   std::uint32_t transmit_queue = 64;  // packets that wait for one interface
 };
 
@@ -63,6 +64,11 @@ struct GroupSource {
   Index next = kNoIndex;
 };
 
+struct QueriedSource {  // that a router asked about, until it is answered
+  IpAddress address;
+  Index next = kNoIndex;
+};
+
 struct Group {  // an IP multicast group that an interface takes, or has just left
   IpAddress group;
   InterfaceId interface = kNoInterface;        // kNoInterface: the record is free
@@ -72,6 +78,7 @@ struct Group {  // an IP multicast group that an interface takes, or has just le
   std::uint32_t excluders = 0, includers = 0;  // memberships by mode, the stack's own among the first
   Index sources = kNoIndex;
   Instant due = Instant::never();  // a message about this group alone
+  Index queried = kNoIndex;        // what it must answer for; none: for the whole group
   Index next_free = kNoIndex;
 };
 
@@ -118,6 +125,7 @@ struct Storage {
   std::span<Group> groups;
   std::span<Membership> memberships;
   std::span<GroupSource> group_sources;
+  std::span<QueriedSource> queried_sources;
   std::span<Neighbor> neighbors;
   std::span<Index> neighbor_buckets;  // a power of two; zero
   std::span<Route> routes;            // at least 4 per address, and those of the configuration
@@ -134,7 +142,7 @@ constexpr std::uint32_t route_count(const Limits& l) {
 template <Limits limits>
 struct StaticStorage {
   [[nodiscard]] Storage view() {
-    return {interfaces, addresses, groups, memberships, group_sources,
+    return {interfaces, addresses, groups, memberships, group_sources,        queried_sources,
             neighbors,  buckets,   routes, nodes,       limits.transmit_queue};
   }
   std::array<Interface, limits.interfaces> interfaces{};
@@ -142,6 +150,7 @@ struct StaticStorage {
   std::array<Group, limits.groups> groups{};
   std::array<Membership, limits.memberships> memberships{};
   std::array<GroupSource, limits.group_sources> group_sources{};
+  std::array<QueriedSource, limits.queried_sources> queried_sources{};
   std::array<Neighbor, limits.neighbors> neighbors{};
   std::array<Index, std::bit_ceil(limits.neighbors)> buckets{};
   std::array<Route, route_count(limits)> routes{};
@@ -155,6 +164,7 @@ struct State {
         groups(s.groups),
         memberships(s.memberships),
         group_sources(s.group_sources),
+        queried_sources(s.queried_sources),
         neighbors(s.neighbors, s.neighbor_buckets, keys.flow_hash),
         routes(s.routes, s.nodes),
         interface_pool(static_cast<std::uint32_t>(s.interfaces.size())),
@@ -162,6 +172,7 @@ struct State {
         group_pool(static_cast<std::uint32_t>(s.groups.size())),
         membership_pool(static_cast<std::uint32_t>(s.memberships.size())),
         source_pool(static_cast<std::uint32_t>(s.group_sources.size())),
+        queried_pool(static_cast<std::uint32_t>(s.queried_sources.size())),
         transmit_queue(s.transmit_queue) {}
 
   // nullptr for an id that names no interface.
@@ -179,6 +190,7 @@ struct State {
   std::span<Group> groups;
   std::span<Membership> memberships;
   std::span<GroupSource> group_sources;
+  std::span<QueriedSource> queried_sources;
   NeighborCache neighbors;
   RouteTable routes;
   IndexPool interface_pool;
@@ -186,6 +198,7 @@ struct State {
   IndexPool group_pool;
   IndexPool membership_pool;
   IndexPool source_pool;
+  IndexPool queried_pool;
   IndexList tentative, announcing;  // addresses that wait for time, earliest first
   std::uint32_t configured_routes = 0;
   std::uint32_t any_ip_routes = 0;
