@@ -56,37 +56,46 @@ class OpEngine {
     static bool before(const Op& a, const Op& b) { return a.deadline < b.deadline; }
   };
   enum class Try : std::uint8_t { complete, blocked };
+  // What every waiter is told, asked for or not.
+  static constexpr Ready kAlways = Ready::error | Ready::closed;
 
+  // An operation's life (op_engine.cpp).
   Try attempt(Op& op);
+  static Ready interest_of(const Op& op);
+  bool park(Op& op);
+  void unpark(Op& op);
+  void complete(Op& op);
+  void expire(Op& op, Errc why);
+  static Try end(Op& op, Errc error);
+  static Try end(Op& op, const Result<void>& r) { return end(op, r ? Errc{} : r.error()); }
+
+  // Verbs that never wait (op_at_once.cpp).
+  Try run_at_once(Op& op);
+  Result<void> group_call(GroupCall& call, Handle socket);
+  static Try give_endpoint(Op& op, const Result<Endpoint>& r);
+
+  // Verbs that wait on one socket (op_transfer.cpp).
   Try attempt_connect(Op& op);
   Try attempt_accept(Op& op);
   Try attempt_send(Op& op);
   Try attempt_send_stream(Op& op);
   Result<IoCount> send_datagram(Op& op, ByteSpan bytes);
+  Try attempt_send_many(Op& op);
   Try attempt_receive(Op& op);
+  Try attempt_receive_many(Op& op);
+  Try attempt_receive_error(Op& op);
+  Try attempt_finish(Op& op);
+  void keep_error(Handle h, Errc error);
+
+  // Packet memory that changes hands (op_lease.cpp).
   Try attempt_receive_lease(Op& op);
   Errc release_lease(Lease& lease);
   Errc take_lease(Lease& lease, std::int64_t octets);
   Try attempt_send_lease(Op& op);
   void settle_leases();
   void finish_lease(Op& op);
-  Try attempt_receive_error(Op& op);
-  Try attempt_poll(Op& op);
-  Try attempt_wait_set(Op& op);
-  Try attempt_set_call(Op& op);
-  Try end(Op& op, Errc error);
-  Try end(Op& op, const Result<void>& r) { return end(op, r ? Errc{} : r.error()); }
-  Try end_io(Op& op, const Result<IoCount>& r);
-  Try run_at_once(Op& op);
-  Result<void> group_call(GroupCall& call, Handle socket);
-  Try give_endpoint(Op& op, const Result<Endpoint>& r);
-  void keep_error(Handle h, Errc error);
 
-  bool park(Op& op);
-  void unpark(Op& op);
-  void complete(Op& op);
-  void expire(Op& op, Errc why);
-
+  // Who waits on a socket (op_waiters.cpp).
   bool link(Waiter& w, Handle socket, Ready interest);
   void unlink(Waiter& w);
   [[nodiscard]] Waiter* waiters_of(Handle socket);
@@ -94,7 +103,11 @@ class OpEngine {
   void end_waiters(Handle socket, Errc why);
   static void on_ready(void* context, std::uint64_t user, Handle socket, Ready level, Ready edges);
   void tell(Waiter* first, Ready edges);
+  Try attempt_poll(Op& op);
 
+  // Ready sets (op_sets.cpp).
+  Try attempt_wait_set(Op& op);
+  Try attempt_set_call(Op& op);
   Errc add_member(ReadySet& set, SetMember& m);
   Errc change_member(ReadySet& set, SetMember& m);
   Errc remove_member(ReadySet& set, SetMember& m);

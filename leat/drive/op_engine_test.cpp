@@ -247,6 +247,193 @@ TEST_F(OpEngineTest, ClosingEndsWhoWaitsOnTheSocket) {
   EXPECT_EQ(op.error, Errc::bad_handle);
 }
 
+TEST_F(OpEngineTest, OneOperationSendsAndReceivesManyDatagrams) {
+  const Handle from = open(0, SocketKind::udp);
+  const Handle to = open(1, SocketKind::udp);
+  const Endpoint there{TwoHosts::address(1), kPort};
+  Op op;
+  op.bind(to, {IpAddress{}, kPort});
+  w.service(1).run(op);
+  ASSERT_EQ(op.error, Errc{});
+  std::vector<Bytes> buffers(8, Bytes(10));
+  std::vector<InDatagram> in;
+  for (Bytes& b : buffers) in.push_back({b});
+  Started receive;
+  receive.receive_many(to, in);
+  w.service(1).start(receive);
+  w.run_for(Duration::ms(1));
+  EXPECT_FALSE(receive.over) << "there is none";
+
+  const Bytes data = numbers(300);
+  std::vector<OutDatagram> out;
+  for (std::size_t i = 1; i <= 3; ++i) out.push_back({ByteSpan{data}.first(i * 4), there});
+  op.reset();
+  op.send_many(from, out);
+  w.service(0).run(op);
+  EXPECT_EQ(op.error, Errc{});
+  EXPECT_EQ(op.count, 3U);
+  w.run_for(Duration::ms(1));
+  ASSERT_TRUE(receive.over);
+  EXPECT_EQ(receive.count, 3U) << "what is there is enough";
+  EXPECT_EQ(in[0].count, 4U);
+  EXPECT_EQ(in[2].count, 10U);
+  EXPECT_EQ(in[2].truncated(), 12U);
+  EXPECT_EQ(in[1].message.from.address, TwoHosts::address(0));
+
+  // The first that can't be sent is the error, a later one ends the call in front of it.
+  out[1].to = {IpAddress::v4(192, 0, 2, 1), kPort};
+  op.reset();
+  op.send_many(from, out);
+  w.service(0).run(op);
+  EXPECT_EQ(op.error, Errc{});
+  EXPECT_EQ(op.count, 1U);
+  op.reset();
+  op.send_many(from, std::span{out}.subspan(1));
+  w.service(0).run(op);
+  EXPECT_EQ(op.error, Errc::network_unreachable);
+  op.reset();
+  op.receive_many(to, in);
+  op.flags.dont_wait = true;
+  w.run_for(Duration::ms(1));
+  w.service(1).run(op);
+  EXPECT_EQ(op.count, 1U);
+  op.reset();
+  op.receive_many(to, in);
+  op.flags.dont_wait = true;
+  w.service(1).run(op);
+  EXPECT_EQ(op.status, IoStatus::would_block);
+}
+
+// More than the interface's queue holds: the rest waits for room, and nothing is sent twice.
+TEST_F(OpEngineTest, ManyDatagramsWaitForRoom) {
+  const Handle from = open(0, SocketKind::udp);
+  const Handle to = open(1, SocketKind::udp);
+  Op op;
+  op.bind(to, {IpAddress{}, kPort});
+  w.service(1).run(op);
+  const Bytes data = numbers(200);
+  op.reset();
+  op.send_to(from, {}, {TwoHosts::address(1), kPort});  // so that the neighbour is known
+  w.service(0).run(op);
+  w.run_for(Duration::ms(10));
+  op.reset();
+  Bytes none(1);
+  op.receive(to, none);
+  w.service(1).run(op);
+  std::vector<OutDatagram> out;
+  for (std::size_t i = 0; i < data.size(); ++i)
+    out.push_back({ByteSpan{data}.subspan(i, 1), {TwoHosts::address(1), kPort}});
+  Started send;
+  send.send_many(from, out);
+  EXPECT_FALSE(w.engine(0).start(send)) << "two hundred are more than there is room for";
+  const std::size_t at_once = send.count;
+  EXPECT_GT(at_once, 0U);
+  EXPECT_LT(at_once, out.size());
+  Bytes got;
+  std::vector<Bytes> buffers(64, Bytes(10));
+  std::vector<InDatagram> in;
+  for (Bytes& b : buffers) in.push_back({b});
+  while (got.size() < out.size()) {
+    op.reset();
+    op.receive_many(to, in);
+    op.deadline = w.hosts.now() + Duration::s(1);
+    w.service(1).run(op);
+    ASSERT_EQ(op.error, Errc{}) << got.size();
+    for (std::size_t i = 0; i < op.count; ++i) got.push_back(buffers[i][0]);
+  }
+  EXPECT_EQ(got, data);
+  ASSERT_TRUE(send.over);
+  EXPECT_EQ(send.count, out.size());
+  Started ended;
+  ended.send_many(from, out);
+  EXPECT_FALSE(w.engine(0).start(ended));
+  EXPECT_TRUE(w.engine(0).withdraw(ended, Errc::cancelled));
+  EXPECT_EQ(ended.error, Errc{}) << "what was sent counts";
+  EXPECT_EQ(ended.count, at_once);
+}
+
+TEST_F(OpEngineTest, FinishWaitsUntilThePeerHasAll) {
+  connect();
+  const Bytes much(3'000'000, 5);
+  send(0, client, ByteSpan{much}.first(500'000));
+  Started finish;
+  finish.finish(client);
+  w.service(0).start(finish);
+  w.run_for(Duration::s(1));
+  EXPECT_TRUE(finish.over) << "it is in the peer's buffer, which is enough";
+  EXPECT_EQ(finish.error, Errc{});
+  close(0, client);
+  close(1, server);
+  close(1, listener);
+
+  connect();
+  std::size_t sent = 0;
+  for (std::size_t n = 1; n > 0; sent += n) {  // until both buffers are full
+    Op some;
+    some.send(client, much);
+    some.flags.dont_wait = true;
+    w.service(0).run(some);
+    n = some.count;
+    w.run_for(Duration::s(1));
+  }
+  Started late;
+  late.finish(client);
+  late.deadline = w.hosts.now() + Duration::s(3);
+  w.service(0).start(late);
+  w.run_for(Duration::s(4));
+  ASSERT_TRUE(late.over);
+  EXPECT_EQ(late.error, Errc::timed_out) << "the peer does not read";
+  Started again;
+  again.finish(client);
+  w.service(0).start(again);
+  w.run_for(Duration::s(1));
+  EXPECT_FALSE(again.over);
+  Bytes buffer(1'000'000);
+  while (sent > 0) {
+    Op some;
+    some.receive(server, buffer);
+    w.service(1).run(some);
+    ASSERT_EQ(some.error, Errc{});
+    sent -= some.count;
+  }
+  w.run_for(Duration::s(5));
+  ASSERT_TRUE(again.over);
+  EXPECT_EQ(again.error, Errc{});
+  close(0, client);
+  close(1, server);
+  close(1, listener);
+
+  // The peer finished first, and both at once: the last ACK is the end of the connection.
+  connect();
+  Op op;
+  op.shutdown(server, ShutdownHow::write);
+  w.service(1).run(op);
+  w.run_for(Duration::ms(10));
+  Started last;
+  last.finish(client);
+  w.service(0).start(last);
+  w.run_for(Duration::ms(10));
+  ASSERT_TRUE(last.over);
+  EXPECT_EQ(last.error, Errc{});
+  close(0, client);
+  close(1, server);
+  close(1, listener);
+
+  // Who is reset does not have it.
+  connect();
+  send(0, client, numbers(10));
+  w.run_for(Duration::ms(100));
+  Started lost;
+  lost.finish(client);
+  op.reset();
+  op.abort(server);
+  w.service(1).run(op);
+  w.service(0).start(lost);
+  w.run_for(Duration::ms(100));
+  ASSERT_TRUE(lost.over);
+  EXPECT_EQ(lost.error, Errc::connection_reset);
+}
+
 TEST_F(OpEngineTest, ARefusedConnectTellsWhy) {
   const Handle h = open(0, SocketKind::stream);
   Op op;

@@ -1,9 +1,12 @@
 #pragma once
-// Small values of socket calls: which way to shut down, how to receive, what is known of a datagram. Values.
+// Small values of socket calls: which way to shut down, how to receive, what is known of a datagram, many datagrams at
+// once. Values.
 
 #include <cstddef>
 #include <cstdint>
 #include <leat/base/address.hpp>
+#include <leat/base/bytes.hpp>
+#include <optional>
 
 namespace leat {
 
@@ -20,6 +23,20 @@ struct Message {  // of a datagram that was received
   std::size_t full_size = 0;  // more than count: it was truncated
   InterfaceId interface = kNoInterface;
   std::uint8_t ttl = 0, traffic_class = 0;
+};
+// One of many datagrams that are sent or received by one operation.
+struct OutDatagram {
+  ByteSpan bytes;
+  Endpoint to{};  // none: where the socket is connected to
+};
+struct InDatagram {
+  MutableByteSpan to;
+  std::size_t count = 0;  // bytes that came
+  Message message{};
+  // The whole length when the datagram was longer than the buffer.
+  [[nodiscard]] std::optional<std::size_t> truncated() const {
+    return message.full_size > count ? std::optional{message.full_size} : std::nullopt;
+  }
 };
 // How one datagram is sent differently from what the socket's options say (IP_PKTINFO, IP_TTL, IP_TOS and the like). To
 // answer from the address that a datagram came to: `.source = message.to.address`.

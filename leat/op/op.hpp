@@ -51,6 +51,8 @@ enum class Verb : std::uint8_t {
   connect,          // endpoint; waits until it is connected
   accept,           // -> handle, endpoint (the peer)
   send,             // from [, endpoint] [, *overrides]; a stream: waits until all is queued
+  send_many,        // out: each of them as send_to; waits until all are queued -> count, of datagrams
+  receive_many,     // in: waits for at least one datagram, takes what is there -> count, of datagrams
   receive,          // to [, *message] -> count, status; waits for at least one byte or datagram
   receive_lease,    // *lease [, *message] -> count, status: as receive, without a copy
   release_lease,    // *lease
@@ -58,6 +60,7 @@ enum class Verb : std::uint8_t {
   send_lease,       // *lease, value: the octets that were written; waits until the memory is free again
   receive_error,    // to -> count, *error_entry: the oldest of the socket's error queue; would_block without one
   shutdown,         // how
+  finish,           // a stream: FIN behind what was sent; waits until the peer has acknowledged all of it
   close,            // graceful; completes what waits on the socket with bad_handle
   abort,            // RST
   local_endpoint,   // -> endpoint
@@ -80,10 +83,10 @@ enum class Verb : std::uint8_t {
 };
 
 struct OpFlags {
-  bool dont_wait : 1 = false;  // answer would_block (a value) or again (accept, connect: in_progress) at once
+  bool dont_wait : 1 = false;  // answer would_block (a value) or again (connect, finish: in_progress) at once
   bool peek : 1 = false;       // receive: leave the data where it is
   bool wait_all : 1 = false;   // receive from a stream: wait until the spans are full
-  bool some : 1 = false;       // send on a stream: what fits is enough, at least one byte
+  bool some : 1 = false;       // send, send_many: what fits is enough, at least one byte or datagram
 };
 
 // One of poll's sockets.
@@ -109,6 +112,8 @@ struct Op : PostNode, Waiter {
   MutableByteSpan one_to;
   bool has_endpoint = false;  // send: to `endpoint`, not to where the socket is connected
   Endpoint endpoint;
+  std::span<const OutDatagram> out;          // send_many
+  std::span<InDatagram> in;                  // receive_many
   const SendOverrides* overrides = nullptr;  // of a datagram
   Message* message = nullptr;
   ErrorEntry* error_entry = nullptr;
@@ -142,7 +147,7 @@ struct Op : PostNode, Waiter {
   // --- what came out ---
   Errc error{};  // none: it worked
   IoStatus status = IoStatus::done;
-  std::size_t count = 0;  // bytes, watches or events
+  std::size_t count = 0;  // bytes, datagrams, watches or events
   Handle handle;          // opened or accepted
   Ready ready = Ready::none;
 
@@ -188,6 +193,9 @@ struct Op : PostNode, Waiter {
   void receive(Handle h, MutableByteSpan bytes) { on(Verb::receive, h), one_to = bytes, to = {&one_to, 1}; }
   void receive(Handle h, std::span<const MutableByteSpan> parts) { on(Verb::receive, h), to = parts; }
   void receive_from(Handle h, MutableByteSpan bytes, Message& m) { receive(h, bytes), message = &m; }
+  void send_many(Handle h, std::span<const OutDatagram> d) { on(Verb::send_many, h), out = d; }
+  void receive_many(Handle h, std::span<InDatagram> d) { on(Verb::receive_many, h), in = d; }
+  void finish(Handle h) { on(Verb::finish, h); }
   void shutdown(Handle h, ShutdownHow w) { on(Verb::shutdown, h), how = w; }
   void close(Handle h) { on(Verb::close, h); }
   void abort(Handle h) { on(Verb::abort, h); }

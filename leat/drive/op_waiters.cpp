@@ -1,0 +1,148 @@
+// Who waits on a socket: operations, polls' watches and members of ready sets, in one list in the order they came. The
+// socket's sink is the first of them.
+
+#include <leat/drive/op_engine.hpp>
+
+namespace leat {
+
+Waiter* OpEngine::waiters_of(Handle socket) {
+  const SocketTable& sockets = stack_->core().sockets;
+  const Index i = sockets.find(socket);
+  if (i == kNoIndex) return nullptr;
+  const Sink* const sink = sockets[i].sink;
+  if (sink == nullptr || sink->function != &OpEngine::on_ready) return nullptr;
+  return static_cast<Waiter*>(sink->context);
+}
+
+// The socket's sink and interest follow its list.
+void OpEngine::refresh(Stack& stack, Waiter* first) {
+  LEAT_ASSERT(first != nullptr);
+  Ready interest = Ready::none;
+  for (Waiter* w = first; w != nullptr; w = w->after) interest |= w->interest;
+  (void)stack.set_sink(first->waits_on, &first->sink, 0, interest);
+}
+
+bool OpEngine::link(Waiter& w, Handle socket, Ready interest) {
+  const SocketTable& sockets = stack_->core().sockets;
+  const Index i = sockets.find(socket);
+  if (i == kNoIndex) return false;
+  const Sink* const sink = sockets[i].sink;
+  Waiter* first = waiters_of(socket);
+  if (first == nullptr && sink != nullptr) return false;  // a callback has it
+  w.sink = {&OpEngine::on_ready, &w};
+  w.engine = this;
+  w.waits_on = socket;
+  w.interest = interest;
+  w.after = nullptr;
+  w.before = nullptr;
+  if (first == nullptr) {
+    first = &w;
+  } else {
+    Waiter* last = first;
+    while (last->after != nullptr) last = last->after;
+    last->after = &w;
+    w.before = last;
+  }
+  refresh(*stack_, first);
+  return true;
+}
+
+void OpEngine::unlink(Waiter& w) {
+  if (!w.linked()) return;
+  Waiter* first = w.before == nullptr ? w.after : waiters_of(w.waits_on);
+  if (w.before != nullptr) w.before->after = w.after;
+  if (w.after != nullptr) w.after->before = w.before;
+  if (first == nullptr) {
+    (void)stack_->set_sink(w.waits_on, nullptr, 0, Ready::none);
+  } else {
+    refresh(*stack_, first);
+  }
+  w.after = w.before = nullptr;
+  w.waits_on = Handle{};
+}
+
+// The socket is closed: whoever waits on it is told now, nobody will be later.
+void OpEngine::end_waiters(Handle socket, Errc why) {
+  for (Waiter* w = waiters_of(socket); w != nullptr; w = waiters_of(socket)) {
+    switch (w->kind) {
+      case WaiterKind::op:
+        expire(static_cast<Op&>(*w), why);
+        break;
+      case WaiterKind::watch: {
+        Op& op = *static_cast<Watch*>(w)->op;
+        op.count = 0;
+        for (Watch& x : op.watches) {
+          x.ready = x.socket == socket ? kAlways : stack_->readiness(x.socket) & (x.wanted | kAlways);
+          if (any(x.ready)) ++op.count;
+        }
+        complete(op);
+        break;
+      }
+      case WaiterKind::member: {
+        auto& m = static_cast<SetMember&>(*w);
+        unlink(m);
+        m.set->remove(m);
+        m.socket_gone = true;
+        break;
+      }
+    }
+  }
+}
+
+void OpEngine::on_ready(void* context, std::uint64_t, Handle, Ready, Ready edges) {
+  auto* const first = static_cast<Waiter*>(context);
+  static_cast<OpEngine*>(first->engine)->tell(first, edges);
+}
+
+// Operations are tried here, in order; polls and sets are only marked, so that nothing but the operation itself leaves
+// the list while it is walked.
+void OpEngine::tell(Waiter* first, Ready edges) {
+  Ready blocked = Ready::none;  // of those that wait this way, an earlier one would block still
+  bool exclusive_told = false;
+  for (Waiter* w = first; w != nullptr;) {
+    Waiter* const next = w->after;
+    if (any(w->interest & edges)) {
+      switch (w->kind) {
+        case WaiterKind::op: {
+          auto& op = static_cast<Op&>(*w);
+          const Ready way = op.interest & ~kAlways;
+          if (any(way & blocked)) break;
+          if (attempt(op) == Try::complete) {
+            complete(op);
+          } else {
+            blocked |= way;
+          }
+          break;
+        }
+        case WaiterKind::watch: {
+          Op& op = *static_cast<Watch*>(w)->op;
+          if (op.to_finish) break;
+          op.to_finish = true;
+          op.list_next = nullptr;
+          (finish_head_ == nullptr ? finish_head_ : finish_tail_->list_next) = &op;
+          finish_tail_ = &op;
+          break;
+        }
+        case WaiterKind::member: {
+          auto& m = static_cast<SetMember&>(*w);
+          if (m.flags.exclusive && exclusive_told) break;
+          exclusive_told = exclusive_told || (m.flags.exclusive && m.armed);
+          enqueue(m);
+          break;
+        }
+      }
+    }
+    w = next;
+  }
+}
+
+OpEngine::Try OpEngine::attempt_poll(Op& op) {
+  op.count = 0;
+  for (Watch& w : op.watches) {
+    w.ready = stack_->readiness(w.socket) & (w.wanted | kAlways);
+    if (any(w.ready)) ++op.count;
+  }
+  return op.count > 0 || op.flags.dont_wait ? end(op, Errc{}) : Try::blocked;
+}
+
+}  // namespace leat
