@@ -61,6 +61,7 @@ Result<void> Stack::remove_route(const IpPrefix& p, const IpAddress& gateway) {
 }
 
 Result<void> Stack::set_option(OptionId id, std::int64_t value) {
+  if (id == OptionId::ip_loopback) ++core_.route_epoch;  // known paths may lead nowhere now
   return core_.options.set(id, value);
 }
 

@@ -20,6 +20,8 @@ enum class OptionType : std::uint8_t { boolean, integer, bytes, duration_us, cho
   X(ip_default_ttl, ip, integer, 1, 255, 64, "RFC 1700", "TTL and hop limit of packets sent.")                         \
   X(ip_tos, ip, integer, 0, 255, 0, "RFC 2474", "Traffic class of packets sent.")                                      \
   X(ip_accept_source_route, stack, boolean, 0, 1, 0, "RFC 7126", "Process packets with a source-route option.")        \
+  X(ip_loopback, stack, boolean, 0, 1, 1, "RFC 1122 3.2.1.3, RFC 4291 2.5.3",                                          \
+    "127.0.0.0/8 and ::1 lead back to this stack; 0: nowhere.")                                                        \
   X(ip_multicast_ttl, ip, integer, 0, 255, 1, "RFC 1112", "TTL and hop limit of multicast packets sent.")              \
   X(ip_multicast_loop, ip, boolean, 0, 1, 1, "RFC 1112", "Own multicast packets also come back to members here.")      \
   X(ip_multicast_interface, ip, integer, 0, 65535, 0, "Linux IP_MULTICAST_IF",                                         \

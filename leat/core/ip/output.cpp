@@ -170,10 +170,13 @@ Result<Path> look_up_path(Core& core, const IpAddress& remote, const IpAddress& 
   const bool fixed = !local.is_unspecified();
   if (fixed) {
     if (local.is_v4() != remote.is_v4()) return fail(Errc::address_not_available);
-    if (!local.is_loopback() && !is_local_address(core, local, scope)) return fail(Errc::address_not_available);
+    if (!is_local_address(core, local, scope)) return fail(Errc::address_not_available);
   }
   // I5: what speaks of the loopback network never reaches a wire.
-  if (remote.is_loopback()) return loopback_path(core, remote, local, bound, scope);
+  if (remote.is_loopback()) {
+    if (!core.options.on(OptionId::ip_loopback)) return fail(Errc::network_unreachable);
+    return loopback_path(core, remote, local, bound, scope);
+  }
 
   const bool to_all = remote.is_multicast() || remote.is_limited_broadcast();
   const Index r = core.iface.routes.find(core.scope, remote, [&](const iface::Route& route) {
@@ -396,7 +399,7 @@ std::uint32_t update_path_mtu(Core& core, const IpAddress& remote, std::uint32_t
 }
 
 bool is_local_address(const Core& core, const IpAddress& a, Scope) {
-  if (a.is_loopback()) return true;
+  if (a.is_loopback()) return core.options.on(OptionId::ip_loopback);
   if (core.iface.any_ip_routes == 0 && !core.iface.filter_has(a)) return false;
   const Index r = core.iface.routes.find(core.scope, a, [](const iface::Route&) { return true; });
   return r != kNoIndex && (core.iface.routes[r].kind == iface::RouteKind::local ||
