@@ -2,7 +2,7 @@
 // bulk by TCP and UDP, between two stacks on a pipe:
 //   direct    the stacks' own verbs, called by the thread that turns both
 //   channel   commands: coroutines of the same thread, or (cpus 2) blocking calls of two threads, each beside a thread
-//             that turns its stack
+//             that turns its stack; by UDP one datagram a command, or a batch of them
 // Rows with cpus 1 count CPU time of both stacks, rows with cpus 2 the clock.
 
 #include <algorithm>
@@ -29,6 +29,7 @@ constexpr Port kPort{9000};
 constexpr std::size_t kRequest = 100;
 constexpr std::size_t kPiece = 65536;
 constexpr std::size_t kDatagram = 1400;
+constexpr std::size_t kMany = 64;  // datagrams of one command
 const Endpoint kServer{piped_address(1), kPort};
 
 NetstackConfig config_of(std::uint32_t mtu) {
@@ -86,7 +87,7 @@ class Direct {
     return {thread_cpu_seconds() - began, got};
   }
 
-  Measured udp(std::uint64_t bytes) {
+  Measured udp(std::uint64_t bytes, std::size_t) {
     const Handle from = must(a_.open_udp(), "socket"), to = must(b_.open_udp(), "socket");
     must(b_.bind(to, kServer), "bind");
     must(b_.set_option(to, OptionId::receive_buffer, 4 << 20), "option");
@@ -177,14 +178,37 @@ Task<std::uint64_t> drink(const TcpStream& s, std::uint64_t bytes) {
   while (got < bytes) got += (co_await s.async_recv(piece)).value();
   co_return got;
 }
-Task<void> pour(const UdpSocket& s) {  // until it is dropped
-  const std::array<std::uint8_t, kDatagram> piece{};
-  for (;;) (void)co_await s.async_send_to(piece, kServer);
+// Datagrams for one command, each with memory of its own.
+struct Batch {
+  explicit Batch(std::size_t n) : memory(n * kDatagram) {
+    MutableByteSpan rest = memory;
+    for (std::size_t i = 0; i < n; ++i, rest = rest.subspan(kDatagram)) {
+      in.push_back({rest.first(kDatagram)});
+      out.push_back({rest.first(kDatagram), kServer});
+    }
+  }
+  [[nodiscard]] std::uint64_t bytes(std::size_t n) const {
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += in[i].count;
+    return sum;
+  }
+  std::vector<std::uint8_t> memory;
+  std::vector<InDatagram> in;
+  std::vector<OutDatagram> out;
+};
+
+Task<void> pour(const UdpSocket& s, std::size_t batch) {  // until it is dropped
+  const Batch b(batch);
+  if (batch > 1)
+    for (;;) (void)co_await s.async_send_many(b.out);
+  for (;;) (void)co_await s.async_send_to(b.out[0].bytes, kServer);
 }
-Task<std::uint64_t> drink(const UdpSocket& s, std::uint64_t bytes) {
-  std::array<std::uint8_t, kDatagram> piece{};
+Task<std::uint64_t> drink(const UdpSocket& s, std::uint64_t bytes, std::size_t batch) {
+  Batch b(batch);
   std::uint64_t got = 0;
-  while (got < bytes) got += (co_await s.async_recv_from(piece)).value().count;
+  if (batch > 1)
+    while (got < bytes) got += b.bytes((co_await s.async_recv_many(b.in)).value());
+  while (got < bytes) got += (co_await s.async_recv_from(b.in[0].to)).value().count;
   co_return got;
 }
 
@@ -208,13 +232,13 @@ class Commanded {
     const std::uint64_t got = pair_.run(drink(server_, bytes));
     return {thread_cpu_seconds() - began, got};
   }
-  Measured udp(std::uint64_t bytes) {
+  Measured udp(std::uint64_t bytes, std::size_t batch) {
     const UdpSocket from = must(UdpSocket::bind(pair_.channel(0), {}), "bind");
     const UdpSocket to = must(UdpSocket::bind(pair_.channel(1), kServer), "bind");
-    Task<void> other = pour(from);
+    Task<void> other = pour(from, batch);
     const double began = thread_cpu_seconds();
     other.start();
-    const std::uint64_t got = pair_.run(drink(to, bytes));
+    const std::uint64_t got = pair_.run(drink(to, bytes, batch));
     return {thread_cpu_seconds() - began, got};
   }
 
@@ -275,20 +299,26 @@ class Threaded {
     other.join();
     return {static_cast<double>(took.count_ns()) * 1e-9, got};
   }
-  Measured udp(std::uint64_t bytes) {
+  Measured udp(std::uint64_t bytes, std::size_t batch) {
     const UdpSocket from = must(UdpSocket::bind(pair_.channel(0), {}), "bind");
     const UdpSocket to = must(UdpSocket::bind(pair_.channel(1), kServer), "bind");
     std::jthread other([&](const std::stop_token& stop) {
-      const std::array<std::uint8_t, kDatagram> piece{};
-      while (!stop.stop_requested()) (void)from.send_to(piece, kServer);
+      const Batch b(batch);
+      while (!stop.stop_requested()) (void)(batch > 1 ? from.send_many(b.out) : from.send_to(b.out[0].bytes, kServer));
     });
-    std::array<std::uint8_t, kDatagram> piece{};
+    Batch b(batch);
     std::uint64_t got = 0;
     const Instant began = monotonic_now();
     while (got < bytes) {
-      const auto n = to.recv_from(piece, Duration::s(10));
-      if (!n) break;
-      got += n->count;
+      if (batch > 1) {
+        const auto n = to.recv_many(b.in, Duration::s(10));
+        if (!n) break;
+        got += b.bytes(*n);
+      } else {
+        const auto n = to.recv_from(b.in[0].to, Duration::s(10));
+        if (!n) break;
+        got += n->count;
+      }
     }
     const Duration took = monotonic_now() - began;
     return {static_cast<double>(took.count_ns()) * 1e-9, got};
@@ -374,17 +404,22 @@ std::vector<Row> run_channel(const Request& request) {
     requests("direct", 1, r.direct);
     requests("channel", 1, r.commanded).set("ratio_to_direct", r.commanded.per_second / r.direct.per_second);
     requests("channel", 2, r.threaded);
-    for (const char* protocol : {"tcp", "udp"}) {
+    struct Load {
+      const char* protocol;
+      std::size_t batch;
+    };
+    for (const auto [protocol, batch] : {Load{"tcp", 1}, Load{"udp", 1}, Load{"udp", kMany}}) {
       const bool tcp = std::string_view{protocol} == "tcp";
       say(request, std::string("channel: bulk by ") + protocol + ", mtu " + std::to_string(mtu));
       const std::uint64_t bytes = scaled(request, tcp ? 256'000'000 : 50'000'000, kPiece);
-      const Figures f = measure(request, mtu, [&](auto& form) { return tcp ? form.tcp(bytes) : form.udp(bytes); });
+      const Figures f =
+          measure(request, mtu, [&](auto& form) { return tcp ? form.tcp(bytes) : form.udp(bytes, batch); });
       const auto bulk = [&](const char* form, int cpus, const Best& best) -> Row& {
         Row& row = row_of(rows, mtu, protocol, form, cpus).set("gbit_per_s", best.per_second * 8e-9);
-        if (!tcp) row.set("packets_per_s", best.per_second / static_cast<double>(kDatagram));
+        if (!tcp) row.set("packets_per_s", best.per_second / static_cast<double>(kDatagram)).set("batch", batch);
         return row;
       };
-      bulk("direct", 1, f.direct);
+      if (batch == 1) bulk("direct", 1, f.direct);
       bulk("channel", 1, f.commanded).set("ratio_to_direct", f.commanded.per_second / f.direct.per_second);
       bulk("channel", 2, f.threaded);
     }

@@ -34,24 +34,20 @@ class basic_acceptor : public basic_socket<net::ip::tcp, Executor> {
   using base = basic_socket<net::ip::tcp, Executor>;
 
  public:
+  using typename base::default_token;
   using typename base::endpoint_type;
   using typename base::executor_type;
   using typename base::protocol_type;
-  using default_token = net::default_completion_token_t<Executor>;
   template <class Other>
   struct rebind_executor {
     using other = basic_acceptor<Other>;
   };
 
-  explicit basic_acceptor(const executor_type& executor, std::shared_ptr<Service> service = nullptr)
-      : base(executor, std::move(service), SocketKind::stream) {}
-  template <HasExecutorFor<Executor> Context>
-  explicit basic_acceptor(Context& context, std::shared_ptr<Service> service = nullptr)
-      : basic_acceptor(executor_type(context.get_executor()), std::move(service)) {}
+  using base::base;
   // Opens, binds with reuse_address, listens.
   template <HasExecutorFor<Executor> Context>
   basic_acceptor(Context& context, const endpoint_type& local, std::shared_ptr<Service> service = nullptr)
-      : basic_acceptor(executor_type(context.get_executor()), std::move(service)) {
+      : basic_acceptor(context, std::move(service)) {
     this->open(local.protocol());
     this->set_option(net::socket_base::reuse_address(true));
     this->bind(local);

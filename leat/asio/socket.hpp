@@ -7,6 +7,7 @@
 // Threading: one thread at a time uses an object (an implicit or explicit strand), as with Boost.Asio's.
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/socket_base.hpp>
 #include <boost/system/system_error.hpp>
 #include <leat/asio/context.hpp>
@@ -16,6 +17,13 @@
 #include <type_traits>
 
 namespace leat::asio {
+
+// Constructors take an executor, or what has one.
+template <class T, class Executor>
+concept HasExecutorFor = requires(T& t) {
+  { t.get_executor() } -> std::convertible_to<Executor>;
+}
+&&!std::is_convertible_v<T&, Executor>;
 
 namespace detail {
 
@@ -31,7 +39,17 @@ class basic_socket : public net::socket_base {
   using executor_type = Executor;
   using protocol_type = Protocol;
   using endpoint_type = typename Protocol::endpoint;
+  using default_token = net::default_completion_token_t<Executor>;
 
+  // `service`: none: the one that is attached to the executor's context.
+  explicit basic_socket(const executor_type& executor, std::shared_ptr<Service> service = nullptr)
+      : executor_(executor),
+        service_(service ? std::move(service) : attached(net::query(executor, net::execution::context))) {
+    if (!service_) throw boost::system::system_error(net::error::operation_not_supported, "no stack is attached");
+  }
+  template <HasExecutorFor<Executor> Context>
+  explicit basic_socket(Context& context, std::shared_ptr<Service> service = nullptr)
+      : basic_socket(executor_type(context.get_executor()), std::move(service)) {}
   // A socket that was moved from is as one just made: it keeps executor and stack.
   basic_socket(basic_socket&& o) noexcept
       // NOLINTNEXTLINE(performance-move-constructor-init)
@@ -58,20 +76,18 @@ class basic_socket : public net::socket_base {
       return;
     }
     Op op;
-    op.open(kind_);
+    op.open(std::is_same_v<Protocol, net::ip::tcp> ? SocketKind::stream : SocketKind::udp);
     e = call(op);
     if (!e) state().handle = op.handle;
   }
   void open(const protocol_type& protocol = protocol_type::v4()) {
     throwing([&](error_code& e) { open(protocol, e); });
   }
-  // Graceful, in the background; what is pending ends with operation_aborted.
+  // Graceful, in the background; what is pending ends with operation_aborted. With the option linger above 0 it waits
+  // first, as Boost.Asio's does, until the peer has everything or the time is over; a destructor never waits.
   void close(error_code& e) {
-    e = {};
-    if (!is_open()) return;
-    Op op;
-    op.close(std::exchange(state().handle, Handle{}));
-    e = call(op);
+    wait_as_linger_says();
+    close_now(e);
   }
   void close() {
     throwing([&](error_code& e) { close(e); });
@@ -141,12 +157,6 @@ class basic_socket : public net::socket_base {
   }
 
  protected:
-  basic_socket(const executor_type& executor, std::shared_ptr<Service> service, SocketKind kind)
-      : executor_(executor),
-        service_(service ? std::move(service) : attached(net::query(executor, net::execution::context))),
-        kind_(kind) {
-    if (!service_) throw boost::system::system_error(net::error::operation_not_supported, "no stack is attached");
-  }
   ~basic_socket() { close_quietly(); }
 
   // Runs a verb that never waits, or that may block this thread when `wait` says so.
@@ -198,22 +208,32 @@ class basic_socket : public net::socket_base {
   }
 
  private:
+  void close_now(error_code& e) {
+    e = {};
+    if (!is_open()) return;
+    Op op;
+    op.close(std::exchange(state().handle, Handle{}));
+    e = call(op);
+  }
   void close_quietly() {
     error_code ignored;
-    close(ignored);
+    close_now(ignored);
+  }
+  void wait_as_linger_says() {
+    if (!is_open() || !std::is_same_v<Protocol, net::ip::tcp>) return;
+    Op op;
+    op.get_option(handle(), OptionId::linger);
+    if (call(op) || op.value <= 0) return;
+    const Duration most = Duration::s(op.value);
+    op.reset();
+    op.finish(handle());
+    op.deadline = service_->now() + most;
+    (void)call(op, true);  // however it ends, the socket is closed
   }
 
   executor_type executor_;
   std::shared_ptr<Service> service_;
-  SocketKind kind_ = SocketKind::stream;
   std::shared_ptr<detail::socket_state> state_;  // made when it is needed; gone when moved from
 };
-
-// Constructors take an executor, or what has one.
-template <class T, class Executor>
-concept HasExecutorFor = requires(T& t) {
-  { t.get_executor() } -> std::convertible_to<Executor>;
-}
-&&!std::is_convertible_v<T&, Executor>;
 
 }  // namespace leat::asio

@@ -9,7 +9,6 @@
 //
 // Endpoints, options, error codes and tokens are Boost.Asio's own. Threading: one thread at a time.
 
-#include <boost/asio/ip/tcp.hpp>
 #include <leat/asio/buffers.hpp>
 #include <leat/asio/socket.hpp>
 
@@ -25,18 +24,13 @@ class basic_stream_socket : public basic_socket<net::ip::tcp, Executor> {
   using typename base::protocol_type;
   using shutdown_type = net::socket_base::shutdown_type;
   using lowest_layer_type = basic_stream_socket;
-  using default_token = net::default_completion_token_t<Executor>;
+  using typename base::default_token;
   template <class Other>
   struct rebind_executor {
     using other = basic_stream_socket<Other>;
   };
 
-  // `service`: none: the one that is attached to the executor's context.
-  explicit basic_stream_socket(const executor_type& executor, std::shared_ptr<Service> service = nullptr)
-      : base(executor, std::move(service), SocketKind::stream) {}
-  template <HasExecutorFor<Executor> Context>
-  explicit basic_stream_socket(Context& context, std::shared_ptr<Service> service = nullptr)
-      : basic_stream_socket(executor_type(context.get_executor()), std::move(service)) {}
+  using base::base;
   // Adopts a handle of the service.
   basic_stream_socket(const executor_type& executor, std::shared_ptr<Service> service, Handle handle)
       : basic_stream_socket(executor, std::move(service)) {
@@ -142,6 +136,23 @@ class basic_stream_socket : public basic_socket<net::ip::tcp, Executor> {
   }
   void shutdown(shutdown_type what) {
     this->throwing([&](error_code& e) { shutdown(what, e); });
+  }
+  // FIN behind what was written, and the peer has acknowledged all of it; reading goes on. Boost.Asio has only close()
+  // with linger for this, which blocks. Handler: void(error_code)
+  void finish(error_code& e) {
+    Op op;
+    op.finish(this->handle());
+    e = this->call(op, true);
+  }
+  void finish() {
+    this->throwing([&](error_code& e) { finish(e); });
+  }
+  template <class Token = default_token>
+  auto async_finish(Token&& token = Token{}) {
+    return detail::initiate<void(error_code), detail::nothing>(
+        std::forward<Token>(token), this->get_executor(), this->shared_state(),
+        [](const Op& op, detail::nothing&, auto deliver) { deliver(detail::error_of(op)); },
+        [handle = this->handle()](Op& op, detail::nothing&) { op.finish(handle); });
   }
   [[nodiscard]] endpoint_type remote_endpoint(error_code& e) const { return this->name(Verb::remote_endpoint, e); }
   [[nodiscard]] endpoint_type remote_endpoint() const {

@@ -69,24 +69,20 @@ class basic_udp_socket : public basic_socket<net::ip::udp, Executor> {
   using base = basic_socket<net::ip::udp, Executor>;
 
  public:
+  using typename base::default_token;
   using typename base::endpoint_type;
   using typename base::executor_type;
   using typename base::protocol_type;
-  using default_token = net::default_completion_token_t<Executor>;
   template <class Other>
   struct rebind_executor {
     using other = basic_udp_socket<Other>;
   };
 
-  explicit basic_udp_socket(const executor_type& executor, std::shared_ptr<Service> service = nullptr)
-      : base(executor, std::move(service), SocketKind::udp) {}
-  template <HasExecutorFor<Executor> Context>
-  explicit basic_udp_socket(Context& context, std::shared_ptr<Service> service = nullptr)
-      : basic_udp_socket(executor_type(context.get_executor()), std::move(service)) {}
+  using base::base;
   // Opens and binds.
   template <HasExecutorFor<Executor> Context>
   basic_udp_socket(Context& context, const endpoint_type& local, std::shared_ptr<Service> service = nullptr)
-      : basic_udp_socket(executor_type(context.get_executor()), std::move(service)) {
+      : basic_udp_socket(context, std::move(service)) {
     this->open(local.protocol());
     this->bind(local);
   }

@@ -46,6 +46,7 @@ Netstack::Netstack(const NetstackConfig& config, const Entropy& entropy, Instant
   queue_->set_now(now);
   set_driver({});
   queue_->own(false);
+  LEAT_ASSERT(stack_.set_option(OptionId::ip_loopback, config.loopback ? 1 : 0).has_value());
   const OptionRange& range = option_range(OptionId::receive_buffer);
   const auto buffer = std::clamp(static_cast<std::int64_t>(config.tcp_buffer), range.minimum, range.maximum);
   for (const OptionId id : {OptionId::receive_buffer, OptionId::send_buffer})
@@ -200,7 +201,11 @@ void Netstack::release_thread() {
 // --- awaited ---------------------------------------------------------------------------------------------------------
 
 Netstack::IoWait Netstack::async_wait_for_io(channel::RunQueue& tasks, Instant until) {
-  return {*this, tasks, until};
+  return {*this, tasks, until, true};
+}
+
+Netstack::IoWait Netstack::async_wait_for_cmd(channel::RunQueue& tasks, Instant until) {
+  return {*this, tasks, until, false};
 }
 
 bool Netstack::IoWait::await_ready() {
@@ -214,7 +219,7 @@ void Netstack::IoWait::await_suspend(std::coroutine_handle<> handle) {
   stack_->queue_->set_bell(Delegate<void()>::to<&channel::RunQueue::Sleep::ring>(alarm_));
   bool ready = !stack_->queue_->before_sleep();
   for (const DevicePort& port : stack_->ports_)
-    if (port.attached() && !port.device()->before_sleep()) ready = true;
+    if (devices_ && port.attached() && !port.device()->before_sleep()) ready = true;
   if (ready) alarm_.ring();
 }
 
@@ -224,7 +229,7 @@ void Netstack::IoWait::end() {
   stack_->queue_->set_bell({});  // nobody rings the alarm any more
   stack_->queue_->after_sleep();
   for (const DevicePort& port : stack_->ports_)
-    if (port.attached()) port.device()->after_sleep();
+    if (devices_ && port.attached()) port.device()->after_sleep();
 }
 
 }  // namespace leat

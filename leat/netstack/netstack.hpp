@@ -35,6 +35,7 @@ namespace leat {
 struct NetstackConfig {
   std::size_t command_capacity = 32;  // commands that wait to be taken; channel::CommandQueue::kUnbounded: no bound
   std::uint32_t mtu = 1500;           // of interfaces; a device may have less
+  bool loopback = true;               // 127.0.0.0/8 and ::1 lead back here (StackControl::set_loopback)
   std::size_t tcp_buffer = std::size_t{1} << 20;  // bytes a connection may hold, each way
   // Datagrams and raw packets that a socket may hold: so many bytes, and so many messages of ordinary size.
   std::size_t udp_buffer = std::size_t{1} << 18;
@@ -84,9 +85,10 @@ class Netstack {
   // From any thread.
   void wake() { queue_->wake(); }
   // Awaited: co_await stack.async_wait_for_io(queue, until). Devices wake it by their wakers (ThreadPipe::End), not by
-  // descriptors. Cancel-safe: it takes nothing.
+  // descriptors: coroutines beside a TUN take run_blocking with `tasks`. Cancel-safe: it takes nothing.
   class IoWait;
   [[nodiscard]] IoWait async_wait_for_io(channel::RunQueue& tasks, Instant until);
+  [[nodiscard]] IoWait async_wait_for_cmd(channel::RunQueue& tasks, Instant until);
 
   // What brings a blocking call of the stack's own thread forward: one step (perhaps a sleep), which runs no code of a
   // user's; false: nothing will happen any more.
@@ -121,7 +123,8 @@ class Netstack {
 
 class Netstack::IoWait {
  public:
-  IoWait(Netstack& stack, channel::RunQueue& tasks, Instant until) : stack_(&stack), alarm_(tasks.sleep_until(until)) {}
+  IoWait(Netstack& stack, channel::RunQueue& tasks, Instant until, bool devices)
+      : stack_(&stack), alarm_(tasks.sleep_until(until)), devices_(devices) {}
   IoWait(const IoWait&) = delete;
   IoWait& operator=(const IoWait&) = delete;
   ~IoWait() { end(); }
@@ -136,6 +139,7 @@ class Netstack::IoWait {
   void end();
   Netstack* stack_;
   channel::RunQueue::Sleep alarm_;
+  bool devices_;
   bool waiting_ = false;
 };
 

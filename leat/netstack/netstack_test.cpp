@@ -335,6 +335,36 @@ TEST(ChannelNetstack, LoopbackAddressesNeedNoDevice) {
   EXPECT_EQ(t.recv_bytes(100).value(), numbers(20));
 }
 
+TEST(ChannelNetstack, LoopbackAddressesCanBeSwitchedOff) {
+  NetstackConfig config = small();
+  config.loopback = false;
+  Netstack stack(config, seeded_entropy(1), Instant{});
+  const Channel c = stack.channel();
+  Instant now;
+  auto turn = [&] {
+    stack.process_cmds(now);
+    now = now + Duration::ms(1);
+    (void)stack.poll_device_io(now);
+    return true;
+  };
+  stack.set_driver({[](void* f) { return (*static_cast<decltype(turn)*>(f))(); }, &turn});
+  const StackControl control(c);
+  for (const IpAddress& here : {IpAddress::v4(127, 0, 0, 1), IpAddress::v6({0, 0, 0, 0, 0, 0, 0, 1})}) {
+    ASSERT_TRUE(control.set_loopback(false));
+    EXPECT_FALSE(control.loopback().value());
+    const TcpListener any = TcpListener::listen(c, {IpAddress{}, kPort}).value();
+    EXPECT_EQ(TcpStream::connect(c, {here, kPort}).error(), Errc::network_unreachable);
+    EXPECT_EQ(UdpSocket::bind(c, {here, kPort}).error(), Errc::address_not_available);
+    ASSERT_TRUE(control.set_loopback(true));
+    EXPECT_TRUE(TcpStream::connect(c, {here, kPort}));
+    EXPECT_TRUE(UdpSocket::bind(c, {here, kPort}));
+    const UdpSocket sender = UdpSocket::bind(c, {IpAddress{}, Port{}}).value();
+    EXPECT_TRUE(sender.send_to(numbers(1), {here, kPort}));
+    ASSERT_TRUE(control.set_loopback(false));
+    EXPECT_EQ(sender.send_to(numbers(1), {here, kPort}).error(), Errc::network_unreachable) << "no path is kept";
+  }
+}
+
 TEST(ChannelNetstack, EntropyDecidesSequenceNumbers) {
   const auto iss = [](std::uint64_t seed) {
     PipedPair pair(small(), seeded_entropy(seed), seeded_entropy(9));
@@ -387,6 +417,10 @@ TEST(ChannelNetstack, WaitingForIoIsCancelSafe) {
     co_await s.async_wait_for_io(q, Instant::never());
     co_return 1;
   };
+  const auto wait_for_command = [](Netstack& s, RunQueue& q) -> Task<int> {
+    co_await s.async_wait_for_cmd(q, Instant::never());
+    co_return 1;
+  };
   {
     auto dropped = wait(stack, tasks);
     dropped.start();
@@ -405,8 +439,22 @@ TEST(ChannelNetstack, WaitingForIoIsCancelSafe) {
   third.start();  // the command is still there
   tasks.run_ready();
   EXPECT_TRUE(third.done());
+  auto fourth = wait_for_command(stack, tasks);
+  fourth.start();
+  tasks.run_ready();
+  EXPECT_TRUE(fourth.done());
   EXPECT_EQ(stack.process_cmds(now), 1U);
   EXPECT_TRUE(op.over);
+  auto until_rung = wait_for_command(stack, tasks);
+  until_rung.start();
+  tasks.run_ready();
+  EXPECT_FALSE(until_rung.done());
+  op.reset();
+  op.open(SocketKind::udp);
+  stack.commands().start(op);
+  tasks.run_ready();
+  EXPECT_TRUE(until_rung.done());
+  EXPECT_EQ(stack.process_cmds(now), 1U);
 }
 
 }  // namespace

@@ -243,6 +243,53 @@ TEST_F(AsioSocket, ClosingAbortsWhatIsPending) {
   EXPECT_EQ(accepting, net::error::operation_aborted);
 }
 
+TEST_F(AsioSocket, FinishAndLingerWaitUntilThePeerHasAll) {
+  auto [c, s] = pair();
+  c.async_write_some(net::buffer("hello", 5), [](error_code e, std::size_t) { EXPECT_FALSE(e); });
+  bool finished = false;
+  c.async_finish([&](error_code e) {
+    EXPECT_FALSE(e) << e.message();
+    finished = true;
+  });
+  EXPECT_FALSE(finished);
+  run();
+  EXPECT_TRUE(finished);
+  c.finish();  // at once: it is done
+
+  // Linger: close() waits as long as it says, a destructor does not.
+  const std::vector<char> much(8'000'000);
+  error_code e;
+  const auto fill = [&](stream_socket& socket) {
+    socket.set_option(net::socket_base::linger(true, 3));
+    socket.non_blocking(true);
+    while (socket.write_some(net::buffer(much), e) > 0) world.run_for(Duration::ms(100));
+  };
+  {
+    auto [d, t] = pair(81);
+    fill(d);
+    const auto before = world.hosts.now();
+    d.close();
+    EXPECT_EQ((world.hosts.now() - before).count_s(), 3) << "nobody reads";
+  }
+  world.run_for(Duration::s(1));
+  {
+    auto [d, t] = pair(82);
+    d.set_option(net::socket_base::linger(true, 3));
+    d.write_some(net::buffer("hello", 5));
+    const auto before = world.hosts.now();
+    d.close();
+    EXPECT_LT((world.hosts.now() - before).count_ms(), 300);
+  }
+  world.run_for(Duration::s(1));
+  Instant before;
+  {
+    auto [d, t] = pair(83);
+    fill(d);
+    before = world.hosts.now();
+  }
+  EXPECT_LT((world.hosts.now() - before).count_s(), 3);
+}
+
 TEST_F(AsioSocket, ACancellationSlotEndsItsOperation) {
   auto [c, s] = pair();
   for (const auto type :

@@ -310,6 +310,144 @@ TEST_F(ChannelVirtual, ADroppedDatagramIsThereForTheNext) {
   EXPECT_EQ(got.message.from.address, TwoHosts::address(0));
 }
 
+// Datagrams with a buffer each.
+struct Inbox {
+  explicit Inbox(std::size_t n, std::size_t bytes = 10) : buffers(n, Bytes(bytes)) {
+    for (Bytes& b : buffers) in.push_back({b});
+  }
+  [[nodiscard]] Bytes got(std::size_t i) const {
+    return {in[i].to.begin(), in[i].to.begin() + static_cast<std::ptrdiff_t>(in[i].count)};
+  }
+  std::vector<Bytes> buffers;
+  std::vector<InDatagram> in;
+};
+
+TEST_F(ChannelVirtual, ManyDatagramsByOneCall) {
+  UdpSocket one = UdpSocket::bind(a, {IpAddress{}, Port{}}).value();
+  UdpSocket two = UdpSocket::bind(b, {IpAddress{}, Port{53}}).value();
+  const Endpoint to{TwoHosts::address(1), Port{53}};
+  const Bytes data = numbers(30);
+  std::vector<OutDatagram> out;
+  for (std::size_t i = 0; i < 10; ++i) out.push_back({ByteSpan{data}.first(i), to});
+  Inbox four(4), many(16);
+  EXPECT_FALSE(two.try_recv_many(four.in).value().has_value());
+  EXPECT_EQ(two.recv_many(four.in, Duration::ms(5)).error(), Errc::timed_out);
+  EXPECT_EQ(one.send_many(out).value(), 10U);
+  settle();
+  EXPECT_EQ(two.recv_many(four.in).value(), 4U);
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(four.got(i), numbers(i));
+  EXPECT_EQ(run([](UdpSocket& s, std::span<InDatagram> in) -> Task<std::size_t> {
+              co_return (co_await s.async_recv_many(in)).value();
+            }(two, many.in)),
+            6U);
+  EXPECT_EQ(many.got(5), numbers(9));
+  EXPECT_EQ(many.in[5].message.from.port, one.local_addr().port);
+  EXPECT_EQ(one.try_send_many(std::span{out}.first(2)).value(), 2U);
+  EXPECT_EQ(run([](UdpSocket& s, std::span<const OutDatagram> o) -> Task<std::size_t> {
+              co_return (co_await s.async_send_many(o)).value();
+            }(one, std::span{out}.first(3))),
+            3U);
+  EXPECT_EQ(one.send_many({}).value(), 0U);
+  settle();
+  EXPECT_EQ(two.recv_many(many.in).value(), 5U);
+
+  out[1].to.port = Port{};
+  EXPECT_EQ(one.send_many(out).error(), Errc::address_not_available) << "refused as a whole";
+  EXPECT_EQ(two.recv_many({}).error(), Errc::invalid_argument);
+  Inbox empty(2, 0);
+  EXPECT_EQ(two.recv_many(empty.in).error(), Errc::invalid_argument);
+  EXPECT_EQ(Error::of(check(SendMany{one.handle(), out})).code, Errc::address_not_available);
+}
+
+TEST_F(ChannelVirtual, ManyRawPacketsTakeNoPort) {
+  constexpr std::uint8_t kProtocol = 253;  // for experiments (RFC 3692)
+  RawSocket one = RawSocket::open(a, IpVersion::v4, kProtocol).value();
+  RawSocket two = RawSocket::open(b, IpVersion::v4, kProtocol).value();
+  const Bytes data = numbers(30);
+  const std::array<OutDatagram, 2> out{
+      {{data, {TwoHosts::address(1), Port{}}}, {data, {TwoHosts::address(1), Port{}}}}};
+  EXPECT_EQ(one.send_many(out).value(), 2U);
+  settle();
+  Inbox in(3, 100);
+  EXPECT_EQ(two.recv_many(in.in).value(), 2U);
+  EXPECT_EQ(in.in[1].count, 50U);
+}
+
+TEST_F(ChannelVirtual, ManyDatagramsThatWereDroppedAreThereForTheNext) {
+  UdpSocket one = UdpSocket::bind(a, {IpAddress{}, Port{}}).value();
+  UdpSocket two = UdpSocket::bind(b, {IpAddress{}, Port{53}}).value();
+  const Bytes data = numbers(3);
+  std::vector<OutDatagram> out;
+  for (std::size_t i = 1; i <= 3; ++i) out.push_back({ByteSpan{data}.first(i), {TwoHosts::address(1), Port{53}}});
+  Inbox first(4), next(4);
+  {
+    auto dropped = [](UdpSocket& s, std::span<InDatagram> in) -> Task<std::size_t> {
+      co_return (co_await s.async_recv_many(in)).value();
+    }(two, first.in);
+    dropped.start();
+    one.send_many(out).value();
+    w.run_for(Duration::ms(500));
+    EXPECT_TRUE(tasks.has_ready());
+  }
+  std::size_t n = 0;
+  while (n < 3) n += two.recv_many(std::span{next.in}.subspan(n), Duration::ms(10)).value();
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(next.got(i), numbers(i + 1));
+}
+
+TEST_F(ChannelVirtual, ManyDatagramsAsCommands) {
+  const auto bound = std::get<Bound>(b.request_blocking(UdpBind{{IpAddress{}, Port{53}}}));
+  const auto from = std::get<Bound>(a.request_blocking(UdpBind{}));
+  Inbox in(8);
+  EXPECT_TRUE(std::holds_alternative<WouldBlock>(b.try_request(RecvMany{bound.socket, in.in})));
+  {
+    Bytes gone = numbers(5);
+    std::vector<OutDatagram> out(3, {gone, {TwoHosts::address(1), Port{53}}});
+    EXPECT_EQ(std::get<SentMany>(a.request_blocking(SendMany{from.socket, out})).datagrams, 3U);
+    EXPECT_TRUE(a.request_nonblocking(SendMany{from.socket, out})) << "what it names is copied";
+    EXPECT_FALSE(b.request_nonblocking(RecvMany{bound.socket, in.in})) << "it makes sense only with an answer";
+  }
+  const auto ask = [](Channel c, Command command) -> Task<Response> { co_return co_await c.request(command); };
+  {
+    Inbox dropped(8);
+    auto task = ask(b, RecvMany{bound.socket, dropped.in});
+    task.start();
+    w.run_for(Duration::ms(500));
+  }
+  std::size_t n = 0;
+  while (n < 6) {
+    const Response r = b.request_blocking(RecvMany{bound.socket, std::span{in.in}.subspan(n)}, Duration::ms(10));
+    ASSERT_TRUE(std::holds_alternative<ReceivedMany>(r)) << n;
+    n += std::get<ReceivedMany>(r).datagrams;
+  }
+  for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(in.got(i), numbers(5));
+  EXPECT_TRUE(b.request_nonblocking(Close{bound.socket}));
+  EXPECT_TRUE(a.request_nonblocking(Close{from.socket}));
+}
+
+TEST_F(ChannelVirtual, FinishTellsThatThePeerHasAll) {
+  connect();
+  client.send_all(numbers(1000)).value();
+  ASSERT_TRUE(client.finish(Duration::s(1)));
+  EXPECT_TRUE(client.try_finish().value());
+  EXPECT_EQ(server.recv_bytes(2000).value(), numbers(1000));
+  EXPECT_TRUE(server.recv_bytes(2000).value().empty());
+  EXPECT_EQ(server.send(numbers(3)).value(), 3U) << "the other direction goes on";
+  EXPECT_EQ(client.recv_bytes(10).value(), numbers(3));
+  EXPECT_TRUE(run([](TcpStream& s) -> Task<bool> { co_return (co_await s.async_finish()).has_value(); }(server)));
+  client = {};
+  server = {};
+  listener = {};
+
+  connect();
+  const Bytes much(8'000'000, 1);
+  while (client.try_send(much).value()) settle();
+  EXPECT_EQ(client.finish(Duration::ms(500)).error(), Errc::timed_out) << "nobody reads";
+  EXPECT_FALSE(client.try_finish().value());
+  server.abort();
+  EXPECT_EQ(client.finish().error(), Errc::connection_reset);
+  EXPECT_TRUE(std::holds_alternative<Error>(a.request_blocking(TcpFinish{Handle{}})));
+}
+
 TEST_F(ChannelVirtual, BadRequestsAreRefusedByName) {
   UdpSocket udp = UdpSocket::bind(a, {IpAddress{}, Port{}}).value();
   const Endpoint to{TwoHosts::address(1), Port{53}};

@@ -352,7 +352,43 @@ TEST_F(CoroutineSocket, AFrameMustNotEndBeforeItsOperation) {
   EXPECT_DEATH(destroy_while_it_reads(executor, stream), "");
 }
 
+TEST_F(CoroutineSocket, FinishWaitsUntilThePeerHasAll) {
+  auto [c, s] = pair();
+  executor.run([](TcpStream& from, TcpStream& to) -> Task<void> {
+    const auto much = pattern(8'000'000);
+    EXPECT_LT((co_await from.write_all(much, {.within = Duration::s(1)}))->count, much.size());
+    EXPECT_EQ((co_await from.finish({.within = Duration::s(1)})).error(), Errc::timed_out) << "nobody reads";
+    std::vector<std::uint8_t> data(100'000);
+    auto drink = [](TcpStream& t, MutableByteSpan d) -> Task<void> {
+      for (;;) {
+        const auto got = co_await t.read(d);
+        if (!got || got->count == 0) co_return;
+      }
+    };
+    auto ends = [](TcpStream& f) -> Task<bool> { co_return (co_await f.finish()).has_value(); };
+    EXPECT_TRUE(std::get<0>(co_await when_all(ends(from), drink(to, data))));
+    EXPECT_TRUE(co_await to.finish());
+  }(c, s));
+}
+
 // --- datagrams -------------------------------------------------------------------------------------------------------
+
+TEST_F(CoroutineSocket, ManyDatagramsAtOnce) {
+  auto a = UdpSocket::open(client(), {{}, Port{1000}}).value();
+  auto b = UdpSocket::open(server(), {{}, Port{2000}}).value();
+  executor.run([](UdpSocket& left, UdpSocket& right) -> Task<void> {
+    const auto data = pattern(20);
+    const std::array<OutDatagram, 2> out{{{data, at(1, 2000)}, {ByteSpan{data}.first(3), at(1, 2000)}}};
+    EXPECT_EQ((co_await left.send_many(out))->count, 2U);
+    std::array<std::uint8_t, 30> one{}, two{};
+    std::array<InDatagram, 2> in{{{one}, {two}}};
+    std::size_t n = 0;
+    while (n < 2) n += (co_await right.receive_many(std::span{in}.subspan(n)))->count;
+    EXPECT_EQ(in[0].count, 20U);
+    EXPECT_EQ(in[1].count, 3U);
+    EXPECT_EQ(in[1].message.from, at(0, 1000));
+  }(a, b));
+}
 
 TEST_F(CoroutineSocket, DatagramsKnowWhereTheyComeFrom) {
   auto a = UdpSocket::open(client(), {{}, Port{1000}}).value();

@@ -6,7 +6,8 @@ namespace {
 // What is received for nobody would be lost.
 bool wants_answer(const Command& c) {
   return std::holds_alternative<TcpAccept>(c) || std::holds_alternative<TcpRecv>(c) ||
-         std::holds_alternative<UdpRecv>(c) || std::holds_alternative<RawRecv>(c) || std::holds_alternative<Control>(c);
+         std::holds_alternative<UdpRecv>(c) || std::holds_alternative<RawRecv>(c) ||
+         std::holds_alternative<RecvMany>(c) || std::holds_alternative<Control>(c);
 }
 
 // Which socket a command receives from, and into what.
@@ -25,20 +26,32 @@ Receiver receiver_of(const Command& command) {
 
 // A request without an answer: its own memory, gone when it is done.
 struct Channel::Detached {
-  Detached(const Channel& c, const Command& command, std::vector<std::uint8_t> payload, std::vector<IpPrefix> prefixes)
-      : bytes(std::move(payload)),
-        ips(std::move(prefixes)),
-        service(c.service_),
-        shared(c.shared_),
-        request(owned(command)) {
+  Detached(const Channel& c, const Command& command) : service(c.service_), shared(c.shared_), request(owned(command)) {
     request.op.context = this;
     request.op.completed = [](Op& o) { static_cast<Detached*>(o.context)->next(); };
   }
+  // The command with what it names of its caller's memory in memory of this.
   Command owned(Command command) {
-    if (auto* tcp = std::get_if<TcpSend>(&command)) tcp->bytes = bytes;
-    if (auto* udp = std::get_if<UdpSend>(&command)) udp->bytes = bytes;
-    if (auto* raw = std::get_if<RawSend>(&command)) raw->bytes = bytes;
-    if (auto* set = std::get_if<SetIps>(&command)) set->prefixes = ips;
+    std::visit(
+        [&](auto& c) {
+          if constexpr (requires { c.bytes; }) {
+            bytes.assign(c.bytes.begin(), c.bytes.end());
+            c.bytes = bytes;
+          } else if constexpr (requires { c.prefixes; }) {
+            ips.assign(c.prefixes.begin(), c.prefixes.end());
+            c.prefixes = ips;
+          } else if constexpr (requires { c.datagrams; }) {
+            for (const OutDatagram& d : c.datagrams) bytes.insert(bytes.end(), d.bytes.begin(), d.bytes.end());
+            datagrams.assign(c.datagrams.begin(), c.datagrams.end());
+            ByteSpan rest = bytes;
+            for (OutDatagram& d : datagrams) {
+              d.bytes = rest.first(d.bytes.size());
+              rest = rest.subspan(d.bytes.size());
+            }
+            c.datagrams = datagrams;
+          }
+        },
+        command);
     return command;
   }
   void next() {
@@ -71,6 +84,7 @@ struct Channel::Detached {
 
   std::vector<std::uint8_t> bytes;
   std::vector<IpPrefix> ips;
+  std::vector<OutDatagram> datagrams;
   std::shared_ptr<Service> service;
   std::shared_ptr<Shared> shared;
   Request request;
@@ -85,6 +99,10 @@ std::optional<Response> Channel::from_leftover(Leftover& leftover, const Command
   if (const auto* c = std::get_if<TcpAccept>(&command)) {
     if (const auto kept = leftover.take_connection(c->listener)) return Accepted{kept->socket, kept->remote};
     return std::nullopt;
+  }
+  if (const auto* many = std::get_if<RecvMany>(&command)) {
+    const std::size_t n = leftover.take_many(many->socket, many->into);
+    return n > 0 ? std::optional<Response>{ReceivedMany{n}} : std::nullopt;
   }
   const Receiver who = receiver_of(command);
   if (!who.socket || who.to.empty()) return std::nullopt;
@@ -130,15 +148,7 @@ bool Channel::request_nonblocking(const Command& command) const {
     ++shared_->under_way;
   }
   close_forgotten(command);
-  const auto payload = std::visit(
-      [](const auto& c) {
-        if constexpr (requires { c.bytes; }) return std::vector<std::uint8_t>{c.bytes.begin(), c.bytes.end()};
-        return std::vector<std::uint8_t>{};
-      },
-      command);
-  std::vector<IpPrefix> prefixes;
-  if (const auto* set = std::get_if<SetIps>(&command)) prefixes.assign(set->prefixes.begin(), set->prefixes.end());
-  auto detached = std::make_unique<Detached>(*this, command, payload, std::move(prefixes));
+  auto detached = std::make_unique<Detached>(*this, command);
   detached->counted = !closes;
   if (!detached->request.begin()) {  // refused as it stands
     if (!closes) {
@@ -171,6 +181,9 @@ Channel::Awaiter::~Awaiter() {
   } else if (const auto* const datagram = std::get_if<RecvFrom>(&steps.response)) {
     const Receiver who = receiver_of(command_);
     leftover.keep(who.socket, who.to.first(datagram->count), datagram->message);
+  } else if (const auto* const received = std::get_if<ReceivedMany>(&steps.response)) {
+    const auto& many = std::get<RecvMany>(command_);
+    leftover.keep_many(many.socket, many.into.first(received->datagrams));
   } else if (const auto* const accepted = std::get_if<Accepted>(&steps.response)) {
     if (const auto* const c = std::get_if<TcpAccept>(&command_))
       leftover.keep(c->listener, {accepted->socket, accepted->remote});

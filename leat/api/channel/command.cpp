@@ -20,6 +20,15 @@ BadRequest reachable(const Endpoint& e) {
   return e.address.is_unspecified() || e.port == Port{} ? BadRequest::unaddressable : BadRequest::none;
 }
 
+// An empty datagram is a datagram.
+BadRequest sendable(std::size_t bytes, const Endpoint& to, bool raw) {
+  const bool v4 = to.address.is_v4();
+  const std::size_t most = raw ? (v4 ? kMaxRaw4 : kMaxRaw6) : (v4 ? kMaxUdp4 : kMaxUdp6);
+  if (bytes > most) return BadRequest::big_packet;
+  if (raw) return to.address.is_unspecified() ? BadRequest::unaddressable : BadRequest::none;
+  return reachable(to);
+}
+
 }  // namespace
 
 BadRequest check(const Command& command) {
@@ -37,13 +46,21 @@ BadRequest check(const Command& command) {
           [&](const TcpRecv& c) { return receiver(c.to); },
           [&](const UdpRecv& c) { return receiver(c.to); },
           [&](const RawRecv& c) { return receiver(c.to); },
-          [](const UdpSend& c) {  // an empty datagram is a datagram
-            if (c.bytes.size() > (c.to.address.is_v4() ? kMaxUdp4 : kMaxUdp6)) return BadRequest::big_packet;
-            return reachable(c.to);
-          },
+          [](const UdpSend& c) { return sendable(c.bytes.size(), c.to, false); },
           [](const RawSend& c) {
-            if (c.bytes.size() > (c.to.is_v4() ? kMaxRaw4 : kMaxRaw6)) return BadRequest::big_packet;
-            return c.to.is_unspecified() ? BadRequest::unaddressable : BadRequest::none;
+            return sendable(c.bytes.size(), {c.to, Port{}}, true);
+          },
+          [](const SendMany& c) {
+            for (const OutDatagram& d : c.datagrams)
+              if (const BadRequest bad = sendable(d.bytes.size(), d.to, c.socket.kind() == SocketKind::raw);
+                  bad != BadRequest::none)
+                return bad;
+            return BadRequest::none;
+          },
+          [&](const RecvMany& c) {
+            for (const InDatagram& d : c.into)
+              if (d.to.empty()) return BadRequest::zero_size_buffer;
+            return c.into.empty() ? BadRequest::zero_size_buffer : BadRequest::none;
           },
           [](const auto&) { return BadRequest::none; },
       },
@@ -116,18 +133,15 @@ void Request::prepare_only() {
                  },
                  [&](const TcpRecv& c) { op.receive(c.socket, c.to); },
                  [&](const TcpShutdown& c) { op.shutdown(c.socket, c.how); },
-                 [&](const UdpSend& c) {
-                   op.send(c.socket, c.bytes);
-                   op.has_endpoint = true;
-                   op.endpoint = c.to;
-                 },
+                 [&](const TcpFinish& c) { op.finish(c.socket); },
+                 [&](const UdpSend& c) { op.send_to(c.socket, c.bytes, c.to); },
                  [&](const UdpRecv& c) { op.receive_from(c.socket, c.to, message_); },
                  [&](const RawSend& c) {
-                   op.send(c.socket, c.bytes);
-                   op.has_endpoint = true;
-                   op.endpoint = {c.to, Port{}};
+                   op.send_to(c.socket, c.bytes, {c.to, Port{}});
                  },
                  [&](const RawRecv& c) { op.receive_from(c.socket, c.to, message_); },
+                 [&](const SendMany& c) { op.send_many(c.socket, c.datagrams); },
+                 [&](const RecvMany& c) { op.receive_many(c.socket, c.into); },
                  [&](const Close& c) { op.close(c.socket); },
                  [](const auto&) {},
              },
@@ -191,26 +205,29 @@ bool Request::after(Step step) {
 bool Request::answer_only() {
   const bool moved = op.count > 0;
   const bool blocked = !moved && op.status == IoStatus::would_block;
-  return std::visit(Overload{
-                        [&](const TcpAccept&) {
-                          return op.handle ? answer(Accepted{op.handle, op.endpoint}) : answer(WouldBlock{});
-                        },
-                        [&](const TcpSend&) { return moved ? answer(Sent{op.count}) : answer(WouldBlock{}); },
-                        [&](const TcpRecv&) {
-                          if (moved) return answer(Recv{op.count});
-                          return blocked ? answer(WouldBlock{}) : answer(Finished{});
-                        },
-                        [&](const UdpSend&) { return blocked ? answer(WouldBlock{}) : answer(Sent{op.count}); },
-                        [&](const RawSend&) { return blocked ? answer(WouldBlock{}) : answer(Sent{op.count}); },
-                        [&](const UdpRecv&) {
-                          return blocked ? answer(WouldBlock{}) : answer(RecvFrom{op.count, message_});
-                        },
-                        [&](const RawRecv&) {
-                          return blocked ? answer(WouldBlock{}) : answer(RecvFrom{op.count, message_});
-                        },
-                        [&](const auto&) { return answer(Ok{}); },
-                    },
-                    command_);
+  return std::visit(
+      Overload{
+          [&](const TcpAccept&) {
+            return op.handle ? answer(Accepted{op.handle, op.endpoint}) : answer(WouldBlock{});
+          },
+          [&](const TcpSend&) { return moved ? answer(Sent{op.count}) : answer(WouldBlock{}); },
+          [&](const TcpRecv&) {
+            if (moved) return answer(Recv{op.count});
+            return blocked ? answer(WouldBlock{}) : answer(Finished{});
+          },
+          [&](const UdpSend&) { return blocked ? answer(WouldBlock{}) : answer(Sent{op.count}); },
+          [&](const RawSend&) { return blocked ? answer(WouldBlock{}) : answer(Sent{op.count}); },
+          [&](const UdpRecv&) {
+            return blocked ? answer(WouldBlock{}) : answer(RecvFrom{op.count, message_});
+          },
+          [&](const RawRecv&) {
+            return blocked ? answer(WouldBlock{}) : answer(RecvFrom{op.count, message_});
+          },
+          [&](const SendMany&) { return blocked ? answer(WouldBlock{}) : answer(SentMany{op.count}); },
+          [&](const RecvMany&) { return blocked ? answer(WouldBlock{}) : answer(ReceivedMany{op.count}); },
+          [&](const auto&) { return answer(Ok{}); },
+      },
+      command_);
 }
 
 }  // namespace leat::channel

@@ -9,8 +9,10 @@
 //   TcpAccept                   Accepted            RawOpen                     Opened
 //   TcpConnect                  Connected           RawSend                     Sent
 //   TcpSend                     Sent (n >= 1)       RawRecv                     RecvFrom
-//   TcpRecv                     Recv or Finished    Close                       Ok (of every kind of socket)
-//   TcpShutdown                 Ok                  ... and Error for each
+//   TcpRecv                     Recv or Finished    SendMany                    SentMany (datagrams)
+//   TcpShutdown                 Ok                  RecvMany                    ReceivedMany (datagrams)
+//   TcpFinish                   Ok                  Close                       Ok (of every kind of socket)
+//                                                   ... and Error for each
 //
 // A command that must not wait may be answered WouldBlock; for the others the stack keeps the command on its socket and
 // no one sees it. Spans and pointers name the caller's memory, which stays until the response is there.
@@ -56,6 +58,9 @@ struct TcpShutdown {
   Handle socket{};
   ShutdownHow how = ShutdownHow::write;
 };
+struct TcpFinish {  // FIN behind what was sent, and an answer when the peer has acknowledged it all
+  Handle socket{};
+};
 struct UdpBind {
   Endpoint local{};
 };
@@ -81,11 +86,22 @@ struct RawRecv {
   Handle socket{};
   MutableByteSpan to{};
 };
+// Many datagrams by one command, of UDP and raw sockets (whose endpoints have no port). SendMany waits until all are
+// taken; RecvMany for at least one, and takes what is there.
+struct SendMany {
+  Handle socket{};
+  std::span<const OutDatagram> datagrams{};
+};
+struct RecvMany {
+  Handle socket{};
+  std::span<InDatagram> into{};
+};
 struct Close {
   Handle socket{};
 };
-using Command = std::variant<SetIps, Control, TcpListen, TcpAccept, TcpConnect, TcpSend, TcpRecv, TcpShutdown, UdpBind,
-                             UdpSend, UdpRecv, RawOpen, RawSend, RawRecv, Close>;
+using Command =
+    std::variant<SetIps, Control, TcpListen, TcpAccept, TcpConnect, TcpSend, TcpRecv, TcpShutdown, TcpFinish, UdpBind,
+                 UdpSend, UdpRecv, RawOpen, RawSend, RawRecv, SendMany, RecvMany, Close>;
 
 // --- responses -------------------------------------------------------------------------------------------------------
 
@@ -122,12 +138,18 @@ struct Sent {
 struct Recv {
   std::size_t count = 0;
 };
+struct SentMany {  // fewer than asked: the next one can't be sent, or the time was over
+  std::size_t datagrams = 0;
+};
+struct ReceivedMany {
+  std::size_t datagrams = 0;
+};
 struct Finished {};  // the peer will send no more
 struct Opened {
   Handle socket;
 };
-using Response =
-    std::variant<Ok, Error, WouldBlock, Bound, RecvFrom, Listening, Accepted, Connected, Sent, Recv, Finished, Opened>;
+using Response = std::variant<Ok, Error, WouldBlock, Bound, RecvFrom, Listening, Accepted, Connected, Sent, Recv,
+                              SentMany, ReceivedMany, Finished, Opened>;
 
 // --- a command under way ---------------------------------------------------------------------------------------------
 

@@ -50,6 +50,20 @@ class Leftover {
     }
     return r;
   }
+  // As many datagrams as there are and fit; how many.
+  [[nodiscard]] std::size_t take_many(Handle socket, std::span<InDatagram> into) {
+    std::size_t n = 0;
+    for (; n < into.size(); ++n) {
+      const auto kept = take(socket, into[n].to);
+      if (!kept) break;
+      into[n].count = kept->count;
+      into[n].message = kept->message;
+    }
+    return n;
+  }
+  void keep_many(Handle socket, std::span<const InDatagram> datagrams) {
+    for (const InDatagram& d : datagrams) keep(socket, d.to.first(d.count), d.message);
+  }
   [[nodiscard]] std::optional<Connection> take_connection(Handle listener) {
     const std::lock_guard lock(mutex_);
     const auto at = std::ranges::find(connections_, listener, &Waiting::listener);

@@ -46,6 +46,11 @@ Result<std::int64_t> StackControl::option(OptionId option) const {
   if (const auto done = ask(r); !done) return fail(done.error());
   return r.value;
 }
+Result<bool> StackControl::loopback() const {
+  const auto on = option(OptionId::ip_loopback);
+  if (!on) return fail(on.error());
+  return *on != 0;
+}
 
 // Asks again with more room while more were there than fit.
 template <class T>

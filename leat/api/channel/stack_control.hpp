@@ -27,6 +27,9 @@ class StackControl {
   Result<void> set_interface_mtu(InterfaceId interface, std::uint32_t mtu) const;
   Result<void> set_option(OptionId option, std::int64_t value) const;
   [[nodiscard]] Result<std::int64_t> option(OptionId option) const;
+  // Whether 127.0.0.0/8 and ::1 lead back to this stack, as they do at first, or nowhere.
+  Result<void> set_loopback(bool on) const { return set_option(OptionId::ip_loopback, on ? 1 : 0); }
+  [[nodiscard]] Result<bool> loopback() const;
   [[nodiscard]] Result<std::vector<InterfaceInfo>> interfaces() const;
   [[nodiscard]] Result<std::vector<AddressInfo>> addresses() const;
   [[nodiscard]] Result<std::vector<RouteConfig>> routes() const;

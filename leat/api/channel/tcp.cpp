@@ -73,6 +73,19 @@ Result<void> TcpStream::shutdown_write() const {
   return op.done();
 }
 
+Result<void> TcpStream::finish(Duration timeout) const {
+  const auto done = run_call(state(), call::StreamFinish{}, timeout);
+  if (!done) return fail(done.error());
+  return {};
+}
+
+Result<bool> TcpStream::try_finish() const {
+  const auto done = try_call(state(), call::StreamFinish{});
+  if (done) return true;
+  if (done.error() == Errc::in_progress) return false;
+  return fail(done.error());
+}
+
 Result<tcp::TcpInfo> TcpStream::info() const {
   tcp::TcpInfo info;
   Op op;

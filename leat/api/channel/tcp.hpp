@@ -13,8 +13,8 @@
 // recv gives at least one byte or 0 for the end; send takes at least one. A time-out is Errc::timed_out and takes
 // nothing with it. Both directions of a stream may be used by different threads or coroutines at once. shutdown_write
 // ends our direction only; close (or the end of the object) does both, and what was sent still arrives: that goes on in
-// the background. Connections are accepted by the stack whether or not somebody waits in accept, and keep what they
-// received, their end included.
+// the background. Who must know that it arrived asks by finish() before he closes. Connections are accepted by the
+// stack whether or not somebody waits in accept, and keep what they received, their end included.
 //
 // Threading: socket_state.hpp.
 
@@ -63,6 +63,14 @@ struct StreamSend {
   }
   Result<Value> result(SocketState&, Op& op) const { return op.count; }
   void give_back(SocketState&, Op&) const {}  // it was sent
+};
+
+struct StreamFinish {
+  struct Value {};
+  std::optional<Result<Value>> at_once(SocketState&) const { return std::nullopt; }
+  void prepare(SocketState& s, Op& op) const { op.finish(s.handle); }
+  Result<Value> result(SocketState&, Op&) const { return Value{}; }
+  void give_back(SocketState&, Op&) const {}  // the FIN was sent
 };
 
 struct Accept {
@@ -134,6 +142,14 @@ class TcpStream : public SocketOwner {
 
   // FIN behind what was sent; receiving goes on.
   Result<void> shutdown_write() const;
+  // The same, and waits until the peer has acknowledged all of it: what SO_LINGER is for. Receiving goes on. After
+  // Errc::timed_out sending goes on too: finish again, close, or abort. An error of the connection: not all arrived.
+  Result<void> finish(Duration timeout = kForever) const;
+  [[nodiscard]] Result<bool> try_finish() const;  // false: not yet
+  // -> Result<...>, whose value says nothing.
+  [[nodiscard]] CallAwaiter<call::StreamFinish> async_finish(Duration timeout = kForever) const {
+    return {state().shared_from_this(), {}, timeout};
+  }
   [[nodiscard]] Endpoint remote_addr() const { return remote_; }
   [[nodiscard]] Result<tcp::TcpInfo> info() const;
 

@@ -18,12 +18,31 @@ std::optional<Result<Datagram>> DatagramRecvBytes::at_once(SocketState& s) {
   return Result<Value>{std::move(d)};
 }
 
-std::optional<Result<std::size_t>> DatagramSend::at_once(SocketState& s) const {
-  const Command command = s.handle.kind() == SocketKind::raw ? Command{RawSend{s.handle, to.address, bytes}}
-                                                             : Command{UdpSend{s.handle, to, bytes}};
+namespace {
+
+template <class Value>
+std::optional<Result<Value>> refused(const Command& command) {
   const BadRequest bad = check(command);
   if (bad == BadRequest::none) return std::nullopt;
-  return Result<std::size_t>{fail(Error::of(bad).code)};
+  return Result<Value>{fail(Error::of(bad).code)};
+}
+
+}  // namespace
+
+std::optional<Result<std::size_t>> DatagramSend::at_once(SocketState& s) const {
+  return refused<Value>(s.handle.kind() == SocketKind::raw ? Command{RawSend{s.handle, to.address, bytes}}
+                                                           : Command{UdpSend{s.handle, to, bytes}});
+}
+
+std::optional<Result<std::size_t>> DatagramRecvMany::at_once(SocketState& s) const {
+  if (auto bad = refused<Value>(RecvMany{s.handle, into})) return bad;
+  if (const std::size_t n = s.leftover.take_many(s.handle, into); n > 0) return Result<Value>{n};
+  return std::nullopt;
+}
+
+std::optional<Result<std::size_t>> DatagramSendMany::at_once(SocketState& s) const {
+  if (datagrams.empty()) return Result<Value>{std::size_t{0}};
+  return refused<Value>(SendMany{s.handle, datagrams});
 }
 
 }  // namespace call

@@ -7,6 +7,12 @@
 //   if (got->truncated()) ...                                // the datagram was this long; the rest is gone
 //   socket->send_to(answer, got->message.from);
 //
+// Many at once cost one command:
+//
+//   std::array<InDatagram, 64> in;                           // each with a buffer: in[i].to
+//   auto n = socket->recv_many(in);                          // at least one; in[i].count, in[i].message
+//   socket->send_many(answers);                              // OutDatagram{bytes, to} each
+//
 // A raw socket takes all IP packets of one protocol and version. Over IPv4 it receives them with their IP header, over
 // IPv6 without (RFC 3542 3); what is sent gets its header from the stack. Threading: socket_state.hpp.
 
@@ -56,13 +62,27 @@ struct DatagramSend {
   ByteSpan bytes;
   Endpoint to;
   std::optional<Result<Value>> at_once(SocketState& s) const;
-  void prepare(SocketState& s, Op& op) const {
-    op.send(s.handle, bytes);
-    op.has_endpoint = true;
-    op.endpoint = to;
-  }
+  void prepare(SocketState& s, Op& op) const { op.send_to(s.handle, bytes, to); }
   Result<Value> result(SocketState&, Op& op) const { return op.count; }
   void give_back(SocketState&, Op&) const {}  // it was sent
+};
+
+struct DatagramRecvMany {
+  using Value = std::size_t;
+  std::span<InDatagram> into;
+  std::optional<Result<Value>> at_once(SocketState& s) const;
+  void prepare(SocketState& s, Op& op) const { op.receive_many(s.handle, into); }
+  Result<Value> result(SocketState&, Op& op) const { return op.count; }
+  void give_back(SocketState& s, Op& op) const { s.leftover.keep_many(s.handle, into.first(op.count)); }
+};
+
+struct DatagramSendMany {
+  using Value = std::size_t;
+  std::span<const OutDatagram> datagrams;
+  std::optional<Result<Value>> at_once(SocketState& s) const;
+  void prepare(SocketState& s, Op& op) const { op.send_many(s.handle, datagrams); }
+  Result<Value> result(SocketState&, Op& op) const { return op.count; }
+  void give_back(SocketState&, Op&) const {}  // they were sent
 };
 
 }  // namespace call
@@ -89,6 +109,31 @@ class DatagramSocket : public SocketOwner {
   [[nodiscard]] CallAwaiter<call::DatagramRecvBytes> async_recv_from_bytes(std::size_t most,
                                                                            Duration timeout = kForever) const {
     return {state().shared_from_this(), call::DatagramRecvBytes{most}, timeout};
+  }
+
+  // What is there, at least one datagram; how many.
+  [[nodiscard]] Result<std::size_t> recv_many(std::span<InDatagram> into, Duration timeout = kForever) const {
+    return run_call(state(), call::DatagramRecvMany{into}, timeout);
+  }
+  [[nodiscard]] Result<std::optional<std::size_t>> try_recv_many(std::span<InDatagram> into) const {
+    return try_call(state(), call::DatagramRecvMany{into});
+  }
+  [[nodiscard]] CallAwaiter<call::DatagramRecvMany> async_recv_many(std::span<InDatagram> into,
+                                                                    Duration timeout = kForever) const {
+    return {state().shared_from_this(), {into}, timeout};
+  }
+  // All of them; how many. Fewer: the next one can't be sent (alone it would tell why), or the time was over. A raw
+  // socket takes no port.
+  [[nodiscard]] Result<std::size_t> send_many(std::span<const OutDatagram> datagrams,
+                                              Duration timeout = kForever) const {
+    return run_call(state(), call::DatagramSendMany{datagrams}, timeout);
+  }
+  [[nodiscard]] Result<std::optional<std::size_t>> try_send_many(std::span<const OutDatagram> datagrams) const {
+    return try_call(state(), call::DatagramSendMany{datagrams});
+  }
+  [[nodiscard]] CallAwaiter<call::DatagramSendMany> async_send_many(std::span<const OutDatagram> datagrams,
+                                                                    Duration timeout = kForever) const {
+    return {state().shared_from_this(), {datagrams}, timeout};
   }
 
  protected:

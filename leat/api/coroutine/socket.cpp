@@ -121,6 +121,10 @@ Result<void> TcpStream::shutdown(ShutdownHow how) {
   return call(op).done();
 }
 
+VoidOperation TcpStream::finish(const Limit& limit) {
+  return {service_.get(), limit, [&](Op& op) { op.finish(handle_); }};
+}
+
 void TcpStream::abort() {
   if (!is_open()) return;
   Op op;
@@ -170,6 +174,12 @@ IoOperation UdpSocket::send(ByteSpan bytes, const Limit& limit) {
 }
 IoOperation UdpSocket::send_to(ByteSpan bytes, const Endpoint& to, const Limit& limit) {
   return {service_.get(), limit, [&](Op& op) { op.send_to(handle_, bytes, to); }};
+}
+IoOperation UdpSocket::send_many(std::span<const OutDatagram> datagrams, const Limit& limit) {
+  return {service_.get(), limit, [&](Op& op) { op.send_many(handle_, datagrams); }};
+}
+IoOperation UdpSocket::receive_many(std::span<InDatagram> into, const Limit& limit) {
+  return {service_.get(), limit, [&](Op& op) { op.receive_many(handle_, into); }};
 }
 
 }  // namespace leat::coroutine

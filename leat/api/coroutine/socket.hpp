@@ -79,6 +79,9 @@ class TcpStream : public Socket {
   IoOperation write_all(std::span<const ByteSpan> from, const Limit& limit = {});
 
   Result<void> shutdown(ShutdownHow how);
+  // FIN behind what was written; co_await: until the peer has acknowledged all of it (what SO_LINGER is for). Reading
+  // goes on. After Errc::timed_out or cancelled sending goes on too.
+  VoidOperation finish(const Limit& limit = {});
   void abort();  // RST
 };
 
@@ -151,6 +154,10 @@ class UdpSocket : public Socket {
 
   IoOperation send(ByteSpan bytes, const Limit& limit = {});  // where it is connected to
   IoOperation send_to(ByteSpan bytes, const Endpoint& to, const Limit& limit = {});
+  // Many by one operation, count is of datagrams: all of them are sent, or those before one that can't be; and what is
+  // there is received, at least one.
+  IoOperation send_many(std::span<const OutDatagram> datagrams, const Limit& limit = {});
+  IoOperation receive_many(std::span<InDatagram> into, const Limit& limit = {});
   // co_await -> Result<Datagram>
   ReceiveFromOperation receive_from(MutableByteSpan to, const Limit& limit = {}) {
     return {service_.get(), handle_, to, limit};
