@@ -252,6 +252,24 @@ Ready readiness(Core& core, const DatagramSocket& s) {
   return r;
 }
 
+Result<void> connect(Core& core, DatagramSocket& s, const Endpoint& remote) {
+  if (remote.address.is_unspecified()) {
+    s.connected = false;
+    s.remote = {IpAddress::any(s.remote.address.version()), Port{}};
+    return {};
+  }
+  if (const auto path = path_of(core, s, remote.address); !path) return fail(path.error());
+  s.connected = true;
+  s.remote = remote;
+  core.sockets.notify(s.socket, Ready::connected | Ready::writable);
+  return {};
+}
+
+Result<Endpoint> remote_of(const DatagramSocket& s) {
+  if (!s.connected) return fail(Errc::not_connected);
+  return s.remote;
+}
+
 Result<void> shutdown(Core& core, DatagramSocket& s, ShutdownHow how) {
   if (how != ShutdownHow::write) {
     s.read_shut = true;

@@ -93,6 +93,9 @@ enum class Shown : std::uint8_t {
 // The front of the queue; would_block or end_of_stream when there is none.
 [[nodiscard]] Result<IoCount> receive(Core&, DatagramSocket&, Shown, MutableByteSpan to, RecvFlags, Message*);
 [[nodiscard]] Ready readiness(Core&, const DatagramSocket&);
+// Of those whose peer is an address alone (raw, ping): unspecified ends the connection.
+[[nodiscard]] Result<void> connect(Core&, DatagramSocket&, const Endpoint& remote);
+[[nodiscard]] Result<Endpoint> remote_of(const DatagramSocket&);
 [[nodiscard]] Result<void> shutdown(Core&, DatagramSocket&, ShutdownHow);
 
 }  // namespace leat::ip

@@ -125,20 +125,6 @@ Result<void> bind(Core& core, Index socket, const Endpoint& local) {
   return {};
 }
 
-Result<void> connect(Core& core, Index socket, const Endpoint& remote) {
-  PingSocket& s = socket_of(core, socket);
-  if (remote.address.is_unspecified()) {
-    s.connected = false;
-    s.remote = {};
-    return {};
-  }
-  if (const auto path = path_of(core, s, remote.address); !path) return fail(path.error());
-  s.connected = true;
-  s.remote = remote;
-  core.sockets.notify(socket, Ready::connected | Ready::writable);
-  return {};
-}
-
 Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to, const SendOverrides* as) {
   PingSocket& s = socket_of(core, socket);
   if (const auto error = take_error(core, s)) return fail(*error);
@@ -171,23 +157,13 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
   return IoCount{bytes.size(), IoStatus::done};
 }
 
-Result<Endpoint> local(Core& core, Index socket) {
-  return socket_of(core, socket).local;
-}
-
-Result<Endpoint> remote(Core& core, Index socket) {
-  const PingSocket& s = socket_of(core, socket);
-  if (!s.connected) return fail(Errc::not_connected);
-  return s.remote;
-}
-
 }  // namespace
 
 const TransportModule kPingModule{.input = input, .icmp_error = icmp_error, .open = open};
 
 const SocketOps kPingOps{
     .bind = bind,
-    .connect = connect,
+    .connect = [](Core& core, Index i, const Endpoint& to) { return connect(core, socket_of(core, i), to); },
     .send = send,
     .receive = [](Core& core, Index i, MutableByteSpan to, RecvFlags flags,
                   Message* m) { return receive(core, socket_of(core, i), Shown::transport, to, flags, m); },
@@ -195,8 +171,8 @@ const SocketOps kPingOps{
     .close = close,
     .abort = close,
     .readiness = [](Core& core, Index i) { return readiness(core, socket_of(core, i)); },
-    .local = local,
-    .remote = remote,
+    .local = [](Core& core, Index i) -> Result<Endpoint> { return socket_of(core, i).local; },
+    .remote = [](Core& core, Index i) { return remote_of(socket_of(core, i)); },
 };
 
 }  // namespace leat::ip

@@ -95,19 +95,10 @@ Result<void> bind(Core& core, Index socket, const Endpoint& local) {
   return {};
 }
 
-Result<void> connect(Core& core, Index socket, const Endpoint& remote) {
+Result<void> connect_of_version(Core& core, Index socket, const Endpoint& remote) {
   RawSocket& s = socket_of(core, socket);
-  if (remote.address.is_unspecified()) {
-    s.connected = false;
-    s.remote.address = IpAddress::any(s.version);
-    return {};
-  }
-  if (remote.address.version() != s.version) return fail(Errc::invalid_argument);
-  if (const auto path = path_of(core, s, remote.address); !path) return fail(path.error());
-  s.connected = true;
-  s.remote.address = remote.address;
-  core.sockets.notify(socket, Ready::connected | Ready::writable);
-  return {};
+  if (!remote.address.is_unspecified() && remote.address.version() != s.version) return fail(Errc::invalid_argument);
+  return connect(core, s, {remote.address, Port{}});
 }
 
 Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to, const SendOverrides* as) {
@@ -148,31 +139,21 @@ Result<IoCount> receive_packet(Core& core, Index socket, MutableByteSpan to, Rec
   return receive(core, s, s.version == IpVersion::v4 ? Shown::packet : Shown::transport, to, flags, message);
 }
 
-Result<Endpoint> local(Core& core, Index socket) {
-  return socket_of(core, socket).local;
-}
-
-Result<Endpoint> remote(Core& core, Index socket) {
-  const RawSocket& s = socket_of(core, socket);
-  if (!s.connected) return fail(Errc::not_connected);
-  return s.remote;
-}
-
 }  // namespace
 
 const TransportModule kRawModule{.input = input, .icmp_error = icmp_error, .open = open};
 
 const SocketOps kRawOps{
     .bind = bind,
-    .connect = connect,
+    .connect = connect_of_version,
     .send = send,
     .receive = receive_packet,
     .shutdown = [](Core& core, Index i, ShutdownHow how) { return shutdown(core, socket_of(core, i), how); },
     .close = close,
     .abort = close,
     .readiness = [](Core& core, Index i) { return readiness(core, socket_of(core, i)); },
-    .local = local,
-    .remote = remote,
+    .local = [](Core& core, Index i) -> Result<Endpoint> { return socket_of(core, i).local; },
+    .remote = [](Core& core, Index i) { return remote_of(socket_of(core, i)); },
 };
 
 }  // namespace leat::ip
