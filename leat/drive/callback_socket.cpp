@@ -11,7 +11,7 @@ Result<void> CallbackSocket::take(Stack& stack, Result<Handle> socket, Handler h
   stack_ = &stack;
   handle_ = *socket;
   handler_ = handler;
-  sink_ = {&CallbackSocket::on_ready, this};
+  sink_ = {&CallbackSocket::on_ready, this, false};
   return stack.set_sink(handle_, &sink_, 0, kAllReady);
 }
 

@@ -115,6 +115,32 @@ TEST_P(CallbackSocketEcho, EveryByteComesBackAndBothSidesSeeTheirEvents) {
 INSTANTIATE_TEST_SUITE_P(BothVersions, CallbackSocketEcho, testing::Bool(),
                          [](const auto& p) { return p.param ? "IPv6" : "IPv4"; });
 
+TEST(Sink, IsToldTheLevelWhereItWantsToKnow) {
+  struct Heard {
+    Ready level = Ready::none, edges = Ready::none;
+  };
+  const auto hear = [](void* context, std::uint64_t, Handle, Ready level, Ready edges) {
+    auto& heard = *static_cast<Heard*>(context);
+    heard = {heard.level | level, heard.edges | edges};
+  };
+  TwoHosts net;
+  std::array<Heard, 2> heard;
+  std::array<Sink, 2> sinks{Sink{hear, &heard[0]}, Sink{hear, &heard[1], false}};
+  std::array<Handle, 2> sockets;
+  for (std::size_t i = 0; i < 2; ++i) {
+    sockets[i] = net.stack(0).open_stream().value();
+    ASSERT_TRUE(net.stack(0).set_sink(sockets[i], &sinks[i], 0, kAllReady));
+    ASSERT_TRUE(net.stack(0).connect(sockets[i], {TwoHosts::address(1), Port{9}}));  // nobody listens
+  }
+  net.run_for(Duration::s(1));
+  for (const Heard& h : heard) EXPECT_TRUE(any(h.edges & Ready::error));
+  EXPECT_TRUE(any(heard[0].level & Ready::error));
+  EXPECT_EQ(heard[1].level, Ready::none);
+  for (const Handle s : sockets) (void)net.stack(0).close(s);
+  net.run_for(Duration::s(1));
+  net.finish();
+}
+
 TEST(CallbackSocket, ARefusedConnectionIsAnErrorEvent) {
   TwoHosts net;
   Client client;

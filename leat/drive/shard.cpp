@@ -87,7 +87,9 @@ bool Shard::deliver() {
   for (unsigned i = 0; i < budgets_.deliveries; ++i) {
     if (!stack_->next_ready(event)) return false;
     if (event.sink == nullptr || event.sink->function == nullptr) continue;
-    event.sink->function(event.sink->context, event.user, event.socket, stack_->readiness(event.socket), event.edges);
+    const Sink& sink = *event.sink;
+    const Ready level = sink.wants_level ? stack_->readiness(event.socket) : Ready::none;
+    sink.function(sink.context, event.user, event.socket, level, event.edges);
   }
   return stack_->has_ready();
 }

@@ -38,6 +38,7 @@ struct Sink {
   using Function = void (*)(void* context, std::uint64_t user, Handle socket, Ready level, Ready edges);
   Function function = nullptr;
   void* context = nullptr;
+  bool wants_level = true;  // else `level` is none: who acts on edges alone saves the question
 };
 
 }  // namespace leat
