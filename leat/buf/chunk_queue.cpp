@@ -203,6 +203,14 @@ std::size_t ChunkQueue::peek(PacketPool& pool, std::uint32_t offset, MutableByte
 }
 
 std::size_t ChunkQueue::peek_summed(PacketPool& pool, std::uint32_t offset, MutableByteSpan to, Sum& sum) const {
+  if (head_ != kNoIndex) {
+    // A request, or its reply: one piece.
+    const PacketMeta& m = pool.meta(head_);
+    if (offset + to.size() <= m.head_length) {
+      sum = checksum_copy(sum, to.data(), {pool.data(m.chunk) + m.offset + offset, to.size()});
+      return to.size();
+    }
+  }
   std::size_t done = 0;
   for_each_piece(pool, [&](ByteSpan piece) {
     if (offset >= piece.size()) {

@@ -35,6 +35,19 @@ class ChunkQueue {
   std::size_t append(PacketPool& pool, ByteSpan from, ChunkClass largest = ChunkClass::large);
   // Takes all data of `p`. Never fails.
   void push(Packet&& p);
+  // For an empty queue: `n` bytes from `at` of a packet that lies in one piece. push() after both ends were cut off.
+  void take_alone(Packet&& p, std::uint32_t at, std::uint32_t n) {
+    PacketPool& pool = p.pool();
+    PacketMeta& m = p.meta();
+    LEAT_ASSERT(head_ == kNoIndex && n > 0 && m.fragment_count == 0 && at + n <= m.head_length);
+    m.offset += at;
+    m.head_length = m.length = n;
+    m.next = kNoIndex;
+    tail_writable_ = pool.refs(m.chunk) == 1 ? 1 : 0;
+    head_ = tail_ = p.release();
+    bytes_ = n;
+    true_size_ = kChunkBytes[static_cast<std::size_t>(chunk_class(m.chunk))];
+  }
   // A copy of a few bytes into the tail's free room: what push() does with a small packet, for who needs no packet.
   // False: too many, or no room.
   [[nodiscard]] bool take_copy(PacketPool& pool, ByteSpan bytes) {

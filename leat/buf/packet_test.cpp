@@ -245,6 +245,34 @@ TEST(ChunkQueue, TakesACopyOnlyIntoRoomThatIsItsOwn) {
   EXPECT_TRUE(m.pool.all_free());
 }
 
+TEST(ChunkQueue, TakesThePayloadOfALonePacketAsPushDoes) {
+  Memory m({.packets = 8, .chunks = {4, 4, 0}});
+  const auto data = numbers(100);
+  for (const bool shared : {false, true}) {
+    ChunkQueue pushed, taken;
+    for (ChunkQueue* q : {&pushed, &taken}) {
+      Packet p = m.pool.allocate(ChunkClass::normal);
+      std::ranges::copy(data, p.append(100).begin());
+      const Packet other = shared ? p.clone() : Packet{};
+      if (q == &taken) {
+        q->take_alone(std::move(p), 40, 50);
+      } else {
+        p.trim_front(40);
+        p.truncate(50);
+        q->push(std::move(p));
+      }
+      EXPECT_EQ(q->size(), 50U);
+      EXPECT_EQ(q->true_size(), 2048U);
+      EXPECT_EQ(q->take_copy(m.pool, std::span{data}.first(8)), !shared) << "the room behind it is its own alone";
+      q->check_invariants(m.pool);
+    }
+    std::vector<std::uint8_t> a(58), b(58);
+    EXPECT_EQ(pushed.read(m.pool, a), taken.read(m.pool, b));
+    EXPECT_EQ(a, b);
+  }
+  EXPECT_TRUE(m.pool.all_free());
+}
+
 TEST(ChunkQueue, SumsWhileItCopiesWhateverThePieces) {
   std::mt19937 rng(5);
   for (int run = 0; run < 200; ++run) {
