@@ -97,17 +97,21 @@ void Stack::input(InterfaceId id, PacketBatch& batch, Instant now) {
 
 void Stack::output(InterfaceId id, PacketBatch& batch, Instant now) {
   set_now(now);
-  iface::output(core_, id, batch);
+  const iface::Interface* const ifc = core_.iface.find(id);
+  const auto from_queue = [&] {
+    if (ifc == nullptr) return;
+    if (!ifc->queue.empty() || !ifc->waiters.empty()) iface::output(core_, id, batch);
+  };
+  from_queue();
   each_transport(core_, &TransportModule::output, [&](auto give) { give(core_, id, batch); });
-  // What transports send on their own account (SYN, RST, ACKs of records) stands in the interface's queue now.
-  iface::output(core_, id, batch);
+  from_queue();  // what transports send on their own account: SYN, RST, ACKs of records
 }
 
 bool Stack::has_output(InterfaceId id) const {
-  if (iface::has_output(core_, id)) return true;
-  bool has = false;
-  each_transport(core_, &TransportModule::has_output, [&](auto ask) { has = has || ask(core_, id); });
-  return has;
+  const auto asks = [&](const TransportModule* t) {
+    return t != nullptr && t->has_output != nullptr && t->has_output(core_, id);
+  };
+  return iface::has_output(core_, id) || asks(core_.modules.tcp) || asks(core_.modules.udp);
 }
 
 void Stack::run_timers(Instant now, unsigned budget) {

@@ -89,6 +89,11 @@ class TimerWheel {
   void arm(Index i, Instant deadline);
   void cancel(Index i);  // nothing happens to an unarmed node
   [[nodiscard]] bool armed(Index i) const { return nodes_[i].prev != 0; }
+  // Whether node i fires at tick `due` (modulo 2^32) or before it.
+  [[nodiscard]] bool fires_by(Index i, std::uint32_t due) const {
+    const TimerNode& node = nodes_[i];
+    return node.prev != 0 && static_cast<std::int32_t>(node.due - due) <= 0;
+  }
   // When node i, which is armed, is due: its deadline rounded up to a tick.
   [[nodiscard]] Instant due(Index i) const;
 

@@ -90,6 +90,18 @@ TEST(TimerWheel, SameTickFiresInArmingOrderWhateverTheDistanceAtArming) {
   EXPECT_EQ(w.advance(due), (std::vector<Index>{0, 3, 1, 2}));
 }
 
+TEST(TimerWheel, TellsWhetherANodeFiresInTimeAcrossTheWrapOfTicks) {
+  Wheel w(1, at(0xffff'fff0));
+  EXPECT_FALSE(w.wheel.fires_by(0, 0xffff'ffff)) << "it is not armed";
+  w.wheel.arm(0, at(0x1'0000'0002));
+  EXPECT_FALSE(w.wheel.fires_by(0, 0xffff'ffff));
+  EXPECT_FALSE(w.wheel.fires_by(0, 1));
+  EXPECT_TRUE(w.wheel.fires_by(0, 2));
+  EXPECT_TRUE(w.wheel.fires_by(0, 3));
+  w.wheel.cancel(0);
+  EXPECT_FALSE(w.wheel.fires_by(0, 3));
+}
+
 TEST(TimerWheel, NeverCancels) {
   Wheel w(1);
   w.wheel.arm(0, at(7));

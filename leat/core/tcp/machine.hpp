@@ -214,6 +214,7 @@ void record_timestamp(Tcb& t, const Segment& s);
 
 // An acceptable acknowledgement (SND.UNA <= SEG.ACK <= SND.NXT, or a bit older).
 void on_ack(Tcb& t, const Segment& s, const wire::TcpOptions* options);
+[[nodiscard]] bool on_usual_ack(Tcb& t, Active& a, const Segment& s);
 void update_window(Tcb& t, const Segment& s);
 void on_retransmission_timeout(Tcb& t, Active* a);
 [[nodiscard]] std::uint32_t pipe(const Tcb& t, const Active& a);

@@ -195,13 +195,14 @@ bool predicted(Tcb& t, Segment& s) {
   const std::uint32_t acked = s.ack - h.snd_una;
   if (acked > h.in_flight() || (acked == 0 && s.length == 0)) return false;
   if (s.length > h.receive_window() || h.flags.any(Flag::reader_gone, Flag::orphan, Flag::fin_ahead)) return false;
-  if (const Active* a = t.active(); a != nullptr && (a->ooo.count != 0 || a->recovery != Recovery::none)) return false;
+  Active* const a = t.active();
+  if (a != nullptr && (a->ooo.count != 0 || a->recovery != Recovery::none)) return false;
   t.core.counters.add(Counter::tcp_header_predicted);
   ++t.cold.segments_in;
   t.cold.last_rx_ms = ms_now(t.core);
   record_timestamp(t, s);
   if (acked != 0) {
-    on_ack(t, s, nullptr);
+    if (a == nullptr || !on_usual_ack(t, *a, s)) on_ack(t, s, nullptr);
   } else {
     update_window(t, s);
   }

@@ -63,6 +63,20 @@ class RangePool {
   void sent(RangeList&, SeqNum start, SeqNum end, std::uint32_t tick, std::uint32_t delivered, std::uint32_t cap);
   // Everything below `una` is acknowledged.
   AckedRanges acked(RangeList&, SeqNum una);
+  // Whether all of the list left in one piece, once, and nothing was said about it yet.
+  [[nodiscard]] bool plain(const RangeList& list) const {
+    return list.count == 1 && (list.sacked | list.lost) == 0 && nodes_[list.tree.first].transmissions == 1;
+  }
+  // acked() for all of a plain list, which ends at `end`. Returns when it was sent.
+  std::uint32_t acked_plain(RangeList& list, SeqNum end) {
+    const Index i = list.tree.first;
+    const std::uint32_t sent = nodes_[i].sent_tick;
+    list.tree = {};
+    list.count = 0;
+    list.resend_hint = list.lost_edge = list.highest_sacked = end;
+    pool_.give(i, [this](Index k) -> Index& { return nodes_[k].treap.next; });
+    return sent;
+  }
   // Time-out: whatever is not SACKed is lost and has not been sent again (RFC 6675 5.1). With `forget_sacks` SACKed
   // ranges count as unSACKed too (the receiver reneged, RFC 2018 8).
   void mark_all_lost(RangeList&, bool forget_sacks);

@@ -138,6 +138,41 @@ TEST(Ranges, CoverWhatIsInFlightAndMergeWhatAgrees) {
 }
 
 // RFC 6675 4 and 5, on ten segments of which the third is missing.
+// What the usual acknowledgement does to a list is what the general one does, and it keeps away from all other lists.
+TEST(Ranges, OneRangeSentOnceIsPlainAndGoesWhole) {
+  std::array<Range, 8> memory{}, other{};
+  RangePool pool{memory}, general{other};
+  RangeList list, same;
+  EXPECT_FALSE(pool.plain(list)) << "empty";
+  for (auto [p, l] : {std::pair{&pool, &list}, std::pair{&general, &same}})
+    p->sent(*l, SeqNum{0xffff'fff0}, SeqNum{0x10}, 7, 0, 8);
+  ASSERT_TRUE(pool.plain(list));
+  EXPECT_EQ(pool.acked_plain(list, SeqNum{0x10}), 7u);
+  EXPECT_EQ(general.acked(same, SeqNum{0x10}).last_sent_tick, 7u);
+  EXPECT_EQ(list.count, same.count);
+  EXPECT_EQ(list.resend_hint, same.resend_hint);
+  EXPECT_EQ(list.lost_edge, same.lost_edge);
+  EXPECT_EQ(list.highest_sacked, same.highest_sacked);
+  EXPECT_EQ(pool.used(), 0u);
+  pool.check_invariants(list);
+
+  pool.sent(list, SeqNum{0x10}, SeqNum{0x20}, 8, 0, 8);
+  pool.sent(list, SeqNum{0x20}, SeqNum{0x30}, 9, 0, 8);
+  EXPECT_FALSE(pool.plain(list)) << "two of them";
+  (void)pool.acked(list, SeqNum{0x20});
+  EXPECT_TRUE(pool.plain(list));
+  pool.mark_all_lost(list, false);
+  EXPECT_FALSE(pool.plain(list)) << "lost";
+  pool.resent(list, SeqNum{0x20}, SeqNum{0x30}, 10, 0, 8);
+  pool.clear_lost(list);
+  EXPECT_FALSE(pool.plain(list)) << "sent twice: Karn's rule wants to know";
+  pool.clear(list);
+  pool.sent(list, SeqNum{0x40}, SeqNum{0x50}, 11, 0, 8);
+  pool.mark_sacked(list, SeqNum{0x40}, SeqNum{0x50}, 8);
+  EXPECT_FALSE(pool.plain(list)) << "SACKed";
+  pool.clear(list);
+}
+
 TEST(Ranges, ThreeSegmentsAboveAHoleMakeItLostAndItIsSentAgainOnce) {
   Flight f(32, 0, 32);
   for (int i = 0; i < 10; ++i) f.send(100);

@@ -122,11 +122,14 @@ std::uint16_t advertise(Tcb& t, SeqNum ack) {
 void after_read(Tcb& t) {
   Hot& h = t.hot;
   if (!kReceiving.has(h.state) || h.has(Flag::detached)) return;
+  const std::uint32_t limit = t.option(OptionId::receive_buffer);
+  const std::uint32_t window = h.receive_window();
+  if (window > limit - limit / 2 && window >= 2U * h.mss) return;  // what can be gained is not worth a segment
   const SeqNum edge = next_edge(t, t.active());
   if (edge == h.rcv_adv) return;
   // Every ACK carries the window; a segment of its own is worth it when the peer may be held back.
   const std::uint32_t gain = edge - h.rcv_adv;
-  if (h.receive_window() >= 2U * h.mss && gain < t.option(OptionId::receive_buffer) / 2) return;
+  if (window >= 2U * h.mss && gain < limit / 2) return;
   h.flags.set(Flag::window_update);
   mark_dirty(t);
 }
@@ -262,7 +265,9 @@ void take_next_text(Tcb& t, Segment& s) {
   const std::uint32_t merged = std::max<std::uint32_t>(1, m.merged);
   const std::uint32_t size = m.gso_size != 0 ? std::min<std::uint32_t>(m.gso_size, n) : n;
   const std::uint32_t at = m.l4_offset + std::uint32_t{s.header_length};
-  if (m.head_length >= at + n && a.receive.take_copy(core.pool, {p.head().data() + at, n})) {
+  if (a.receive.empty() && m.fragment_count == 0) {
+    a.receive.take_alone(std::move(p), at, n);
+  } else if (m.head_length >= at + n && a.receive.take_copy(core.pool, {p.head().data() + at, n})) {
     p.reset();
   } else {
     s.strip();

@@ -277,6 +277,42 @@ void on_ack(Tcb& t, const Segment& s, const wire::TcpOptions* options) {
   }
 }
 
+// on_ack for most acknowledgements: of all that is in flight, which left in one piece and once, while nothing is in
+// doubt. What the general way finds out bit by bit is known then. False: nothing was done.
+bool on_usual_ack(Tcb& t, Active& a, const Segment& s) {
+  Hot& h = t.hot;
+  RangePool& ranges = t.tables().ranges;
+  if (s.ack != h.snd_nxt || !ranges.plain(a.ranges) || !a.congestion_ready || a.recovery != Recovery::none)
+    return false;
+  if (h.flags.any(Flag::fin_queued, Flag::persist, Flag::soft_error, Flag::keep_alive, Flag::write_blocked,
+                  Flag::resend_head))
+    return false;
+  Core& core = t.core;
+  Cold& cold = t.cold;
+  const std::uint32_t n = s.ack - h.snd_una;
+  const std::uint32_t rtt_us = std::max<std::uint32_t>(1, us_now(core) - ranges.acked_plain(a.ranges, s.ack));
+  a.send.consume(core.pool, n);
+  a.delivered += n;
+  a.dup_acks = 0;
+  a.backoff = 0;
+  a.stalled_since = tick_now(core);
+  cold.retries = 0;
+  if (s.ack.value() < h.snd_una.value()) ++cold.una_wraps;
+  h.snd_una = s.ack;
+  h.flags.clear(Flag::rtx_running);
+  h.rtt.sample(rtt_us);
+  if (cold.min_rtt_us == 0 || rtt_us < cold.min_rtt_us) cold.min_rtt_us = rtt_us;
+  confirm_path(t, &a);
+  update_window(t, s);
+  grow_window(t, a, {.acked = n, .payload = n, .delivered = n, .flight_before = n, .rtt_us = rtt_us});
+  if (!a.send.empty()) {
+    mark_dirty(t);
+  } else if (s.length == 0 && h.link == kUnlinked) {
+    release_if_quiet(t);
+  }
+  return true;
+}
+
 void on_retransmission_timeout(Tcb& t, Active* a) {
   Hot& h = t.hot;
   t.core.counters.add(Counter::tcp_timeouts);

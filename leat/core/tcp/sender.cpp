@@ -118,9 +118,9 @@ void Visit::hold_partial(Active& a) {
 
 // RFC 5681 4.1: after an RTO of silence the window says nothing about the network.
 void Visit::restart_after_idle(Active& a) {
-  if (h_.in_flight() != 0 || !t_.options().on(OptionId::tcp_slow_start_after_idle)) return;
   const std::uint32_t idle_ms = ms_now(t_.core) - t_.cold.last_tx_ms;
-  if (idle_ms == 0 || std::uint64_t{idle_ms} * 1000 <= rto_us(t_)) return;
+  if (idle_ms == 0 || h_.in_flight() != 0 || !t_.options().on(OptionId::tcp_slow_start_after_idle)) return;
+  if (std::uint64_t{idle_ms} * 1000 <= rto_us(t_)) return;
   prepare_congestion(t_, a);
   t_.congestion().on_idle(a.congestion, h_.window, h_.mss, t_.option(OptionId::tcp_initial_window));
 }
@@ -191,43 +191,46 @@ bool Visit::send_new() {
 // What header prediction is to the way in: in ESTABLISHED, with nothing lost or missing, all that is unsent leaves in
 // one segment, and the acknowledgement with it. A request, or its reply. False: nothing was done.
 bool Visit::send_usual() {
-  Active* const a = t_.active();
+  Hot& h = h_;
   // Who only receives is sent off before anything but the block's first lines is touched.
-  if (a == nullptr || a->send.empty() || h_.state != TcpState::established || batch_.full()) return false;
-  if (h_.flags.any(Flag::send_syn, Flag::resend_head, Flag::fin_queued, Flag::fin_lost, Flag::probe_now, Flag::uncork,
-                   Flag::cork, Flag::persist))
-    return false;
-  const RangeList& r = a->ranges;
-  if (a->recovery != Recovery::none || a->dup_acks != 0 || r.sacked != 0 || r.lost != 0) return false;
-  if (a->ooo.count != 0) return false;  // ACKs of their own are owed
-  const std::uint32_t in_flight = t_.payload_in_flight();
-  const std::uint32_t n = a->send.size() - in_flight;
-  if (n == 0 || n > kCopyBytes || n > segment_size() || in_flight > kCopyDepth) return false;
-  if (in_flight + n > h_.snd_wnd || in_flight + n > h_.window.cwnd) return false;
-  if (in_flight != 0 && !h_.has(Flag::nodelay)) return false;
-  RangePool& ranges = t_.tables().ranges;
-  if (!ranges.room(r) || !prepared()) return false;
+  if (h.active == kNoIndex || h.state != TcpState::established || batch_.full()) return false;
   Core& core = t_.core;
+  Active& a = core.tcp.active[h.active];
+  const std::uint32_t queued = a.send.size();
+  if (queued == 0) return false;
+  if (h.flags.any(Flag::send_syn, Flag::resend_head, Flag::fin_queued, Flag::fin_lost, Flag::probe_now, Flag::uncork,
+                  Flag::cork, Flag::persist))
+    return false;
+  if (a.recovery != Recovery::none || a.dup_acks != 0 || (a.ranges.sacked | a.ranges.lost) != 0) return false;
+  if (a.ooo.count != 0 || a.owes_dsack) return false;  // ACKs of their own are owed, or options
+  const std::uint32_t in_flight = h.in_flight();       // payload alone: in ESTABLISHED neither SYN nor FIN is
+  const std::uint32_t n = queued - in_flight;
+  if (n == 0 || n > kCopyBytes || n > h.mss || in_flight > kCopyDepth) return false;
+  if (queued > h.snd_wnd || queued > h.window.cwnd) return false;
+  if (in_flight != 0 && !h.has(Flag::nodelay)) return false;
+  RangePool& ranges = core.tcp.ranges;
+  if (!ranges.room(a.ranges) || !prepared()) return false;
   Packet packet = core.pool.allocate(ChunkClass::small, kHeadroom, in_flight == 0 ? Priority::control : Priority::data);
   if (!packet) return false;
   if (in_flight == 0) {
-    restart_after_idle(*a);  // it leaves room for one segment
+    restart_after_idle(a);  // it leaves room for one segment
     begin_flight();
-    a->stalled_since = tick_now(core);
+    a.stalled_since = tick_now(core);
   }
   Sum sum = 0;
-  (void)a->send.peek_summed(core.pool, in_flight, packet.append(n), sum);
+  (void)a.send.peek_summed(core.pool, in_flight, packet.append(n), sum);
   core.counters.add(Counter::copied_bytes, n);
   count_data(n, 1);
-  send_plain(std::move(packet), h_.snd_nxt, h_.rcv_nxt, TcpFlag::ack | TcpFlag::psh, sum);
-  acknowledged(h_.rcv_nxt);
-  ranges.sent(a->ranges, h_.snd_nxt, h_.snd_nxt + n, us_now(core), a->delivered, kRangeCap);
-  h_.snd_nxt += n;
-  if (n < segment_size()) a->small_end = h_.snd_nxt;
-  a->corked = false;
+  const SeqNum seq = h.snd_nxt;
+  send_plain(std::move(packet), seq, h.rcv_nxt, TcpFlag::ack | TcpFlag::psh, sum);
+  acknowledged(h.rcv_nxt);
+  ranges.sent(a.ranges, seq, seq + n, us_now(core), a.delivered, kRangeCap);
+  h.snd_nxt = seq + n;
+  if (n < h.mss) a.small_end = h.snd_nxt;
+  a.corked = false;
   core.counters.add(Counter::tcp_bytes_out, n);
-  if (!h_.has(Flag::rtx_running)) start_rtx(t_);  // RFC 6298 5.1
-  h_.flags.put(Flag::app_limited, in_flight + n + h_.mss <= h_.window.cwnd);
+  if (!h.has(Flag::rtx_running)) start_rtx(t_);  // RFC 6298 5.1
+  h.flags.put(Flag::app_limited, queued + h.mss <= h.window.cwnd);
   return true;
 }
 
@@ -335,11 +338,11 @@ Outcome Visit::run() {
   }
   path_ = &cached->path;
   headers_ = &cached->headers;
-  measure_options();
   if (send_usual()) {
     tell_writer(t_);
     return Outcome::done;
   }
+  measure_options();
   if (only_acknowledges()) {
     if (t_.active() != nullptr) h_.flags.put(Flag::app_limited, h_.mss <= h_.window.cwnd);
     send_acks();

@@ -200,7 +200,8 @@ std::uint32_t rto_us(const Tcb& t) {
 void start_rtx_in(Tcb& t, std::uint64_t us) {
   t.hot.rtx_due = tick_in(t.core, us);
   t.hot.flags.set(Flag::rtx_running);
-  schedule(t);
+  // With every flight the deadline moves away, while the node stays where an earlier one left it.
+  if (!t.tables().wheel.fires_by(t.id, t.hot.rtx_due)) schedule(t);
 }
 
 void start_rtx(Tcb& t) {
