@@ -184,16 +184,15 @@ Node::Node(const Plan& plan, Owner owner)
 }
 
 Node::~Node() {
-  // Devices hold packets of the pools, and shards hold devices: first the shards let go, then the devices end, then the
-  // stacks with their pools.
+  // Devices hold packets of the pools, and shards hold devices: first the shards tell their peers and let go, then the
+  // devices end, then the stacks with their pools.
   const auto let_go = [](Host& host) {
+    host.shard().reset_peers(monotonic_now());
     for (const DevicePort& port : host.shard().ports())
       if (port.attached()) (void)host.shard().detach(port.interface());
   };
   if (shared_) {
     if (peer_) peer_->runner().stop();
-    for (const auto& link : links_)
-      if (link->interface != kNoInterface) (void)shared_->detach(link->interface);
     shared_->stop();
   }
   for (const auto& link : links_) link->echo.reset();

@@ -57,7 +57,7 @@ bool Packet::pull(std::uint32_t n) {
   if (n <= m.head_length) return true;
   if (n > m.length) return false;
   const std::uint32_t need = n - m.head_length;
-  if (!exclusive() || need > tailroom()) return false;
+  if ((!exclusive() || need > tailroom()) && !move_head(n)) return false;
   MutableByteSpan to{head_data() + m.head_length, need};
   copy_out(m.head_length, to);
   // The bytes now stand in the head: take them from the fragments.
@@ -76,6 +76,18 @@ bool Packet::pull(std::uint32_t n) {
   std::copy(f + gone, f + m.fragment_count, f);
   m.fragment_count = static_cast<std::uint16_t>(m.fragment_count - gone);
   m.head_length = n;
+  return true;
+}
+
+bool Packet::move_head(std::uint32_t room) {
+  PacketMeta& m = meta();
+  std::size_t c = 0;
+  while (c < kChunkClasses && kChunkBytes[c] < m.offset + room) ++c;
+  ChunkRef chunk = kNoChunk;
+  for (; c < kChunkClasses && chunk == kNoChunk; ++c) chunk = pool_->take_chunk(static_cast<ChunkClass>(c));
+  if (chunk == kNoChunk) return false;
+  if (m.head_length > 0) std::memcpy(pool_->data(chunk) + m.offset, head_data(), m.head_length);
+  pool_->drop_ref(std::exchange(m.chunk, chunk));
   return true;
 }
 

@@ -100,8 +100,8 @@ class Packet {
   // empty. n <= size(). O(fragments).
   void trim_front(std::uint32_t n);
   void truncate(std::uint32_t n);
-  // Makes the first `n` bytes contiguous in the head, copying from the fragments. False when n > size(), when the head
-  // has no room or is shared.
+  // Makes the first `n` bytes contiguous in the head, copying from the fragments; a head without room for them, or a
+  // shared one, moves to a chunk of its own. False when n > size(), or when there is no chunk for that.
   [[nodiscard]] bool pull(std::uint32_t n);
 
   // Adds a reference to part of a chunk at the end. False when no fragment array could be had or it is full. On success
@@ -154,6 +154,7 @@ class Packet {
  private:
   friend class PacketPool;
   [[nodiscard]] bool absorb_any(Packet&& tail, std::uint32_t skip);
+  [[nodiscard]] bool move_head(std::uint32_t room);
   Packet(PacketPool* pool, Index index) : pool_(pool), index_(index) {}
   [[nodiscard]] std::uint8_t* head_data() const { return pool_->data(meta().chunk) + meta().offset; }
   void shift_layers(std::int32_t n) {

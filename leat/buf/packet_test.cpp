@@ -117,6 +117,48 @@ TEST(Packet, TrimsTruncatesAndPullsAcrossFragments) {
   EXPECT_TRUE(m.pool.all_free());
 }
 
+// A small chunk that is full to its end, and a head that another packet shares.
+TEST(Packet, PullsIntoAChunkOfItsOwnWhereTheHeadCannotGrow) {
+  Memory m({.packets = 8, .chunks = {4, 2, 0}});
+  Packet p = m.pool.allocate(ChunkClass::small);
+  std::ranges::copy(numbers(100, 1), p.append(100).begin());
+  Packet q = m.pool.allocate(ChunkClass::normal);
+  std::ranges::copy(numbers(200, 2), q.append(200).begin());
+  ASSERT_TRUE(p.absorb(std::move(q)));
+  auto expected = numbers(100, 1);
+  const auto more = numbers(200, 2);
+  expected.insert(expected.end(), more.begin(), more.end());
+
+  Packet shared = p.clone();
+  ASSERT_TRUE(p.pull(128));
+  EXPECT_EQ(p.head().size(), 128U);
+  EXPECT_EQ(p.headroom(), kHeadroom);
+  EXPECT_EQ(contents(p), expected);
+  EXPECT_EQ(contents(shared), expected);
+
+  ASSERT_TRUE(shared.pull(300));
+  EXPECT_EQ(contents(shared), expected);
+  p.reset();
+  EXPECT_EQ(contents(shared), expected);
+  shared.reset();
+  EXPECT_TRUE(m.pool.all_free());
+}
+
+TEST(Packet, PullingWithoutMemoryChangesNothing) {
+  Memory m({.packets = 8, .chunks = {3, 1, 0}});
+  Packet p = m.pool.allocate(ChunkClass::small);
+  std::ranges::copy(numbers(120, 1), p.append(120).begin());
+  Packet q = m.pool.allocate(ChunkClass::normal);
+  std::ranges::copy(numbers(50, 2), q.append(50).begin());
+  ASSERT_TRUE(p.absorb(std::move(q)));
+  const auto before = contents(p);
+  EXPECT_FALSE(p.pull(150));
+  EXPECT_EQ(contents(p), before);
+  EXPECT_EQ(p.head().size(), 120U);
+  p.reset();
+  EXPECT_TRUE(m.pool.all_free());
+}
+
 TEST(Packet, AClonePinsTheChunksUntilBothAreGone) {
   Memory m({.packets = 4, .chunks = {1, 1, 0}});
   Packet p = m.pool.allocate(ChunkClass::normal);

@@ -92,6 +92,8 @@ struct TransportModule {
   bool (*has_output)(const Core&, InterfaceId) = nullptr;
   // `version` and `protocol` matter to raw sockets only.
   Result<Handle> (*open)(Core&, std::uint8_t owner, IpVersion version, std::uint8_t protocol) = nullptr;
+  // Tells the peers of up to `budget` connections, from number `next` on, that these are over. True: there are more.
+  bool (*reset_peers)(Core&, Index& next, unsigned budget) = nullptr;
   // Takes back whatever the module holds: packets, records, timers. The stack is ending.
   void (*shut_down)(Core&) = nullptr;
   void (*check_invariants)(const Core&) = nullptr;

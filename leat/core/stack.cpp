@@ -125,6 +125,11 @@ bool Stack::run_loopback(Instant now, unsigned budget) {
   return iface::run_loopback(core_, budget);
 }
 
+bool Stack::reset_peers(Index& next, unsigned budget) {
+  const TransportModule* const tcp = core_.modules.tcp;
+  return tcp != nullptr && tcp->reset_peers(core_, next, budget);
+}
+
 Instant Stack::next_deadline() const {
   Instant t = iface::next_deadline(core_);
   each_transport(core_, &TransportModule::next_deadline, [&](auto next) { t = earlier(t, next(core_)); });

@@ -54,6 +54,9 @@ class Stack {
   void run_timers(Instant now, unsigned budget = 256);
   // Packets to our own addresses: at most `budget` of them go back in. True when some are left.
   bool run_loopback(Instant now, unsigned budget = 64);
+  // Ends up to `budget` connections from number `next` on, with a RST to peers that still count on them; no event is
+  // called for. True: there are more. For a stack that is about to end.
+  [[nodiscard]] bool reset_peers(Index& next, unsigned budget);
   // When run_timers must be called next. Never later than the truth.
   [[nodiscard]] Instant next_deadline() const;
 

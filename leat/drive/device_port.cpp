@@ -93,12 +93,8 @@ void DevicePort::stage(Stack& stack, Packet&& packet) {
     return;
   }
   if (!caps_.gather && !packet.fragments().empty() && !packet.pull(packet.size())) {
-    Packet whole = packet.copy_to(packet.pool());
-    if (!whole) {
-      stack.core().drop(std::move(packet), DropReason::no_buffers);
-      return;
-    }
-    packet = std::move(whole);
+    stack.core().drop(std::move(packet), DropReason::no_buffers);
+    return;
   }
   frames_.push(std::move(packet));
 }

@@ -47,6 +47,16 @@ Instant Shard::turn(Instant now) {
   return next_call(now, more);
 }
 
+void Shard::reset_peers(Instant now) {
+  stack_->set_now(now);
+  blocked_ = false;
+  Index next = 0;
+  for (bool more = true; more && !blocked_;) {
+    more = stack_->reset_peers(next, PacketBatch::kMax);
+    (void)transmit(stack_->now());
+  }
+}
+
 std::uint64_t Shard::received() const {
   std::uint64_t sum = 0;
   for (const DevicePort& port : ports_)

@@ -50,6 +50,11 @@ class Shard {
   // of turn() who must not wait for the next one. Returns as turn() does.
   Instant flush(Instant now);
 
+  // For a shard that is about to end: a RST to every peer that still counts on a connection, as a kernel sends for a
+  // process that ends. The connections are over, no user code runs. Ends early when a device takes no more.
+  // O(connections).
+  void reset_peers(Instant now);
+
   // What was posted by others (runtime's token, a daemon's rings) is drained first in every turn.
   void set_inbox(Delegate<void()> drain) { inbox_ = drain; }
   // Checks every table after every turn: simulation and debug builds.

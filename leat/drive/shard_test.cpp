@@ -89,6 +89,47 @@ TEST(Shard, DetachingADeviceMidTransferLeavesNothingBehind) {
   ASSERT_TRUE(s.close(h));
 }
 
+// A server that ends: who waits for its answer, who is not accepted yet, and a dozen more learn that it is gone; who
+// was served and closed keeps what it has got.
+TEST(Shard, PeersHearThatTheStackEnds) {
+  TwoHosts net;
+  Stack& server = net.stack(1);
+  Stack& client = net.stack(0);
+  const Handle listener = server.open_stream().value();
+  ASSERT_TRUE(server.bind(listener, {TwoHosts::address(1), Port{80}}));
+  ASSERT_TRUE(server.listen(listener, 16));
+  constexpr std::size_t kMany = 14;
+  std::vector<Handle> ends;
+  for (std::size_t i = 0; i < kMany; ++i) {
+    ends.push_back(client.open_stream().value());
+    ASSERT_TRUE(client.connect(ends.back(), {TwoHosts::address(1), Port{80}}));
+  }
+  const auto until = [&](const auto& done) { ASSERT_TRUE(net.run(net.now() + Duration::s(5), done)); };
+  const auto is = [&](Handle h, Ready what) { return any(client.readiness(h) & what); };
+  until([&] { return std::ranges::all_of(ends, [&](Handle h) { return is(h, Ready::connected); }); });
+  const Handle served = server.try_accept(listener).value();
+  const std::array<std::uint8_t, 3> answer{1, 2, 3};
+  ASSERT_EQ(server.try_send(served, answer)->count, 3U);
+  ASSERT_TRUE(server.close(served));
+  const Handle accepted = server.try_accept(listener).value();
+  ASSERT_TRUE(accepted);
+  until([&] { return std::ranges::any_of(ends, [&](Handle h) { return is(h, Ready::peer_fin); }); });
+  net.run_for(Duration::s(1));
+
+  net.shard(1).reset_peers(net.now());
+  std::size_t reset = 0;
+  std::size_t whole = 0;
+  net.run_for(Duration::s(1));
+  for (const Handle h : ends) {
+    std::array<std::uint8_t, 8> data;
+    const auto got = client.try_receive(h, data);
+    if (!got) reset += got.error() == Errc::connection_reset ? 1 : 0;
+    if (got && got->count == 3) ++whole;
+  }
+  EXPECT_EQ(reset, kMany - 1);
+  EXPECT_EQ(whole, 1U);
+}
+
 TEST(Shard, PostedWorkIsDrainedFirstInEveryTurn) {
   TwoHosts net;
   int drained = 0;

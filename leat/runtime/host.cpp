@@ -34,6 +34,7 @@ Host::Host(const HostOptions& options, ReservedStorage&& storage, PacketMemory&&
 
 Host::~Host() {
   runner_.stop();
+  shard_.reset_peers(monotonic_now());
   servers_.clear();
   for (const DevicePort& port : ports_)
     if (port.attached()) (void)shard_.detach(port.interface());

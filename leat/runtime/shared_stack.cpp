@@ -101,7 +101,10 @@ struct SharedStack::Inside {
     return engine.start(op);
   }
   bool withdraw(Op& op, Errc why) { return engine.withdraw(op, why); }
-  void withdraw_all(Errc why) { engine.withdraw_all(why); }
+  void withdraw_all(Errc why) {  // the end: the peers hear of it, too
+    engine.withdraw_all(why);
+    shard.reset_peers(monotonic_now());
+  }
   Op* take_completed() { return engine.take_completed(); }
   Instant turn() {
     now_ = monotonic_now();

@@ -1,3 +1,4 @@
+#include <leat/device/received.hpp>
 #include <leat/sim/link.hpp>
 
 namespace leat::sim {
@@ -70,7 +71,7 @@ std::size_t Link::End::rx(PacketBatch& batch, Instant now) {
   while (!batch.full()) {
     const Packet frame = in_->take(now);
     if (!frame) break;
-    Packet p = frame.copy_to(*pool_);
+    Packet p = copy_into(frame, *pool_);
     if (!p) {
       ++counters_.rx_dropped;
       continue;

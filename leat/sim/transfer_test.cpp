@@ -65,6 +65,21 @@ TEST(SimTransfer, OnAGoodLineTheSeedShowsAsWell) {
   EXPECT_NE(one.capture_hash, two.capture_hash);
 }
 
+// Every MTU that is accepted carries segments on a good line: merged ones of a few octets, and the largest packets.
+TEST(SimTransfer, EveryMtuCarries) {
+  for (const std::uint32_t mtu : {68U, 76U, 100U, 114U, 115U, 116U, 576U, 1280U, 9000U, 65'522U, 65'523U, 65'535U}) {
+    for (const IpVersion version : {IpVersion::v4, IpVersion::v6}) {
+      if (version == IpVersion::v6 && mtu < 1280) continue;
+      TransferOptions o = small(1);
+      o.version = version;
+      o.mtu = mtu;
+      const TransferReport r = run_transfer(o);
+      EXPECT_TRUE(r.ok) << mtu << ": " << r.problem;
+      EXPECT_EQ(r.timeouts, 0U) << mtu;
+    }
+  }
+}
+
 // What the options say reaches the line and the hosts, each of them in both directions.
 TEST(SimTransfer, EveryKnobReachesTheLine) {
   const auto ran = [](const auto& change) {

@@ -40,4 +40,13 @@ for i in $(seq 100); do
 done
 for pid in "${pids[@]}"; do wait "$pid" || fail "one of 100 parallel curls: $?"; done
 for i in $(seq 100); do cmp -s "$work/got-$i" "$site/$i.txt" || fail "file $i of 100 is not the same"; done
+
+# Who is served when the server is told to end hears of it at once.
+get --limit-rate 20M -o "$work/part" http://10.9.0.2/big 2>"$work/curl.log" &
+slow=$!
+for _ in $(seq 100); do [ -s "$work/part" ] && break; sleep 0.05; done
 stop
+ended=$SECONDS code=0
+wait "$slow" || code=$?
+[ "$code" -eq 56 ] || fail "a client of a server that ended: $code instead of 56, $(cat "$work/curl.log")"
+[ $((SECONDS - ended)) -lt 60 ] || fail "the client waited $((SECONDS - ended)) s for a server that ended"

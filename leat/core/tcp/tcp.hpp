@@ -26,6 +26,7 @@ void run_timers(Core& core, unsigned budget);
 [[nodiscard]] Instant next_deadline(const Core& core);
 void output(Core& core, InterfaceId id, PacketBatch& batch);
 [[nodiscard]] bool has_output(const Core& core, InterfaceId id);
+[[nodiscard]] bool reset_peers(Core& core, Index& next, unsigned budget);
 void shut_down(Core& core);
 // Walks every table and asserts what must hold between them. O(everything).
 void check_invariants(const Core& core);

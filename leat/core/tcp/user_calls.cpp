@@ -325,6 +325,25 @@ void abort(Core& core, Index socket) {
   abort_connection(t);
 }
 
+}  // namespace
+
+// What a kernel does for a process that ends: whoever counts on a connection hears that it is over. Who was closed and
+// has the acknowledgement of its FIN leaves a peer that counts on nothing.
+bool reset_peers(Core& core, Index& next, unsigned budget) {
+  const State& s = core.tcp;
+  for (; next < s.connection_pool.watermark(); ++next) {
+    Tcb t{core, next};
+    const Hot& h = t.hot;
+    if (h.state == TcpState::closed || h.flags.any(Flag::detached, Flag::freed)) continue;
+    if (h.state == TcpState::fin_wait_2 && h.has(Flag::orphan)) continue;
+    if (budget-- == 0) return true;
+    abort_connection(t);
+  }
+  return false;
+}
+
+namespace {
+
 // --- what is true of it
 // -------------------------------------------------------------------------------------------------
 
@@ -402,6 +421,7 @@ const TransportModule kTcpModule{.protocol = 6,
                                  .output = &output,
                                  .has_output = &has_output,
                                  .open = &open,
+                                 .reset_peers = &reset_peers,
                                  .shut_down = &shut_down,
                                  .check_invariants = &check_invariants};
 
