@@ -408,7 +408,9 @@ std::vector<Row> run_channel(const Request& request) {
       const char* protocol;
       std::size_t batch;
     };
-    for (const auto [protocol, batch] : {Load{"tcp", 1}, Load{"udp", 1}, Load{"udp", kMany}}) {
+    for (const Load load : {Load{"tcp", 1}, Load{"udp", 1}, Load{"udp", kMany}}) {
+      const char* const protocol = load.protocol;
+      const std::size_t batch = load.batch;
       const bool tcp = std::string_view{protocol} == "tcp";
       say(request, std::string("channel: bulk by ") + protocol + ", mtu " + std::to_string(mtu));
       const std::uint64_t bytes = scaled(request, tcp ? 256'000'000 : 50'000'000, kPiece);
