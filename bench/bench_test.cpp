@@ -115,7 +115,7 @@ TEST(Bench_Runs, ChannelInEveryForm) {
   Request request = small();
   request.repetitions = 2;
   const auto rows = run("channel", request);
-  ASSERT_EQ(rows.size(), 11U);  // the commands of datagrams alone and sixteen at once
+  ASSERT_EQ(rows.size(), 11U);  // datagrams a command each, and many by one
   for (std::size_t i = 0; i < 3; ++i) EXPECT_GT(number(rows[i], "requests_per_s"), 0);
   for (std::size_t i = 3; i < 11; ++i) EXPECT_GT(number(rows[i], "gbit_per_s"), 0);
   EXPECT_GT(number(rows[1], "ratio_to_direct"), 0);

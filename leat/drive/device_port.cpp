@@ -83,7 +83,8 @@ bool DevicePort::fill(Stack& stack, Instant now, bool& dry) {
 
 void DevicePort::stage(Stack& stack, Packet&& packet) {
   const PacketMeta& m = packet.meta();
-  if (m.gso_size > 0 && packet.size() - m.l3_offset > caps_.mtu && packet.size() - m.l3_offset > caps_.max_gso) {
+  // Also where all of it fits one frame: it is several segments, as large as the peer takes them (RFC 9293 3.7.1).
+  if (m.gso_size > 0 && packet.size() - m.l3_offset > caps_.max_gso) {
     const bool ok = gso_.begin(std::move(packet), {.linear = !caps_.gather, .checksum_offload = caps_.tx_checksum});
     LEAT_ASSERT(ok);  // the stack built these headers
     return;

@@ -42,6 +42,16 @@ TEST(Shard, ADeviceWithoutOffloadsGetsFramesThatFitItsMtu) {
   transfer(net, 200'000);
 }
 
+// Ten of them fit one frame, but a frame is one segment.
+TEST(Shard, SegmentsSmallerThanTheFrameAreSplitToo) {
+  TwoHosts net;
+  ASSERT_TRUE(net.stack(0).set_option(OptionId::tcp_max_segment, 100));
+  transfer(net, 100'000);
+  EXPECT_EQ(net.stack(0).counters().get(Counter::tcp_retransmitted_segments), 0U);
+  EXPECT_GE(net.shard(0).ports()[0].device()->counters().tx_packets, 1'000U);
+  EXPECT_EQ(net.shard(0).ports()[0].device()->counters().tx_dropped, 0U);
+}
+
 TEST(Shard, ADeviceThatTakesSuperSegmentsGetsThemWhole) {
   TwoHosts net({.caps = {.link = LinkType::ethernet,
                          .mtu = 1500,
