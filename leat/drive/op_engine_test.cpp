@@ -350,6 +350,8 @@ TEST_F(OpEngineTest, ManyDatagramsWaitForRoom) {
   EXPECT_TRUE(w.engine(0).withdraw(ended, Errc::cancelled));
   EXPECT_EQ(ended.error, Errc{}) << "what was sent counts";
   EXPECT_EQ(ended.count, at_once);
+  w.run_for(Duration::ms(1));
+  EXPECT_TRUE(ended.over);
 }
 
 TEST_F(OpEngineTest, FinishWaitsUntilThePeerHasAll) {
