@@ -79,7 +79,8 @@ class SharedStack final : public Service, public std::enable_shared_from_this<Sh
   // For devices that are attached later: the pool is touched under the token only, as devices are.
   [[nodiscard]] PacketPool& pool();
 
-  // Ends it: everything that waits and every later call gets shut_down. From any thread, more than once.
+  // Ends it: everything that waits and every later call gets shut_down, and the peers of its connections a RST through
+  // the devices that are attached still. From any thread, more than once.
   void stop();
   [[nodiscard]] bool stopped() const;
 
