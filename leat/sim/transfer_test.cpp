@@ -261,6 +261,20 @@ TEST(SimTransfer, Ipv6AndBareIpAndSmallAndLargeMtu) {
   expect_complete(tiny, run_transfer(tiny));
 }
 
+// Where a packet is hardly larger than its headers, SACK blocks are what has to give way.
+TEST(SimTransfer, TheSmallestMtusOverABadLine) {
+  for (std::uint32_t mtu = 68; mtu <= 112; mtu += 4) {
+    TransferOptions o = bad(mtu);
+    o.mtu = mtu;
+    o.bytes = 10'000;
+    o.both_ways = true;
+    for (const std::int64_t timestamps : {0, 1}) {
+      o.options = {{OptionId::tcp_timestamps, timestamps}};
+      expect_complete(o, run_transfer(o));
+    }
+  }
+}
+
 TEST(SimTransfer, SeveralConnectionsShareALine) {
   TransferOptions o = bad(11);
   o.connections = 16;

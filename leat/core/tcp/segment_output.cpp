@@ -11,6 +11,8 @@ using wire::TcpHeader;
 
 namespace {
 constexpr Sum kNotSummed = 0xffffffffU;
+// What SACK blocks leave of a segment's text at least, on paths whose packets are hardly larger than their headers.
+constexpr std::uint32_t kLeastText = 4;
 }  // namespace
 
 // The largest payload that may leave as one packet.
@@ -22,7 +24,11 @@ std::uint32_t Visit::largest() const {
   return (most - headers) / size * size;
 }
 
+// Options share the segment with its text (RFC 9293 3.7.1), also those of a bare ACK: one that is longer than the path's
+// packets never arrives.
 std::size_t Visit::write_options(MutableByteSpan out) {
+  const std::size_t usual = h_.has(Flag::timestamps) ? TcpHeader::kTimestampsLength : 0;
+  out = out.first(std::min<std::size_t>(out.size(), usual + (h_.mss > kLeastText ? h_.mss - kLeastText : 0)));
   wire::TcpOptions o;
   if (h_.has(Flag::timestamps)) o.timestamps = {timestamp_now(t_), h_.ts_recent};
   if (h_.has(Flag::sack)) {
