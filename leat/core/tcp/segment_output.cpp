@@ -24,8 +24,8 @@ std::uint32_t Visit::largest() const {
   return (most - headers) / size * size;
 }
 
-// Options share the segment with its text (RFC 9293 3.7.1), also those of a bare ACK: one that is longer than the path's
-// packets never arrives.
+// Options share the segment with its text (RFC 9293 3.7.1), also those of a bare ACK: one that is longer than the
+// path's packets never arrives.
 std::size_t Visit::write_options(MutableByteSpan out) {
   const std::size_t usual = h_.has(Flag::timestamps) ? TcpHeader::kTimestampsLength : 0;
   out = out.first(std::min<std::size_t>(out.size(), usual + (h_.mss > kLeastText ? h_.mss - kLeastText : 0)));
