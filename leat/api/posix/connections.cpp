@@ -17,10 +17,18 @@ int Sockets::bind(int fd, const sockaddr* address, socklen_t length) {
   if (const int bad = find_socket(fd, f); bad != 0) return bad;
   GivenAddress to;
   if (const int bad = read_address(address, length, f.has(kV6), AddressUse::bind, to); bad != 0) return bad;
+  std::int64_t v6only = 0;
+  if (f.has(kV6) && to.endpoint.address.is_v4() && get_option(f, OptionId::v6only, v6only) == 0 && v6only != 0) {
+    return -EINVAL;
+  }
   Op op;
   op.bind(f.handle, to.endpoint);
   run_through(op);
-  if (op.error == Errc{}) f.open->put(kBound, true);
+  if (op.error == Errc{}) {
+    f.open->put(kBound, true);
+    const std::lock_guard lock(mutex_);
+    f.open->name = to.endpoint;
+  }
   return negative(op.error);
 }
 
@@ -33,17 +41,20 @@ int Sockets::listen(int fd, int backlog) {
   Op op;
   op.listen(f.handle, static_cast<std::uint32_t>(std::clamp(backlog, 1, 65535)));
   run_through(op);
-  if (op.error == Errc{}) f.open->phase.store(Phase::listening, std::memory_order_relaxed);
+  if (op.error == Errc{}) {
+    f.open->put(kBound, true);
+    f.open->phase.store(Phase::listening, std::memory_order_relaxed);
+  }
   return negative(op.error);
 }
 
 // The stack names a socket that never said where it is by an address of both versions; an AF_INET socket must not get
 // IPv6 by that.
-int Sockets::ensure_bound(const File& f) {
-  if (f.has(kV6) || f.has(kBound) || f.phase != Phase::fresh) return 0;
-  if (f.handle.kind() != SocketKind::udp && f.handle.kind() != SocketKind::stream) return 0;
+int Sockets::ensure_bound(const File& f, bool also_v6) {
+  if ((f.has(kV6) && !also_v6) || f.has(kBound) || f.phase != Phase::fresh) return 0;
+  if (f.handle.kind() != SocketKind::udp && (f.handle.kind() != SocketKind::stream || also_v6)) return 0;
   Op op;
-  op.bind(f.handle, {IpAddress::any(IpVersion::v4), Port{}});
+  op.bind(f.handle, {f.has(kV6) ? IpAddress{} : IpAddress::any(IpVersion::v4), Port{}});
   run_through(op);
   if (op.error == Errc{} || op.error == Errc::invalid_argument) {  // somebody else was first
     f.open->put(kBound, true);
@@ -91,9 +102,12 @@ int Sockets::connect(int fd, const sockaddr* address, socklen_t length) {
   if (const int bad = find_socket(fd, f); bad != 0) return bad;
   const bool stream = f.handle.kind() == SocketKind::stream;
   GivenAddress to;
-  if (const int bad = read_address(address, length, f.has(kV6),
-                                   stream ? AddressUse::connect_stream : AddressUse::connect_datagram, to);
-      bad != 0) {
+  const int bad =
+      read_address(address, length, f.has(kV6), stream ? AddressUse::connect_stream : AddressUse::connect_datagram, to);
+  // Linux: a stream that is under way, or was, is told so before anybody looks at the address.
+  const bool free_to_connect = !stream || f.phase == Phase::fresh || f.phase == Phase::failed;
+  if (bad != 0 && (free_to_connect || address == nullptr)) {
+    if (bad != -EFAULT) (void)ensure_bound(f, true);  // Linux names a datagram socket before it looks at the address
     return bad;
   }
   if (stream) return connect_stream(fd, f, to);
@@ -151,17 +165,21 @@ int Sockets::connect_stream(int fd, const File& f, const GivenAddress& to) {
       if (before == Phase::connecting) {  // it failed in the meantime: now it is told, unless SO_ERROR was asked
         const int error = take_error(f);
         phase.store(Phase::failed, std::memory_order_relaxed);
+        (void)begin_again(fd, f);
         return error != 0 ? -error : -ECONNABORTED;
       }
       break;
     default:
       break;
   }
-  // An attempt that never left the socket as it was can be followed by another.
+  // An attempt that never left the socket as it was can be followed by another; after all others the socket is as new.
   const bool begun = op.started || before == Phase::connecting;
   phase.store(begun ? Phase::failed : Phase::fresh, std::memory_order_relaxed);
-  if (op.error == Errc::address_not_available && to.endpoint.port == Port{}) return -ECONNREFUSED;
-  return failed(fd, f, op);
+  const int error = op.error == Errc::address_not_available && to.endpoint.port == Port{}
+                        ? -ECONNREFUSED
+                        : static_cast<int>(failed(fd, f, op));
+  if (begun) (void)begin_again(fd, f);
+  return error;
 }
 
 // A fresh stream in the place of one that is over, with its options, in the same sets: what Linux makes of a socket
@@ -209,8 +227,17 @@ int Sockets::begin_again(int fd, const File& f) {
   op.reset();
   op.abort(f.handle);
   run_through(op);
+  // What bind() gave it, it keeps, as long as it was a port.
+  bool named = f.open->name.port != Port{};
+  if (named) {
+    op.reset();
+    op.bind(fresh, f.open->name);
+    run_through(op);
+    named = op.error == Errc{};
+  }
+  if (!named) f.open->name = {};
   f.open->handle.store(fresh.bits(), std::memory_order_release);
-  f.open->put(kBound, false);
+  f.open->put(kBound, named);
   f.open->phase.store(Phase::fresh, std::memory_order_release);
   File now = f;
   now.handle = fresh;
@@ -250,7 +277,9 @@ int Sockets::getpeername(int fd, sockaddr* address, socklen_t* length) {
     op.socket = f.handle;
     op.info = &info;
     run_through(op);
-    if (op.error == Errc{} && (info.state == tcp::TcpState::closed || info.state == tcp::TcpState::syn_sent)) {
+    const tcp::TcpState s = info.state;
+    if (op.error == Errc{} &&
+        (s == tcp::TcpState::closed || s == tcp::TcpState::syn_sent || s == tcp::TcpState::time_wait)) {
       return -ENOTCONN;
     }
     op.reset();
@@ -272,6 +301,10 @@ int Sockets::shutdown(int fd, int how) {
   Op op;
   op.shutdown(f.handle, how == SHUT_RD ? ShutdownHow::read : how == SHUT_WR ? ShutdownHow::write : ShutdownHow::both);
   run_through(op);
+  // A connection that was begun without waiting is one from here on: connect() has no more to tell of it.
+  if (op.error == Errc{} && f.phase == Phase::connecting) {
+    f.open->phase.store(Phase::connected, std::memory_order_relaxed);
+  }
   return negative(op.error);
 }
 

@@ -107,6 +107,7 @@ void Descriptors::free(OpenFile& open) {
   open.zero_copy_count = 0;
   open.memberships.clear();
   open.remembered.clear();
+  open.name = {};
   open.set.reset();
   const std::uint32_t index = open.place;
   open.place = free_;

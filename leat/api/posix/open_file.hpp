@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <leat/base/address.hpp>
 #include <leat/op/handle.hpp>
 #include <map>
 #include <memory>
@@ -63,6 +64,7 @@ struct OpenFile {
   std::uint32_t descriptors = 0;
   std::uint32_t place = 0;  // its index while it is in use; while it is free: the next free one, plus 1
   std::uint32_t zero_copy_count = 0;
+  Endpoint name;  // what bind() was given: kept where a fresh socket takes its place
   std::vector<Membership> memberships;
   std::map<std::uint64_t, std::int64_t> remembered;  // options that are kept and do nothing: level << 32 | name
   std::shared_ptr<EpollSet> set;

@@ -342,6 +342,13 @@ int Sockets::readable_octets(const File& f) {
     run_through(op);
     return op.error == Errc{} ? static_cast<int>(info.receive_queue) : 0;
   }
+  // Only where something is to be looked at: a look at nothing would take the pending error.
+  op.verb = Verb::readiness;
+  op.socket = f.handle;
+  run_through(op);
+  const bool shut = any(op.ready & Ready::peer_fin) && any(op.ready & Ready::error);
+  if (op.error != Errc{} || !any(op.ready & Ready::readable) || shut) return 0;
+  op.reset();
   Message next;
   op.receive_from(f.handle, {}, next);
   op.flags.dont_wait = true;

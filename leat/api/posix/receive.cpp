@@ -45,6 +45,8 @@ ssize_t Sockets::discard(int fd, const File& f, std::size_t size, int flags) {
     if (n < 0) return done > 0 ? static_cast<ssize_t>(done) : n;
     done += static_cast<std::size_t>(n);
     if (n == 0) break;
+    // There is no more: another look might take an error that nobody would be told.
+    if (static_cast<std::size_t>(n) < piece.size() && (flags & MSG_WAITALL) == 0) break;
   }
   return static_cast<ssize_t>(done);
 }
@@ -133,7 +135,7 @@ ssize_t Sockets::receive_parts(int fd, const File& f, Parts to, int flags, Recei
   run_waiting(op);
   if (op.error != Errc{}) return failed(fd, f, op);
   if (op.status == IoStatus::would_block) return -EAGAIN;
-  if (op.status == IoStatus::end_of_stream) return 0;
+  if (op.status == IoStatus::end_of_stream) return wait ? 0 : -EAGAIN;  // SHUT_RD, as Linux
   if (to.size() > 1) scatter({gathered.data(), op.count}, to);
   result.has_address = true;
   if (f.handle.kind() != SocketKind::udp) result.message.from.port = Port{};

@@ -64,13 +64,15 @@ ssize_t Sockets::send_parts(int fd, const File& f, ConstParts from, int flags, c
   Op op;
   if (to != nullptr && length > 0) {
     GivenAddress address;
-    if (const int bad = read_address(to, length, f.has(kV6), AddressUse::send_datagram, address); bad != 0) return bad;
+    if (const int bad = read_address(to, length, f.has(kV6), AddressUse::send_datagram, address); bad != 0) {
+      (void)ensure_bound(f, true);
+      return bad;
+    }
     op.endpoint = address.endpoint;
     op.has_endpoint = true;
   }
-  if ((op.has_endpoint || f.phase == Phase::connected)) {
-    if (const int bad = ensure_bound(f); bad != 0) return bad;
-  }
+  // Linux: who sends has a name, also when there is nobody to send to.
+  if (const int bad = ensure_bound(f, !op.has_endpoint); bad != 0) return bad;
   const bool wait = waits(f, flags);
   // A datagram is one span.
   std::vector<std::uint8_t> gathered;
@@ -91,6 +93,7 @@ ssize_t Sockets::send_parts(int fd, const File& f, ConstParts from, int flags, c
   run_waiting(op);
   if (op.error != Errc{}) return failed(fd, f, op);
   if (op.status == IoStatus::would_block) return -EAGAIN;
+  if (!f.has(kBound)) f.open->put(kBound, true);
   return static_cast<ssize_t>(op.count);
 }
 

@@ -137,7 +137,7 @@ class Sockets {
   int stop_listening(int fd, const File& f);
   int begin_again(int fd, const File& f);
   int connect_stream(int fd, const File& f, const GivenAddress& to);
-  int ensure_bound(const File& f);
+  int ensure_bound(const File& f, bool also_v6 = false);
 
   ssize_t send_parts(int fd, const File& f, ConstParts from, int flags, const sockaddr* to, socklen_t length,
                      const SendExtras* extras);

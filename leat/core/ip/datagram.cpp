@@ -246,8 +246,9 @@ Result<IoCount> receive(Core& core, DatagramSocket& s, Shown shown, MutableByteS
 }
 
 Ready readiness(Core& core, const DatagramSocket& s) {
-  Ready r = s.write_shut || s.waiting ? Ready::none : Ready::writable;
+  Ready r = s.waiting ? Ready::none : Ready::writable;
   if (!s.queue.empty() || s.read_shut) r |= Ready::readable;
+  if (s.read_shut) r |= s.write_shut ? Ready::peer_fin | Ready::closed : Ready::peer_fin;
   if (core.sockets[s.socket].error != Errc{}) r |= Ready::error;
   return r;
 }
@@ -273,9 +274,10 @@ Result<Endpoint> remote_of(const DatagramSocket& s) {
 Result<void> shutdown(Core& core, DatagramSocket& s, ShutdownHow how) {
   if (how != ShutdownHow::write) {
     s.read_shut = true;
-    core.sockets.notify(s.socket, Ready::readable);
+    core.sockets.notify(s.socket, Ready::readable | Ready::peer_fin);
   }
   if (how != ShutdownHow::read) s.write_shut = true;
+  if (s.read_shut && s.write_shut) core.sockets.notify(s.socket, Ready::closed);
   // As Linux: it is an error and works all the same, so that who waits can be woken.
   if (!s.connected) return fail(Errc::not_connected);
   return {};

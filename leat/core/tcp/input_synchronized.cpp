@@ -144,8 +144,9 @@ Disposition check_rst(Arrival& a) {
     case TcpState::established:
     case TcpState::fin_wait_1:
     case TcpState::fin_wait_2:
-    case TcpState::close_wait:  // row C10: after the peer's FIN too, the reader learns that it was no orderly end
-      finish(t, TcpEvent::rst, Errc::connection_reset);
+    case TcpState::close_wait:  // row C10: after the peer's FIN too, everybody learns that it was no orderly end
+      // Who has read the peer's end and goes on writing has a broken pipe, as on Linux.
+      finish(t, TcpEvent::rst, t.hot.state == TcpState::close_wait ? Errc::broken_pipe : Errc::connection_reset);
       break;
     case TcpState::closed:
     case TcpState::listen:

@@ -114,7 +114,7 @@ Result<void> connect(Core& core, Index socket, const Endpoint& to) {
   if (to.address.is_v4() && o.on(OptionId::v6only)) return fail(Errc::network_unreachable);
   const bool bound = h.bind_entry != 0;
   const IpAddress local = bound ? h.key.local : IpAddress::any(to.address.version());
-  if (!local.is_unspecified() && local.is_v4() != to.address.is_v4()) return fail(Errc::invalid_argument);
+  if (!local.is_unspecified() && local.is_v4() != to.address.is_v4()) return fail(Errc::network_unreachable);
   const auto interface = static_cast<InterfaceId>(o.get(OptionId::bind_interface));
   const auto path = ip::find_path(
       core, to.address, local.is_unspecified() ? IpAddress::any(to.address.version()) : local, interface, core.scope);
@@ -251,8 +251,10 @@ Result<IoCount> receive(Core& core, Index socket, MutableByteSpan to, RecvFlags 
     return IoCount{n, !more && at_end(t) ? IoStatus::end_of_stream : IoStatus::would_block};
   }
   if (never_used(t)) return fail(taken_error(core, socket, Errc::not_connected));
-  if (t.hot.has(Flag::detached) && core.sockets[socket].error != Errc{})
-    return fail(taken_error(core, socket, Errc::connection_reset));
+  if (t.hot.has(Flag::detached) && core.sockets[socket].error != Errc{}) {
+    const Errc error = taken_error(core, socket, Errc::connection_reset);
+    return fail(error == Errc::broken_pipe ? Errc::connection_reset : error);  // a broken pipe is the writer's word
+  }
   if (at_end(t)) return IoCount{0, IoStatus::end_of_stream};
   reader_waits(t);
   return IoCount{0, IoStatus::would_block};
@@ -354,7 +356,7 @@ Ready readiness(Core& core, Index socket) {
   const Active* a = t.active();
   if (core.sockets[socket].error != Errc{}) r |= Ready::error | Ready::readable | Ready::writable;
   if ((a != nullptr && !a->receive.empty()) || at_end(t)) r |= Ready::readable;
-  if (kFinReceived.has(h.state)) r |= Ready::peer_fin;
+  if (kFinReceived.has(h.state) || h.has(Flag::reader_gone)) r |= Ready::peer_fin;
   if (h.has(Flag::detached)) return r | Ready::closed | Ready::writable;
   if (!kSynchronized.has(h.state)) return r;
   r |= Ready::connected;

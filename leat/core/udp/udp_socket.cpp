@@ -119,6 +119,15 @@ Result<void> bind(Core& core, Index socket, const Endpoint& local) {
   return take_endpoint(core, s, local, {IpAddress::any(a.version()), Port{}});
 }
 
+// RFC 3493 3.7, 5.3: what a socket is bound to, and whether it takes IPv6 only, also says whom it can send to.
+bool can_reach(const Core& core, const UdpSocket& s, const IpAddress& remote) {
+  const bool v6only = options_of(core, s).on(OptionId::v6only);
+  if (remote.is_v4() && v6only) return false;
+  if (s.bind == kNoIndex) return true;
+  const IpAddress& bound = core.udp.binds[s.bind].key.address;
+  return bound.is_v4() == remote.is_v4() || bound == IpAddress{};
+}
+
 Result<void> connect(Core& core, Index socket, const Endpoint& remote) {
   UdpSocket& s = socket_of(core, socket);
   if (remote.address.is_unspecified()) {
@@ -126,11 +135,7 @@ Result<void> connect(Core& core, Index socket, const Endpoint& remote) {
     return {};
   }
   if (remote.port == Port{}) return fail(Errc::invalid_argument);
-  if (s.bind != kNoIndex) {
-    const IpAddress& bound = core.udp.binds[s.bind].key.address;
-    const bool any_of_both = bound == IpAddress{} && !options_of(core, s).on(OptionId::v6only);
-    if (bound.is_v4() != remote.address.is_v4() && !any_of_both) return fail(Errc::address_not_available);
-  }
+  if (!can_reach(core, s, remote.address)) return fail(Errc::network_unreachable);
   disconnect(core, s);
   const auto path = path_of(core, s, remote.address);
   if (!path) return fail(path.error());
@@ -159,6 +164,7 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
   if (to == nullptr && !s.connected) return fail(Errc::destination_required);
   const Endpoint remote = to != nullptr ? *to : s.remote;
   if (remote.port == Port{}) return fail(Errc::invalid_argument);
+  if (to != nullptr && !can_reach(core, s, remote.address)) return fail(Errc::network_unreachable);
   const auto path = path_of(core, s, remote.address, as);
   if (!path) return fail(path.error());
   const bool v4 = remote.address.is_v4();
