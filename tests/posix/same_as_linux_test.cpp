@@ -104,6 +104,161 @@ TYPED_TEST(PosixSameAsLinux, NotASocket) {
   this->close_all({set});
 }
 
+// Pointers to nothing and lengths that can't be, in the order in which Linux finds them.
+TYPED_TEST(PosixSameAsLinux, BadParts) {
+  auto& n = this->net;
+  const auto p = this->connected();
+  const int u = this->udp(SOCK_NONBLOCK);
+  const sockaddr_in own = v4(this->bind_any(u));
+  EXPECT_EQ(n.connect(u, sa(own), length_of(own)), 0);
+  char b[8] = {};
+  for (const int fd : {u, p.client}) {
+    SCOPED_TRACE(fd == u ? "UDP" : "TCP");
+    const auto both = [&](const msghdr& m, ssize_t send, ssize_t receive) {
+      msghdr given = m;
+      EXPECT_EQ(n.sendmsg(fd, &given, MSG_DONTWAIT), send);
+      EXPECT_EQ(n.recvmsg(fd, &given, MSG_DONTWAIT), receive);
+    };
+    msghdr m{};
+    m.msg_iovlen = 1;  // and no array
+    both(m, -EFAULT, -EFAULT);
+    mmsghdr many{m, 0};
+    EXPECT_EQ(n.sendmmsg(fd, &many, 1U, 0), -EFAULT);
+    EXPECT_EQ(n.recvmmsg(fd, &many, 1U, MSG_DONTWAIT, nullptr), -EFAULT);
+    m.msg_iovlen = 1025;
+    both(m, -EMSGSIZE, -EMSGSIZE);
+    iovec part{b, static_cast<std::size_t>(-1)};
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    both(m, -EINVAL, -EINVAL);
+    part = {nullptr, 5};
+    EXPECT_EQ(n.sendmsg(fd, &m, 0), -EFAULT);
+    sockaddr_in to = own;
+    m = {};
+    m.msg_name = &to;
+    m.msg_namelen = static_cast<socklen_t>(-1);
+    both(m, -EINVAL, -EINVAL);
+    m = {};
+    m.msg_controllen = 100;  // and no buffer
+    both(m, -EFAULT, -EAGAIN);
+    EXPECT_EQ(n.sendmsg(fd, nullptr, 0), -EFAULT);
+    EXPECT_EQ(n.recvmsg(fd, nullptr, MSG_DONTWAIT), -EFAULT);
+    EXPECT_EQ(n.sendmmsg(fd, nullptr, 1U, 0), -EFAULT);
+    EXPECT_EQ(n.recvmmsg(fd, nullptr, 1U, MSG_DONTWAIT, nullptr), -EFAULT);
+    EXPECT_EQ(n.sendmmsg(fd, nullptr, 0U, 0), 0);
+    EXPECT_EQ(n.recvmmsg(fd, nullptr, 0U, MSG_DONTWAIT, nullptr), 0);
+    EXPECT_EQ(n.writev(fd, nullptr, 1), -EFAULT);
+    EXPECT_EQ(n.readv(fd, nullptr, 1), -EFAULT);
+    EXPECT_EQ(n.writev(fd, nullptr, 0), 0);
+    EXPECT_EQ(n.readv(fd, nullptr, 0), 0);
+    EXPECT_EQ(n.writev(fd, nullptr, 1025), -EINVAL);
+    EXPECT_EQ(n.readv(fd, nullptr, 1025), -EINVAL);
+    EXPECT_EQ(n.send(fd, nullptr, 5, 0), -EFAULT);
+    EXPECT_EQ(n.write(fd, nullptr, 5), -EFAULT);
+    EXPECT_EQ(n.write(fd, nullptr, 0), 0);
+    EXPECT_EQ(n.read(fd, nullptr, 0), 0);
+    while (n.recv(fd, b, 8, MSG_DONTWAIT) > 0) continue;
+  }
+  // Data that can't be given to anybody.
+  EXPECT_EQ(n.send(u, "hi", 2, 0), 2);
+  EXPECT_EQ(n.send(p.server, "hi", 2, 0), 2);
+  for (const int fd : {u, p.client}) {
+    EXPECT_EQ(this->wait_for(fd, POLLIN), POLLIN);
+    EXPECT_EQ(n.recv(fd, nullptr, 5, 0), -EFAULT);
+  }
+  this->close_all({u, p.client, p.server, p.listener});
+}
+
+TYPED_TEST(PosixSameAsLinux, BadAddresses) {
+  auto& n = this->net;
+  const auto p = this->connected();
+  const int u = this->udp(SOCK_NONBLOCK);
+  sockaddr_in a = v4(this->bind_any(u));
+  EXPECT_EQ(n.connect(u, sa(a), length_of(a)), 0);
+  const auto negative = static_cast<socklen_t>(-1);
+  char b[8] = {};
+  EXPECT_EQ(n.sendto(u, "x", 1, 0, nullptr, 16), 1);
+  EXPECT_EQ(n.sendto(u, "x", 1, 0, nullptr, negative), 1);
+  for (const socklen_t length : {0U, 1U, 1000U, negative}) {
+    EXPECT_EQ(n.sendto(u, "x", 1, 0, sa(a), length), -EINVAL) << length;
+  }
+  // A stream looks at no address, but it must be one.
+  for (const socklen_t length : {0U, 1U}) EXPECT_EQ(n.sendto(p.client, "x", 1, 0, sa(a), length), 1) << length;
+  for (const socklen_t length : {1000U, negative}) {
+    EXPECT_EQ(n.sendto(p.client, "x", 1, 0, sa(a), length), -EINVAL) << length;
+  }
+  for (const int fd : {u, p.client}) {
+    EXPECT_EQ(n.bind(fd, nullptr, 16), -EFAULT);
+    EXPECT_EQ(n.bind(fd, nullptr, 0), -EINVAL);
+    EXPECT_EQ(n.connect(fd, nullptr, 16), -EFAULT);
+    EXPECT_EQ(n.connect(fd, nullptr, 0), -EINVAL);
+    for (const socklen_t length : {0U, 1000U, negative}) {
+      EXPECT_EQ(n.bind(fd, sa(a), length), -EINVAL) << length;
+      EXPECT_EQ(n.connect(fd, sa(a), length), -EINVAL) << length;
+    }
+    socklen_t length = 16;
+    EXPECT_EQ(n.getsockname(fd, nullptr, &length), -EFAULT);
+    EXPECT_EQ(n.getsockname(fd, sa(a), nullptr), -EFAULT);
+    EXPECT_EQ(n.getpeername(fd, sa(a), nullptr), -EFAULT);
+    EXPECT_EQ(n.getsockname(fd, sa(a), &(length = negative)), -EINVAL);
+    EXPECT_EQ(n.getpeername(fd, sa(a), &(length = negative)), -EINVAL);
+  }
+  // The data is gone by the time that nothing can be told of who sent it.
+  EXPECT_EQ(this->wait_for(u, POLLIN), POLLIN);
+  EXPECT_EQ(n.recvfrom(u, b, 8, 0, sa(a), nullptr), -EFAULT);
+  socklen_t length = negative;
+  EXPECT_EQ(n.recvfrom(u, b, 8, 0, sa(a), &length), -EINVAL);
+  EXPECT_EQ(n.recv(u, b, 8, 0), -EAGAIN);
+  // So is the connection.
+  const sockaddr_in listening = v4(this->port_of(p.listener));
+  const int other = this->tcp();
+  EXPECT_EQ(n.connect(other, sa(listening), length_of(listening)), 0);
+  EXPECT_EQ(this->wait_for(p.listener, POLLIN), POLLIN);
+  EXPECT_EQ(n.accept(p.listener, sa(a), nullptr), -EFAULT);
+  EXPECT_EQ(this->wait_for(p.listener, POLLIN, 0), 0);
+  EXPECT_EQ(n.recv(other, b, 8, 0), 0);
+  this->close_all({u, p.client, p.server, p.listener, other});
+}
+
+TYPED_TEST(PosixSameAsLinux, BadOptionValues) {
+  auto& n = this->net;
+  const int s = this->tcp();
+  const int u = this->udp();
+  int v = 1;
+  const auto negative = static_cast<socklen_t>(-1);
+  for (const int fd : {s, u}) {
+    EXPECT_EQ(n.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, nullptr, 4), -EFAULT);
+    EXPECT_EQ(n.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, nullptr, 0), -EINVAL);
+    EXPECT_EQ(n.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &v, negative), -EINVAL);
+    EXPECT_EQ(n.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, nullptr, 0), 0);
+    EXPECT_EQ(n.setsockopt(fd, SOL_SOCKET, SO_LINGER, nullptr, 8), -EFAULT);
+    EXPECT_EQ(n.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, nullptr, 16), -EFAULT);
+    EXPECT_EQ(n.setsockopt(fd, IPPROTO_IP, IP_TTL, nullptr, 4), -EFAULT);
+    EXPECT_EQ(n.setsockopt(fd, IPPROTO_IP, IP_TTL, nullptr, 0), -EINVAL);
+    EXPECT_EQ(n.setsockopt(fd, IPPROTO_IP, IP_TTL, nullptr, 1), -EFAULT);
+    EXPECT_EQ(n.setsockopt(fd, 9999, 1, nullptr, 4), -ENOPROTOOPT);
+    for (const int level : {SOL_SOCKET, int{IPPROTO_IP}}) {
+      const int name = level == SOL_SOCKET ? SO_TYPE : IP_TTL;
+      socklen_t length = negative;
+      EXPECT_EQ(n.getsockopt(fd, level, name, &v, &length), -EINVAL);
+      EXPECT_EQ(n.getsockopt(fd, level, name, &v, nullptr), -EFAULT);
+      EXPECT_EQ(n.getsockopt(fd, level, name, nullptr, &(length = 4)), -EFAULT);
+      EXPECT_EQ(n.getsockopt(fd, level, name, nullptr, &(length = 0)), 0);
+      EXPECT_EQ(n.getsockopt(fd, level, name, &v, &(length = 0)), 0);
+    }
+  }
+  EXPECT_EQ(n.setsockopt(u, IPPROTO_IP, IP_ADD_MEMBERSHIP, nullptr, 8), -EFAULT);
+  EXPECT_EQ(n.setsockopt(u, IPPROTO_TCP, TCP_NODELAY, nullptr, 4), -ENOPROTOOPT);
+  EXPECT_EQ(n.setsockopt(s, IPPROTO_TCP, TCP_NODELAY, nullptr, 4), -EFAULT);
+  EXPECT_EQ(n.setsockopt(s, IPPROTO_TCP, TCP_CONGESTION, nullptr, 4), -EFAULT);
+  EXPECT_EQ(n.setsockopt(s, IPPROTO_TCP, TCP_CONGESTION, nullptr, 0), -EINVAL);
+  EXPECT_EQ(n.poll(nullptr, 1, 0), -EFAULT);
+  EXPECT_EQ(n.poll(nullptr, static_cast<nfds_t>(-1), 0), -EINVAL);
+  EXPECT_EQ(n.poll(nullptr, 0, 0), 0);
+  EXPECT_EQ(n.select(-1, nullptr, nullptr, nullptr, nullptr), -EINVAL);
+  this->close_all({s, u});
+}
+
 TYPED_TEST(PosixSameAsLinux, StreamThatIsNotConnected) {
   auto& n = this->net;
   const int s = this->tcp();

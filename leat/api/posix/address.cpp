@@ -33,8 +33,10 @@ IpAddress or_this_host(const IpAddress& a) {
 }  // namespace
 
 int read_address(const sockaddr* address, socklen_t length, bool v6_socket, AddressUse use, GivenAddress& to) {
-  if (address == nullptr) return -EFAULT;
-  if (length < sizeof(sa_family_t) || length > sizeof(sockaddr_storage)) return -EINVAL;
+  // Linux copies the address first, and of length 0 there is nothing to copy.
+  if (length > sizeof(sockaddr_storage)) return -EINVAL;
+  if (address == nullptr && length > 0) return -EFAULT;
+  if (length < sizeof(sa_family_t)) return -EINVAL;
   sockaddr_storage storage{};
   std::memcpy(&storage, address, length);
   const bool connects = use == AddressUse::connect_stream || use == AddressUse::connect_datagram;

@@ -88,6 +88,15 @@ int Sockets::accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
     ::close(number);
     return op.error == Errc{} ? -EAGAIN : failed(fd, f, op);
   }
+  // Where nothing can be told of the peer, the connection is gone, as on Linux.
+  if (address != nullptr && (length == nullptr || static_cast<int>(*length) < 0)) {
+    ::close(number);
+    const Handle unwanted = op.handle;
+    op.reset();
+    op.close(unwanted);
+    run_through(op);
+    return length == nullptr ? -EFAULT : -EINVAL;
+  }
   std::uint32_t file_flags = (f.flags & kV6) | kBound;
   if ((flags & SOCK_NONBLOCK) != 0) file_flags |= kNonBlocking;
   const Endpoint peer = op.endpoint;

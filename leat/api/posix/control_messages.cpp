@@ -94,7 +94,8 @@ int read_one(const cmsghdr& c, const std::uint8_t* data, bool v6, SendOverrides&
 }  // namespace
 
 int read_control(const msghdr& m, bool v6_socket, SendOverrides& to) {
-  if (m.msg_control == nullptr) return 0;
+  if (m.msg_controllen == 0) return 0;
+  if (m.msg_control == nullptr) return -EFAULT;
   const auto* const bytes = static_cast<const std::uint8_t*>(m.msg_control);
   for (std::size_t at = 0; at + sizeof(cmsghdr) <= m.msg_controllen;) {
     cmsghdr c{};

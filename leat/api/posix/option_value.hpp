@@ -19,7 +19,7 @@ inline bool read_value(const void* value, socklen_t length, int& number) {
 template <class T>
 int write_value(void* value, socklen_t* length, const T& from) {
   *length = std::min<socklen_t>(*length, sizeof from);
-  std::memcpy(value, &from, *length);
+  if (*length > 0) std::memcpy(value, &from, *length);
   return 0;
 }
 

@@ -51,10 +51,35 @@ int Sockets::take_error(const File& f) {
   return op.value == 0 ? 0 : errno_of(static_cast<Errc>(op.value));
 }
 
+namespace {
+
+// Whether the socket has options of this level that can be set.
+bool has_level(const File& f, int level) {
+  switch (level) {
+    case SOL_SOCKET:
+    case IPPROTO_IP:
+      return true;
+    case IPPROTO_IPV6:
+      return f.has(kV6);
+    case IPPROTO_TCP:
+      return f.handle.kind() == SocketKind::stream;
+    case IPPROTO_UDP:
+      return f.handle.kind() == SocketKind::udp;
+    case IPPROTO_RAW:
+    case IPPROTO_ICMPV6:
+      return f.handle.kind() == SocketKind::raw;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
 int Sockets::setsockopt(int fd, int level, int name, const void* value, socklen_t length) {
   File f;
   if (const int bad = find_socket(fd, f); bad != 0) return bad;
   if (static_cast<int>(length) < 0) return -EINVAL;
+  if (!has_level(f, level)) return -ENOPROTOOPT;
   if (value == nullptr && length > 0) return -EFAULT;
   switch (level) {
     case SOL_SOCKET:
@@ -62,11 +87,10 @@ int Sockets::setsockopt(int fd, int level, int name, const void* value, socklen_
     case IPPROTO_IP:
       return set_ip_option(f, name, value, length);
     case IPPROTO_IPV6:
-      return f.has(kV6) ? set_ipv6_option(f, name, value, length) : -ENOPROTOOPT;
+      return set_ipv6_option(f, name, value, length);
     case IPPROTO_TCP:
-      return f.handle.kind() == SocketKind::stream ? set_tcp_option(f, name, value, length) : -ENOPROTOOPT;
+      return set_tcp_option(f, name, value, length);
     case IPPROTO_UDP: {
-      if (f.handle.kind() != SocketKind::udp) return -ENOPROTOOPT;
       int number = 0;
       if (!read_value(value, length, number)) return -EINVAL;
       remember(f, level, name, number);
@@ -74,7 +98,6 @@ int Sockets::setsockopt(int fd, int level, int name, const void* value, socklen_
     }
     case IPPROTO_RAW:
     case IPPROTO_ICMPV6: {  // ICMP6_FILTER, IPV6_CHECKSUM: taken, and every packet is given
-      if (f.handle.kind() != SocketKind::raw) return -ENOPROTOOPT;
       return 0;
     }
     default:
@@ -85,8 +108,9 @@ int Sockets::setsockopt(int fd, int level, int name, const void* value, socklen_
 int Sockets::getsockopt(int fd, int level, int name, void* value, socklen_t* length) {
   File f;
   if (const int bad = find_socket(fd, f); bad != 0) return bad;
-  if (value == nullptr || length == nullptr) return -EFAULT;
+  if (length == nullptr) return -EFAULT;
   if (static_cast<int>(*length) < 0) return -EINVAL;
+  if (value == nullptr && *length > 0) return -EFAULT;
   switch (level) {
     case SOL_SOCKET:
       return get_socket_option(f, name, value, length);

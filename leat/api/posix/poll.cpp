@@ -132,15 +132,15 @@ int Sockets::poll_until(std::span<pollfd> fds, Instant until, bool block) {
 
 int Sockets::poll(pollfd* fds, nfds_t count, int timeout_ms) {
   if (fork_generation_ != fork_generation()) return ::poll(fds, count, timeout_ms) < 0 ? -errno : -EBADF;
-  if (fds == nullptr && count > 0) return -EFAULT;
   if (count > static_cast<nfds_t>(Descriptors::kMost)) return -EINVAL;
+  if (fds == nullptr && count > 0) return -EFAULT;
   const Instant until = timeout_ms < 0 ? Instant::never() : service_->now() + Duration::ms(timeout_ms);
   return poll_until({fds, count}, until, timeout_ms != 0);
 }
 
 int Sockets::ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
-  if (fds == nullptr && count > 0) return -EFAULT;
   if (count > static_cast<nfds_t>(Descriptors::kMost)) return -EINVAL;
+  if (fds == nullptr && count > 0) return -EFAULT;
   Instant until = Instant::never();
   if (const int bad = deadline_of(timeout, service_->now(), until); bad != 0) return bad;
   const bool block = timeout == nullptr || timeout->tv_sec != 0 || timeout->tv_nsec != 0;

@@ -147,11 +147,13 @@ ssize_t Sockets::recvfrom(int fd, void* data, size_t size, int flags, sockaddr* 
   File f;
   if (const int bad = find_socket(fd, f); bad != 0) return bad;
   if (data == nullptr && size > 0) return -EFAULT;
-  if (from != nullptr && length == nullptr) return -EFAULT;
   const MutableByteSpan bytes{static_cast<std::uint8_t*>(data), std::min(size, kMostOctets)};
   Received got;
   const ssize_t n = receive_parts(fd, f, {&bytes, 1}, flags, got);
   if (n < 0 || from == nullptr) return n;
+  // As Linux: the data is gone by then.
+  if (length == nullptr) return -EFAULT;
+  if (static_cast<int>(*length) < 0) return -EINVAL;
   if (got.has_address) {
     write_address(got.message.from, f.has(kV6), from, length, got.message.interface);
   } else {
@@ -232,6 +234,7 @@ ssize_t Sockets::recvmsg(int fd, msghdr* message, int flags) {
   File f;
   if (const int bad = find_socket(fd, f); bad != 0) return bad;
   if (message == nullptr) return -EFAULT;
+  if (static_cast<int>(name_length_of(*message)) < 0) return -EINVAL;
   if (message->msg_iovlen > kMostParts) return -EMSGSIZE;
   PartList<MutableByteSpan> parts;
   if (const int bad = parts.read(message->msg_iov, message->msg_iovlen); bad != 0) return bad;
@@ -267,6 +270,9 @@ int Sockets::recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, cons
     until = service_->now() + Duration::s(timeout->tv_sec) + Duration::ns(timeout->tv_nsec);
   }
   count = std::min(count, unsigned{kMostParts});
+  File f;
+  if (const int bad = find_socket(fd, f); bad != 0) return bad;
+  if (messages == nullptr && count > 0) return -EFAULT;
   for (unsigned i = 0; i < count; ++i) {
     const ssize_t n = recvmsg(fd, &messages[i].msg_hdr, flags & ~MSG_WAITFORONE);
     if (n < 0) return i > 0 ? static_cast<int>(i) : static_cast<int>(n);
@@ -275,9 +281,7 @@ int Sockets::recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, cons
     // As Linux has it: the time is looked at between datagrams only.
     if (service_->now() >= until) return static_cast<int>(i) + 1;
   }
-  if (count > 0) return static_cast<int>(count);
-  File f;
-  return find_socket(fd, f);
+  return static_cast<int>(count);
 }
 
 ssize_t Sockets::read(int fd, void* data, size_t size) {

@@ -62,7 +62,7 @@ ssize_t Sockets::send_parts(int fd, const File& f, ConstParts from, int flags, c
   for (const ByteSpan part : from) size += part.size();
   if (size > kMostDatagram) return -EMSGSIZE;
   Op op;
-  if (to != nullptr && length > 0) {
+  if (to != nullptr) {
     GivenAddress address;
     if (const int bad = read_address(to, length, f.has(kV6), AddressUse::send_datagram, address); bad != 0) {
       (void)ensure_bound(f, true);
@@ -100,6 +100,7 @@ ssize_t Sockets::send_parts(int fd, const File& f, ConstParts from, int flags, c
 ssize_t Sockets::sendto(int fd, const void* data, size_t size, int flags, const sockaddr* to, socklen_t length) {
   File f;
   if (const int bad = find_socket(fd, f); bad != 0) return bad;
+  if (to != nullptr && length > sizeof(sockaddr_storage)) return -EINVAL;
   if (data == nullptr && size > 0) return -EFAULT;
   const ByteSpan bytes{static_cast<const std::uint8_t*>(data), std::min(size, kMostOctets)};
   return send_parts(fd, f, {&bytes, 1}, flags, to, length, nullptr);
@@ -109,25 +110,29 @@ ssize_t Sockets::sendmsg(int fd, const msghdr* message, int flags) {
   File f;
   if (const int bad = find_socket(fd, f); bad != 0) return bad;
   if (message == nullptr) return -EFAULT;
+  const socklen_t name_length = name_length_of(*message);
+  if (static_cast<int>(name_length) < 0) return -EINVAL;
   if (message->msg_iovlen > kMostParts) return -EMSGSIZE;
   PartList<ByteSpan> parts;
   if (const int bad = parts.read(message->msg_iov, message->msg_iovlen); bad != 0) return bad;
   SendExtras extras;
   if (const int bad = read_control(*message, f.has(kV6), extras.overrides); bad != 0) return bad;
-  return send_parts(fd, f, parts.list(), flags, static_cast<const sockaddr*>(message->msg_name), message->msg_namelen,
+  return send_parts(fd, f, parts.list(), flags,
+                    name_length > 0 ? static_cast<const sockaddr*>(message->msg_name) : nullptr, name_length,
                     extras.overrides.any() ? &extras : nullptr);
 }
 
 int Sockets::sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
   count = std::min(count, unsigned{kMostParts});
+  File f;
+  if (const int bad = find_socket(fd, f); bad != 0) return bad;
+  if (messages == nullptr && count > 0) return -EFAULT;
   for (unsigned i = 0; i < count; ++i) {
     const ssize_t sent = sendmsg(fd, &messages[i].msg_hdr, flags);
     if (sent < 0) return i > 0 ? static_cast<int>(i) : static_cast<int>(sent);
     messages[i].msg_len = static_cast<unsigned>(sent);
   }
-  if (count > 0) return static_cast<int>(count);
-  File f;
-  return find_socket(fd, f);
+  return static_cast<int>(count);
 }
 
 ssize_t Sockets::write(int fd, const void* data, size_t size) {

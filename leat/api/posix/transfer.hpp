@@ -4,7 +4,9 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <leat/api/posix/sockets.hpp>
 #include <vector>
@@ -25,6 +27,7 @@ class PartList {
  public:
   // 0, or -EINVAL for a sum that no ssize_t holds, -EFAULT for nothing where something must be.
   int read(const iovec* parts, std::size_t count) {
+    if (parts == nullptr && count > 0) return -EFAULT;
     if (count > few_.size()) many_.resize(count);
     Span* const to = count > few_.size() ? many_.data() : few_.data();
     total_ = 0;
@@ -48,6 +51,13 @@ class PartList {
   std::span<const Span> list_;
   std::size_t total_ = 0;
 };
+
+// How long the address of a message is: without one nothing, and no more than an address can be (Linux).
+[[nodiscard]] inline socklen_t name_length_of(const msghdr& m) {
+  if (m.msg_name == nullptr) return 0;
+  return static_cast<int>(m.msg_namelen) < 0 ? m.msg_namelen
+                                             : std::min<socklen_t>(m.msg_namelen, sizeof(sockaddr_storage));
+}
 
 struct Sockets::Received {
   Message message;
