@@ -58,6 +58,7 @@ namespace leat {
   X(tcp_paws, "Segment with an old timestamp (PAWS).")                                                   \
   X(tcp_missing_timestamp, "Segment without the negotiated timestamp option.")                           \
   X(tcp_bad_ack, "Acknowledgement of data never sent, or far too old.")                                  \
+  X(tcp_low_ttl, "Segment from farther away than ip_min_ttl allows.")                                    \
   X(tcp_bad_state, "Segment that its state tells to drop.")                                              \
   X(tcp_challenge_limited, "Segment that called for a challenge ACK beyond its rate.")                   \
   X(tcp_rst_rejected, "RST that is not exactly at RCV.NXT (RFC 5961).")                                  \

@@ -32,6 +32,7 @@ Result<void> CallbackSocket::connect(Stack& stack, const Endpoint& remote, Handl
 
 Result<bool> CallbackSocket::accept(CallbackSocket& listener, Handler handler, Endpoint* remote) {
   if (is_open()) return fail(Errc::wrong_state);
+  if (!listener.is_open()) return fail(Errc::bad_handle);
   auto h = listener.stack_->try_accept(listener.handle_, remote);
   if (!h) return fail(h.error());
   if (!*h) return false;

@@ -12,6 +12,7 @@
 // socket when it ends. Events are edges: readable comes again when more arrives after the handler looked.
 // Threading: the owner of the shard. No allocation.
 
+#include <leat/base/assert.hpp>
 #include <leat/base/delegate.hpp>
 #include <leat/core/stack.hpp>
 
@@ -36,16 +37,29 @@ class CallbackSocket {
   // Takes one waiting connection from `listener`. True when there was one.
   Result<bool> accept(CallbackSocket& listener, Handler handler, Endpoint* remote = nullptr);
 
-  Result<IoCount> read(MutableByteSpan to) { return stack_->try_receive(handle_, to); }
-  Result<IoCount> write(ByteSpan from) { return stack_->try_send(handle_, from); }
-  Result<void> shutdown(ShutdownHow how) { return stack_->shutdown(handle_, how); }
+  // bad_handle when no socket is open.
+  Result<IoCount> read(MutableByteSpan to) {
+    if (!is_open()) return fail(Errc::bad_handle);
+    return stack_->try_receive(handle_, to);
+  }
+  Result<IoCount> write(ByteSpan from) {
+    if (!is_open()) return fail(Errc::bad_handle);
+    return stack_->try_send(handle_, from);
+  }
+  Result<void> shutdown(ShutdownHow how) {
+    if (!is_open()) return fail(Errc::bad_handle);
+    return stack_->shutdown(handle_, how);
+  }
   // Graceful; the connection finishes by itself. Nothing is called afterwards.
   void close();
   void abort();  // RST
 
   [[nodiscard]] bool is_open() const { return static_cast<bool>(handle_); }
   [[nodiscard]] Handle handle() const { return handle_; }
-  [[nodiscard]] Stack& stack() const { return *stack_; }
+  [[nodiscard]] Stack& stack() const {  // of an object that was opened once
+    LEAT_ASSERT(stack_ != nullptr);
+    return *stack_;
+  }
 
  private:
   Result<void> take(Stack& stack, Result<Handle> socket, Handler handler);

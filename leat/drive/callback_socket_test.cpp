@@ -171,6 +171,21 @@ TEST(CallbackSocket, AnAbortReachesThePeerAsAnErrorAndClosed) {
   net.finish();
 }
 
+TEST(CallbackSocket, ASocketThatIsNotOpenIsAnErrorInEveryCall) {
+  CallbackSocket never, other;
+  std::array<std::uint8_t, 8> b{};
+  EXPECT_EQ(never.read(b).error(), Errc::bad_handle);
+  EXPECT_EQ(never.write(b).error(), Errc::bad_handle);
+  EXPECT_EQ(never.shutdown(ShutdownHow::both).error(), Errc::bad_handle);
+  EXPECT_EQ(other.accept(never, {}).error(), Errc::bad_handle);
+  never.close();
+  never.abort();
+  TwoHosts net;
+  ASSERT_TRUE(never.open_stream(net.stack(0), {}));
+  never.close();
+  EXPECT_EQ(never.read(b).error(), Errc::bad_handle);
+}
+
 TEST(CallbackSocket, AStaleHandleIsAnErrorInEveryCall) {
   TwoHosts net;
   Stack& s = net.stack(0);

@@ -82,6 +82,7 @@ class OpEngine {
   Result<IoCount> send_datagram(Op& op, ByteSpan bytes);
   Try attempt_send_many(Op& op);
   Try attempt_receive(Op& op);
+  [[nodiscard]] std::size_t low_water(Handle stream) const;
   Try attempt_receive_many(Op& op);
   Try attempt_receive_error(Op& op);
   Try attempt_finish(Op& op);

@@ -34,6 +34,7 @@ OpEngine::Try OpEngine::attempt_receive_lease(Op& op) {
   if (look->status == IoStatus::would_block && !op.flags.dont_wait) return Try::blocked;
   op.status = look->status;
   if (look->status != IoStatus::done) return end(op, Errc{});
+  if (stream && !op.flags.dont_wait && !any(stack_->readiness(op.socket) & Ready::readable)) return Try::blocked;
 
   Core& core = stack_->core();
   const Index i = core.sockets.find(op.socket);

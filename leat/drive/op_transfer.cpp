@@ -128,9 +128,10 @@ OpEngine::Try OpEngine::attempt_receive(Op& op) {
     const auto r = stack_->try_receive_from(op.socket, to, op.message != nullptr ? *op.message : unused, flags);
     if (!r) return end(op, r.error());
     const bool nothing = r->count == 0 && r->status == IoStatus::would_block;
-    const bool more_wanted = is_stream(op) && op.flags.wait_all && r->status == IoStatus::would_block;
+    const bool more_wanted = is_stream(op) && r->status == IoStatus::would_block &&
+                             (op.flags.wait_all || !any(stack_->readiness(op.socket) & Ready::readable));
+    op.count = r->count;  // also of a look that waits for more: when its time is over, this is what it saw
     if ((nothing || more_wanted) && !op.flags.dont_wait) return Try::blocked;
-    op.count = r->count;
     op.status = r->status;
     return end(op, Errc{});
   }
@@ -156,8 +157,14 @@ OpEngine::Try OpEngine::attempt_receive(Op& op) {
   }
   op.status = status;
   if (status != IoStatus::would_block) return end(op, Errc{});
-  if (op.flags.dont_wait || (op.count > 0 && !op.flags.wait_all)) return end(op, Errc{});
-  return Try::blocked;
+  const bool enough = op.count > 0 && !op.flags.wait_all && op.count >= low_water(op.socket);
+  return op.flags.dont_wait || enough ? end(op, Errc{}) : Try::blocked;
+}
+
+// SO_RCVLOWAT: with how many octets a receive is content.
+std::size_t OpEngine::low_water(Handle stream) const {
+  const auto octets = stack_->option(stream, OptionId::receive_lowat);
+  return octets ? static_cast<std::size_t>(*octets) : 1;
 }
 
 // What is there, at least one.

@@ -23,6 +23,7 @@ struct Message {  // of a datagram that was received
   std::size_t full_size = 0;  // more than count: it was truncated
   InterfaceId interface = kNoInterface;
   std::uint8_t ttl = 0, traffic_class = 0;
+  std::uint32_t missed = 0;  // datagrams that found the socket's buffer full, from the beginning on
 };
 // One of many datagrams that are sent or received by one operation.
 struct OutDatagram {
@@ -45,8 +46,9 @@ struct SendOverrides {
   InterfaceId interface = kNoInterface;  // kNoInterface: as usual
   std::int16_t ttl = -1;                 // hop limit; -1: as usual
   std::int16_t tos = -1;                 // traffic class
+  bool dont_route = false;               // through no gateway
   [[nodiscard]] bool any() const {
-    return !source.is_unspecified() || interface != kNoInterface || ttl >= 0 || tos >= 0;
+    return !source.is_unspecified() || interface != kNoInterface || ttl >= 0 || tos >= 0 || dont_route;
   }
 };
 enum class RecvFlags : std::uint8_t { none = 0, peek = 1 };

@@ -29,6 +29,13 @@ enum class OptionType : std::uint8_t { boolean, integer, bytes, duration_us, cho
   X(ip_multicast_all, ip, boolean, 0, 1, 1, "Linux IP_MULTICAST_ALL",                                                  \
     "Also take datagrams to groups that other sockets joined.")                                                        \
   X(multicast_reports, stack, boolean, 0, 1, 1, "RFC 3376, RFC 3810", "Tell routers which groups are joined.")         \
+  X(ip_unicast_interface, ip, integer, 0, 65535, 0, "Linux IP_UNICAST_IF",                                             \
+    "Where datagrams to single hosts leave (1-based); 0: where the routes lead.")                                      \
+  X(ip_min_ttl, ip, integer, 0, 255, 0, "RFC 5082, Linux IP_MINTTL",                                                   \
+    "TCP segments that come with a lower TTL or hop limit are dropped.")                                               \
+  X(ip_header_included, ip, boolean, 0, 1, 0, "Linux IP_HDRINCL",                                                      \
+    "What a raw IPv4 socket sends begins at the header.")                                                              \
+  X(ip_freebind, ip, boolean, 0, 1, 0, "Linux IP_FREEBIND", "Bind to addresses that are not there (yet).")             \
   X(ip_receive_errors, ip, boolean, 0, 1, 0, "Linux IP_RECVERR", "Queue ICMP errors for the socket.")                  \
   X(icmp_echo_broadcast, stack, boolean, 0, 1, 0, "RFC 1122 3.2.2.6", "Answer echo requests to broadcast addresses.")  \
   X(icmp_rate, stack, integer, 0, 1000000, 1000, "RFC 4443 2.4", "ICMP errors a second, in all.")                      \
@@ -52,13 +59,21 @@ enum class OptionType : std::uint8_t { boolean, integer, bytes, duration_us, cho
   X(keep_alive, socket, boolean, 0, 1, 0, "RFC 9293 3.8.4", "Probe idle connections.")                                 \
   X(linger, socket, integer, -1, 65535, -1, "POSIX SO_LINGER",                                                         \
     "Seconds that close() of a blocking form waits; 0: close resets; -1: off.")                                        \
+  X(receive_lowat, socket, bytes, 1, 2147483647, 1, "POSIX SO_RCVLOWAT",                                               \
+    "A stream is readable, and a receive that waits is served, from so many octets on.")                               \
+  X(dont_route, socket, boolean, 0, 1, 0, "POSIX SO_DONTROUTE",                                                        \
+    "Only to hosts on attached links, through no gateway.")                                                            \
   X(receive_buffer, socket, bytes, 256, 1073741824, 1048576, "POSIX SO_RCVBUF", "Receive buffer limit.")               \
   X(send_buffer, socket, bytes, 256, 1073741824, 1048576, "POSIX SO_SNDBUF", "Send buffer limit.")                     \
   X(ephemeral_first, stack, integer, 1024, 65535, 32768, "RFC 6056", "First ephemeral port.")                          \
   X(ephemeral_last, stack, integer, 1024, 65535, 60999, "RFC 6056", "Last ephemeral port.")                            \
   X(tcp_nodelay, tcp, boolean, 0, 1, 0, "RFC 9293 3.7.4", "Send small segments at once (no Nagle).")                   \
   X(tcp_cork, tcp, boolean, 0, 1, 0, "Linux TCP_CORK", "Hold partial segments back, 200 ms at most.")                  \
-  X(tcp_quickack, tcp, boolean, 0, 1, 0, "Linux TCP_QUICKACK", "Never delay an ACK.")                                  \
+  X(tcp_quickack, tcp, boolean, 0, 1, 0, "Linux TCP_QUICKACK",                                                         \
+    "ACKs at once, until data of ours answers or 16 of them have left; to set it again begins anew.")                  \
+  X(tcp_window_clamp, tcp, bytes, 0, 1073741824, 0, "Linux TCP_WINDOW_CLAMP", "Largest window to offer; 0: any.")      \
+  X(tcp_thin_linear_timeouts, tcp, boolean, 0, 1, 0, "Linux TCP_THIN_LINEAR_TIMEOUTS",                                 \
+    "The first six time-outs of a stream with little in flight do not grow.")                                          \
   X(tcp_max_segment, tcp, bytes, 0, 65535, 0, "RFC 9293 3.7.1", "Largest segment to offer and send; 0: from the MTU.") \
   X(tcp_timestamps, tcp, boolean, 0, 1, 1, "RFC 7323", "Offer and accept timestamps.")                                 \
   X(tcp_require_timestamps, tcp, boolean, 0, 1, 0, "RFC 7323 3.2", "Drop segments that lack a negotiated timestamp.")  \

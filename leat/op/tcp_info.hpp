@@ -15,6 +15,7 @@ struct TcpInfo {
   std::uint8_t snd_shift = 0, rcv_shift = 0;
   bool in_recovery = false, after_timeout = false;
   bool app_limited = false;
+  bool talks_back = false;   // ACKs wait for replies
   std::uint8_t retries = 0;  // retransmissions or probes without an answer
   std::uint8_t backoff = 0;
   std::string_view congestion;

@@ -613,6 +613,219 @@ TYPED_TEST(PosixOptions, MulticastMembership) {
   this->close_all({u, u6, s});
 }
 
+// SO_RCVLOWAT: what is less is not readable and does not end a read that waits.
+TYPED_TEST(PosixOptions, LowWaterMark) {
+  auto& n = this->net;
+  const auto p = this->connected();
+  char b[64] = {};
+  EXPECT_EQ(this->set(p.server, SOL_SOCKET, SO_RCVLOWAT, 10), 0);
+  EXPECT_EQ(this->option(p.server, SOL_SOCKET, SO_RCVLOWAT), 10);
+  EXPECT_EQ(n.send(p.client, "12345", 5, 0), 5);
+  EXPECT_EQ(this->wait_for(p.server, POLLIN, 30), 0);
+  EXPECT_EQ(n.recv(p.server, b, 3, MSG_PEEK), 3);  // all that it asks for
+  EXPECT_EQ(n.send(p.client, "67890", 5, 0), 5);
+  EXPECT_EQ(this->wait_for(p.server, POLLIN), POLLIN);
+  EXPECT_EQ(n.recv(p.server, b, 64, 0), 10);
+  EXPECT_EQ(n.send(p.client, "12345", 5, 0), 5);
+  const timeval t{0, 30'000};
+  EXPECT_EQ(n.setsockopt(p.server, SOL_SOCKET, SO_RCVTIMEO, &t, length_of(t)), 0);
+  EXPECT_EQ(n.recv(p.server, b, 64, MSG_PEEK), 5);  // what there is when the time is over
+  EXPECT_EQ(n.recv(p.server, b, 64, MSG_DONTWAIT), 5);
+  EXPECT_EQ(n.send(p.client, "123", 3, 0), 3);
+  EXPECT_EQ(this->wait_for(p.server, POLLIN, 30), 0);
+  EXPECT_EQ(this->set(p.server, SOL_SOCKET, SO_RCVLOWAT, 3), 0);
+  EXPECT_EQ(this->wait_for(p.server, POLLIN), POLLIN);
+  EXPECT_EQ(this->set(p.server, SOL_SOCKET, SO_RCVLOWAT, 100), 0);
+  EXPECT_EQ(n.shutdown(p.client, SHUT_WR), 0);  // the end is news however little came before
+  EXPECT_EQ(this->wait_for(p.server, POLLIN), POLLIN);
+  EXPECT_EQ(n.recv(p.server, b, 64, 0), 3);
+  EXPECT_EQ(this->set(p.server, SOL_SOCKET, SO_RCVBUF, 20000), 0);
+  EXPECT_EQ(this->set(p.server, SOL_SOCKET, SO_RCVLOWAT, 30000), 0);
+  EXPECT_EQ(this->option(p.server, SOL_SOCKET, SO_RCVLOWAT), 20000);  // half of the buffer, which counts double
+  const int u = this->udp();                                          // of datagrams each is enough
+  const sockaddr_in own = v4(this->bind_any(u));
+  EXPECT_EQ(this->set(u, SOL_SOCKET, SO_RCVLOWAT, 10), 0);
+  EXPECT_EQ(n.sendto(u, "x", 1, 0, sa(own), length_of(own)), 1);
+  EXPECT_EQ(this->wait_for(u, POLLIN), POLLIN);
+  this->close_all({u, p.client, p.server, p.listener});
+}
+
+TYPED_TEST(PosixOptions, QuickAckWearsOff) {
+  auto& n = this->net;
+  const auto p = this->connected();
+  EXPECT_EQ(this->option(p.server, IPPROTO_TCP, TCP_QUICKACK), 1);
+  EXPECT_EQ(this->set(p.server, IPPROTO_TCP, TCP_QUICKACK, 0), 0);
+  EXPECT_EQ(this->option(p.server, IPPROTO_TCP, TCP_QUICKACK), 0);
+  EXPECT_EQ(this->set(p.server, IPPROTO_TCP, TCP_QUICKACK, 1), 0);
+  EXPECT_EQ(this->option(p.server, IPPROTO_TCP, TCP_QUICKACK), 1);
+  char b = 0;
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_EQ(n.send(p.client, "?", 1, 0), 1);
+    EXPECT_EQ(n.recv(p.server, &b, 1, 0), 1);
+    EXPECT_EQ(n.send(p.server, "!", 1, 0), 1);
+    EXPECT_EQ(n.recv(p.client, &b, 1, 0), 1);
+  }
+  EXPECT_EQ(this->option(p.server, IPPROTO_TCP, TCP_QUICKACK), 0);
+  EXPECT_EQ(this->set(p.server, IPPROTO_TCP, TCP_QUICKACK, 1), 0);
+  EXPECT_EQ(this->option(p.server, IPPROTO_TCP, TCP_QUICKACK), 1);
+  this->close_all({p.client, p.server, p.listener});
+}
+
+// IP_MINTTL: only who sends with the highest TTL is heard, because only he can be a neighbour.
+TYPED_TEST(PosixOptions, LeastTtl) {
+  auto& n = this->net;
+  std::uint16_t port = 0;
+  const int l = this->listener(port);
+  const sockaddr_in a = v4(port);
+  EXPECT_EQ(this->option(l, IPPROTO_IP, IP_MINTTL), 0);
+  EXPECT_EQ(this->set(l, IPPROTO_IP, IP_MINTTL, 256), -EINVAL);
+  EXPECT_EQ(this->set(l, IPPROTO_IP, IP_MINTTL, 255), 0);
+  EXPECT_EQ(this->option(l, IPPROTO_IP, IP_MINTTL), 255);
+  const int far = this->tcp(SOCK_NONBLOCK);
+  EXPECT_EQ(n.connect(far, sa(a), length_of(a)), -EINPROGRESS);
+  EXPECT_EQ(this->wait_for(far, POLLOUT, 50), 0);
+  const int near = this->tcp();
+  EXPECT_EQ(this->set(near, IPPROTO_IP, IP_TTL, 255), 0);
+  EXPECT_EQ(n.connect(near, sa(a), length_of(a)), 0);
+  const int s = n.accept(l, nullptr, nullptr);
+  EXPECT_EQ(this->option(s, IPPROTO_IP, IP_MINTTL), 255);
+  EXPECT_EQ(n.send(near, "x", 1, 0), 1);
+  EXPECT_EQ(this->wait_for(s, POLLIN), POLLIN);
+  char b = 0;
+  EXPECT_EQ(n.recv(s, &b, 1, 0), 1);
+  EXPECT_EQ(this->set(near, IPPROTO_IP, IP_TTL, 254), 0);
+  EXPECT_EQ(n.send(near, "y", 1, 0), 1);
+  EXPECT_EQ(this->wait_for(s, POLLIN, 30), 0);
+  EXPECT_EQ(this->set(s, IPPROTO_IP, IP_MINTTL, 0), 0);
+  EXPECT_EQ(this->wait_for(s, POLLIN), POLLIN);  // it is sent again
+  this->close_all({far, near, s, l});
+}
+
+// SO_RXQ_OVFL: how many datagrams found no room.
+TYPED_TEST(PosixOptions, MissedDatagramsAreCounted) {
+  auto& n = this->net;
+  const int r = this->udp(SOCK_NONBLOCK);
+  const sockaddr_in to = v4(this->bind_any(r));
+  EXPECT_EQ(this->set(r, SOL_SOCKET, SO_RXQ_OVFL, 1), 0);
+  EXPECT_EQ(this->option(r, SOL_SOCKET, SO_RXQ_OVFL), 1);
+  EXPECT_EQ(this->set(r, SOL_SOCKET, SO_RCVBUF, 4000), 0);
+  const int s = this->udp();
+  std::array<char, 1000> data{};
+  const auto send = [&] { return n.sendto(s, data.data(), data.size(), 0, sa(to), length_of(to)); };
+  EXPECT_EQ(send(), 1000);
+  EXPECT_EQ(this->wait_for(r, POLLIN), POLLIN);
+  EXPECT_TRUE(receive_all_of(n, r, 0).beside.empty());  // nothing is missing
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(send(), 1000);
+  EXPECT_EQ(this->wait_for(r, POLLIN), POLLIN);
+  while (receive_all_of(n, r, 0).count > 0) continue;
+  EXPECT_EQ(send(), 1000);
+  EXPECT_EQ(this->wait_for(r, POLLIN), POLLIN);
+  const Told t = receive_all_of(n, r, 0);
+  ASSERT_EQ(t.beside.size(), 1U);
+  EXPECT_EQ(t.beside[0].first, SO_RXQ_OVFL);
+  EXPECT_GT(as<std::uint32_t>(t.beside[0].second), 20U);
+  EXPECT_LT(as<std::uint32_t>(t.beside[0].second), 50U);
+  this->close_all({r, s});
+}
+
+TYPED_TEST(PosixOptions, TimesOfDatagrams) {
+  auto& n = this->net;
+  const int r = this->udp();
+  const sockaddr_in to = v4(this->bind_any(r));
+  constexpr int kBySoftware = 1 << 3 | 1 << 4;  // SOF_TIMESTAMPING_RX_SOFTWARE, SOF_TIMESTAMPING_SOFTWARE
+  EXPECT_EQ(this->set(r, SOL_SOCKET, SO_TIMESTAMPING, 1 << 30), -EINVAL);
+  EXPECT_EQ(this->set(r, SOL_SOCKET, SO_TIMESTAMPING, kBySoftware), 0);
+  EXPECT_EQ(this->option(r, SOL_SOCKET, SO_TIMESTAMPING), kBySoftware);
+  timespec before{}, after{};
+  ::clock_gettime(CLOCK_REALTIME, &before);
+  Told t;
+  for (int i = 0; i < 100 && t.beside.empty(); ++i) {  // Linux begins to stamp some time later
+    EXPECT_EQ(this->wait_for(r, POLLIN, i), 0);
+    EXPECT_EQ(n.sendto(r, "x", 1, 0, sa(to), length_of(to)), 1);
+    t = receive_all_of(n, r, 0);
+  }
+  ::clock_gettime(CLOCK_REALTIME, &after);
+  ASSERT_EQ(t.beside.size(), 1U);
+  EXPECT_EQ(t.beside[0].first, SO_TIMESTAMPING);
+  ASSERT_EQ(t.beside[0].second.size(), 3 * sizeof(timespec));
+  const auto told = as<timespec>(t.beside[0].second);
+  EXPECT_LE(std::pair(before.tv_sec, before.tv_nsec), std::pair(told.tv_sec, told.tv_nsec));
+  EXPECT_LE(std::pair(told.tv_sec, told.tv_nsec), std::pair(after.tv_sec, after.tv_nsec));
+  this->close_all({r});
+}
+
+TYPED_TEST(PosixOptions, WhereTo) {
+  auto& n = this->net;
+  const int s = this->tcp();
+  const int u = this->udp();
+  const sockaddr_in absent = v4(0, "192.0.2.77");
+  for (const int fd : {s, u}) {
+    EXPECT_EQ(n.bind(fd, sa(absent), length_of(absent)), -EADDRNOTAVAIL);
+    EXPECT_EQ(this->set(fd, IPPROTO_IP, IP_FREEBIND, 1), 0);
+    EXPECT_EQ(this->option(fd, IPPROTO_IP, IP_FREEBIND), 1);
+    EXPECT_EQ(n.bind(fd, sa(absent), length_of(absent)), 0);
+  }
+  const int local = this->udp();
+  const sockaddr_in here = v4(this->bind_any(local));
+  EXPECT_EQ(this->set(local, SOL_SOCKET, SO_DONTROUTE, 1), 0);
+  EXPECT_EQ(n.sendto(local, "x", 1, 0, sa(here), length_of(here)), 1);
+  EXPECT_EQ(this->option(local, IPPROTO_IP, IP_UNICAST_IF), 0);
+  EXPECT_EQ(this->set(local, IPPROTO_IP, IP_UNICAST_IF, static_cast<int>(htonl(60000))), -EADDRNOTAVAIL);
+  EXPECT_EQ(this->set(local, SOL_SOCKET, SO_NO_CHECK, 5), 0);
+  EXPECT_EQ(this->option(local, SOL_SOCKET, SO_NO_CHECK), 1);
+  EXPECT_EQ(n.sendto(local, "x", 1, 0, sa(here), length_of(here)), 1);
+  EXPECT_EQ(this->set(s, IPPROTO_TCP, TCP_WINDOW_CLAMP, 1), 0);
+  EXPECT_EQ(this->option(s, IPPROTO_TCP, TCP_WINDOW_CLAMP), 1152);
+  EXPECT_EQ(this->set(s, IPPROTO_TCP, TCP_WINDOW_CLAMP, 0), 0);
+  EXPECT_EQ(this->option(s, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS), 0);
+  EXPECT_EQ(this->set(s, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 2), -EINVAL);
+  EXPECT_EQ(this->set(s, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 1), 0);
+  EXPECT_EQ(this->option(s, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS), 1);
+  this->close_all({s, u, local});
+}
+
+// IP_HDRINCL: a datagram whose IP header the program made.
+TYPED_TEST(PosixOptions, HeaderOfTheCallers) {
+  auto& n = this->net;
+  const int raw = n.socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+  if (raw == -EPERM) GTEST_SKIP() << "raw sockets are root's";
+  ASSERT_GE(raw, 0);
+  EXPECT_EQ(this->option(raw, IPPROTO_IP, IP_HDRINCL), 1);
+  const int r = this->udp();
+  EXPECT_EQ(this->set(r, IPPROTO_IP, IP_RECVTTL, 1), 0);
+  EXPECT_EQ(this->set(r, IPPROTO_IP, IP_RECVTOS, 1), 0);
+  const std::uint16_t port = this->bind_any(r);
+  // Length, identifier and checksum are zero; UDP without a checksum from port 77 says "hi".
+  std::array<std::uint8_t, 30> packet{0x45, 0x20, 0, 0, 0, 0, 0,  0, 99, 17, 0,  0, 127, 0,   0,
+                                      9,    127,  0, 0, 1, 0, 77, 0, 0,  0,  10, 0, 0,   'h', 'i'};
+  packet[22] = static_cast<std::uint8_t>(port >> 8);
+  packet[23] = static_cast<std::uint8_t>(port);
+  const sockaddr_in to = v4(0);
+  EXPECT_EQ(n.sendto(raw, packet.data(), packet.size(), 0, sa(to), length_of(to)), 30);
+  EXPECT_EQ(this->wait_for(r, POLLIN), POLLIN);
+  const Told t = receive_all_of(n, r, 0);
+  EXPECT_EQ(t.count, 2);
+  sockaddr_in from{};
+  std::memcpy(&from, &t.from, sizeof from);
+  EXPECT_EQ(from.sin_addr.s_addr, inet_addr("127.0.0.9"));
+  EXPECT_EQ(from.sin_port, htons(77));
+  ASSERT_EQ(t.beside.size(), 2U);
+  EXPECT_EQ(as<int>(t.beside[0].second), 99);
+  EXPECT_EQ(t.beside[1].second, std::vector<std::uint8_t>{0x20});
+  packet[12] = 0;  // 0.0.0.0: from where the route says
+  packet[15] = 0;
+  EXPECT_EQ(n.sendto(raw, packet.data(), packet.size(), 0, sa(to), length_of(to)), 30);
+  const Told again = receive_all_of(n, r, 0);
+  std::memcpy(&from, &again.from, sizeof from);
+  EXPECT_EQ(from.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+  EXPECT_EQ(n.sendto(raw, packet.data(), 19, 0, sa(to), length_of(to)), -EINVAL);
+  packet[0] = 0x4f;  // a header longer than all of it
+  EXPECT_EQ(n.sendto(raw, packet.data(), packet.size(), 0, sa(to), length_of(to)), -EINVAL);
+  EXPECT_EQ(this->set(raw, IPPROTO_IP, IP_HDRINCL, 0), 0);
+  EXPECT_EQ(this->option(raw, IPPROTO_IP, IP_HDRINCL), 0);
+  this->close_all({raw, r});
+}
+
 TYPED_TEST(PosixOptions, LongSpans) {
   auto& n = this->net;
   const auto p = this->connected();

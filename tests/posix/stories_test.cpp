@@ -118,6 +118,64 @@ TEST_F(PosixStory, RawSockets) {
   EXPECT_EQ(got[3], '6');
 }
 
+// SO_DONTROUTE and MSG_DONTROUTE: to hosts on the link, and to no other.
+TEST_F(PosixStory, HostsBehindARouterAreNotReachedWithoutRouting) {
+  const RouteConfig by_router{.destination = *IpPrefix::parse("0.0.0.0/0"), .gateway = *IpAddress::parse("10.0.0.2")};
+  ASSERT_TRUE(world->hosts.stack(0).add_route(by_router).has_value());
+  const sockaddr_in near = v4(9, "10.0.0.2"), far = v4(9, "192.0.2.9");
+  const int u = here.socket(AF_INET, SOCK_DGRAM, 0);
+  EXPECT_EQ(here.sendto(u, "x", 1, 0, sa(far), length_of(far)), 1);
+  EXPECT_EQ(here.sendto(u, "x", 1, MSG_DONTROUTE, sa(far), length_of(far)), -ENETUNREACH);
+  EXPECT_EQ(here.sendto(u, "x", 1, MSG_DONTROUTE, sa(near), length_of(near)), 1);
+  const int on = 1;
+  ASSERT_EQ(here.setsockopt(u, SOL_SOCKET, SO_DONTROUTE, &on, length_of(on)), 0);
+  EXPECT_EQ(here.sendto(u, "x", 1, 0, sa(far), length_of(far)), -ENETUNREACH);
+  EXPECT_EQ(here.sendto(u, "x", 1, 0, sa(near), length_of(near)), 1);
+  const int c = here.socket(AF_INET, SOCK_STREAM, 0);
+  ASSERT_EQ(here.setsockopt(c, SOL_SOCKET, SO_DONTROUTE, &on, length_of(on)), 0);
+  EXPECT_EQ(here.connect(c, sa(far), length_of(far)), -ENETUNREACH);
+}
+
+// IP_UNICAST_IF: another interface than the routes say, and nothing about what is received.
+TEST_F(PosixStory, InterfaceOfDatagramsToSingleHosts) {
+  const int u = here.socket(AF_INET, SOCK_DGRAM, 0);
+  const auto one = static_cast<int>(htonl(1));
+  ASSERT_EQ(here.setsockopt(u, IPPROTO_IP, IP_UNICAST_IF, &one, length_of(one)), 0);
+  int told = 0;
+  socklen_t len = length_of(told);
+  EXPECT_EQ(here.getsockopt(u, IPPROTO_IP, IP_UNICAST_IF, &told, &len), 0);
+  EXPECT_EQ(told, one);
+  const sockaddr_in near = v4(9, "10.0.0.2");
+  EXPECT_EQ(here.sendto(u, "x", 1, 0, sa(near), length_of(near)), 1);
+  ASSERT_TRUE(world->hosts.stack(0).set_interface_up(1, false).has_value());
+  EXPECT_EQ(here.sendto(u, "x", 1, 0, sa(near), length_of(near)), -ENETUNREACH);
+}
+
+// What would promise something that does not happen is refused.
+TEST_F(PosixStory, OptionsWithoutEffectAreRefused) {
+  const int s = here.socket(AF_INET6, SOCK_STREAM, 0);
+  const int u = here.socket(AF_INET6, SOCK_DGRAM, 0);
+  const int on = 1;
+  const auto set = [&](int fd, int level, int name) { return here.setsockopt(fd, level, name, &on, length_of(on)); };
+  for (const int name : {SO_SELECT_ERR_QUEUE, SO_MAX_PACING_RATE}) {
+    EXPECT_EQ(set(s, SOL_SOCKET, name), -ENOPROTOOPT) << name;
+  }
+  for (const int name : {SO_PASSCRED, SO_PEEK_OFF}) EXPECT_EQ(set(s, SOL_SOCKET, name), -EOPNOTSUPP) << name;
+  for (const int name : {IP_TRANSPARENT, IP_RECVOPTS, IP_RETOPTS, IP_PASSSEC, IP_CHECKSUM, IP_RECVFRAGSIZE}) {
+    EXPECT_EQ(set(u, IPPROTO_IP, name), -ENOPROTOOPT) << name;
+  }
+  for (const int name : {IPV6_TRANSPARENT, IPV6_RECVRTHDR, IPV6_RECVHOPOPTS, IPV6_RECVDSTOPTS, IPV6_RECVPATHMTU,
+                         IPV6_MTU, IPV6_CHECKSUM}) {
+    EXPECT_EQ(set(u, IPPROTO_IPV6, name), -ENOPROTOOPT) << name;
+  }
+  constexpr int kTcpTxDelay = 37, kUdpSegment = 103;
+  for (const int name : {TCP_SAVE_SYN, TCP_FASTOPEN_NO_COOKIE, kTcpTxDelay}) {
+    EXPECT_EQ(set(s, IPPROTO_TCP, name), -ENOPROTOOPT) << name;
+  }
+  EXPECT_EQ(set(s, IPPROTO_TCP, TCP_FASTOPEN_CONNECT), -EOPNOTSUPP);
+  EXPECT_EQ(set(u, IPPROTO_UDP, kUdpSegment), -ENOPROTOOPT);
+}
+
 // A group that is joined is heard, one that was left is not.
 TEST_F(PosixStory, MulticastIsHeardByMembers) {
   const int r = there.socket(AF_INET, SOCK_DGRAM, 0);

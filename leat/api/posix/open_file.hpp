@@ -23,12 +23,11 @@ class EpollSet;
 // Bits of OpenFile::flags.
 enum FileFlag : std::uint32_t {
   kNonBlocking = 1U << 0,
-  kV6 = 1U << 1,           // AF_INET6
-  kBound = 1U << 2,        // bind() or something that implies it was done
-  kSet = 1U << 3,          // an epoll set, no socket
-  kMore = 1U << 4,         // MSG_MORE holds the last segment back
-  kZeroCopy = 1U << 5,     // SO_ZEROCOPY
-  kKeepsHeader = 1U << 6,  // IP_HDRINCL
+  kV6 = 1U << 1,        // AF_INET6
+  kBound = 1U << 2,     // bind() or something that implies it was done
+  kSet = 1U << 3,       // an epoll set, no socket
+  kMore = 1U << 4,      // MSG_MORE holds the last segment back
+  kZeroCopy = 1U << 5,  // SO_ZEROCOPY
   // What recvmsg() shall tell beside the data.
   kTellPacketInfo = 1U << 8,
   kTellTtl = 1U << 9,
@@ -40,6 +39,8 @@ enum FileFlag : std::uint32_t {
   kTellTimeNs = 1U << 15,
   kTellDestination = 1U << 16,
   kTellInQueue = 1U << 17,
+  kTellMissed = 1U << 18,  // SO_RXQ_OVFL
+  kTellTimes = 1U << 19,   // SO_TIMESTAMPING
 };
 
 // Where a stream stands, as far as connect() and poll() care.
@@ -66,7 +67,8 @@ struct OpenFile {
   std::uint32_t zero_copy_count = 0;
   Endpoint name;  // what bind() was given: kept where a fresh socket takes its place
   std::vector<Membership> memberships;
-  std::map<std::uint64_t, std::int64_t> remembered;  // options that are kept and do nothing: level << 32 | name
+  std::map<std::uint64_t, std::int64_t>
+      remembered;  // options that are kept, and nothing here knows: level << 32 | name
   std::shared_ptr<EpollSet> set;
 
   [[nodiscard]] bool has(FileFlag f) const { return (flags.load(std::memory_order_relaxed) & f) != 0; }

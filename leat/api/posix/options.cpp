@@ -1,9 +1,11 @@
 // getsockopt and setsockopt, ioctl: what level it is, values in and out, SOL_SOCKET.
 
+#include <linux/net_tstamp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <sys/ioctl.h>
 #include <sys/time.h>
 
@@ -13,6 +15,11 @@
 #include <leat/api/posix/errors.hpp>
 #include <leat/api/posix/option_value.hpp>
 #include <leat/api/posix/sockets.hpp>
+
+// Of Linux, and not in the C library's headers everywhere.
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
 
 namespace leat::posix {
 
@@ -93,7 +100,9 @@ int Sockets::setsockopt(int fd, int level, int name, const void* value, socklen_
     case IPPROTO_UDP: {
       int number = 0;
       if (!read_value(value, length, number)) return -EINVAL;
-      remember(f, level, name, number);
+      if (name != UDP_GRO) return -ENOPROTOOPT;
+      // It allows to give several datagrams as one, which never happens here.
+      remember(f, level, name, number != 0);
       return 0;
     }
     case IPPROTO_RAW:
@@ -122,6 +131,7 @@ int Sockets::getsockopt(int fd, int level, int name, void* value, socklen_t* len
       return f.handle.kind() == SocketKind::stream ? get_tcp_option(f, name, value, length) : -EOPNOTSUPP;
     case IPPROTO_UDP:
       if (f.handle.kind() != SocketKind::udp) return -EOPNOTSUPP;
+      if (name != UDP_GRO) return -ENOPROTOOPT;
       return write_value(value, length, static_cast<int>(remembered(f, level, name, 0)));
     default:
       return -EOPNOTSUPP;
@@ -166,6 +176,28 @@ int Sockets::bind_to_device(const File& f, const void* value, socklen_t length) 
   for (std::size_t i = 0; i < std::min(request.total, list.size()); ++i)
     if (list[i].name_text() == wanted) return set_option(f, OptionId::bind_interface, list[i].id);
   return -ENODEV;
+}
+
+// As Linux: no more than half of the buffer, or a stream could never have it.
+int Sockets::set_low_water(const File& f, int octets) {
+  std::int64_t most = INT32_MAX;
+  if (f.handle.kind() == SocketKind::stream) {
+    if (const int bad = get_option(f, OptionId::receive_buffer, most); bad != 0) return bad;
+    most /= 2;
+  }
+  const std::int64_t wanted = octets < 0 ? INT32_MAX : std::max(octets, 1);
+  return set_option(f, OptionId::receive_lowat, std::min(wanted, most));
+}
+
+// What comes is stamped, by the clock of this host; no device here has one of its own. What leaves is not.
+int Sockets::set_timestamping(const File& f, int flags) {
+  constexpr int kReceived = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+  constexpr int kNeverCome =
+      SOF_TIMESTAMPING_RX_HARDWARE | SOF_TIMESTAMPING_RAW_HARDWARE | SOF_TIMESTAMPING_SYS_HARDWARE;
+  if ((flags & ~(kReceived | kNeverCome)) != 0) return -EINVAL;
+  f.open->put(kTellTimes, (flags & kReceived) == kReceived);
+  remember(f, SOL_SOCKET, SO_TIMESTAMPING, flags);
+  return 0;
 }
 
 int Sockets::set_socket_option(const File& f, int name, const void* value, socklen_t length) {
@@ -220,17 +252,23 @@ int Sockets::set_socket_option(const File& f, int name, const void* value, sockl
     case SO_ACCEPTCONN:
     case SO_PEERNAME:
       return -ENOPROTOOPT;
-    // Kept, and without effect here.
     case SO_RCVLOWAT:
-      remember(f, SOL_SOCKET, name, number < 0 ? INT32_MAX : number == 0 ? 1 : number);
-      return 0;
-    case SO_DEBUG:
+      return set_low_water(f, number);
     case SO_DONTROUTE:
-    case SO_OOBINLINE:
+      return set_option(f, OptionId::dont_route, number != 0);
     case SO_NO_CHECK:
-    case SO_PASSCRED:
+      return set_option(f, OptionId::udp_checksum, number == 0);
     case SO_RXQ_OVFL:
-    case SO_SELECT_ERR_QUEUE:
+      f.open->put(kTellMissed, number != 0);
+      return 0;
+    case SO_TIMESTAMPING:
+      return set_timestamping(f, number);
+    case SO_PEEK_OFF:
+    case SO_PASSCRED:
+      return -EOPNOTSUPP;  // Linux: of such sockets
+    // Kept, without effect: docs/posix.md says why.
+    case SO_DEBUG:
+    case SO_OOBINLINE:
       remember(f, SOL_SOCKET, name, number != 0);
       return 0;
     case SO_MARK:
@@ -238,9 +276,6 @@ int Sockets::set_socket_option(const File& f, int name, const void* value, sockl
     case SO_PRIORITY:
     case SO_BUSY_POLL:
     case SO_INCOMING_CPU:
-    case SO_MAX_PACING_RATE:
-    case SO_PEEK_OFF:
-    case SO_TIMESTAMPING:
       remember(f, SOL_SOCKET, name, number);
       return 0;
     default:
@@ -330,24 +365,27 @@ int Sockets::get_socket_option(const File& f, int name, void* value, socklen_t* 
     case SO_PEERNAME:
       return -ENOTCONN;
     case SO_RCVLOWAT:
+      return stack_option(OptionId::receive_lowat);
+    case SO_DONTROUTE:
+      return stack_option(OptionId::dont_route);
+    case SO_NO_CHECK: {
+      std::int64_t v = 0;
+      if (const int bad = get_option(f, OptionId::udp_checksum, v); bad != 0) return bad;
+      return number(v == 0);
+    }
+    case SO_RXQ_OVFL:
+      return number(f.has(kTellMissed));
     case SO_SNDLOWAT:
-      return number(remembered(f, SOL_SOCKET, name, 1));
+      return number(1);
     case SO_PEEK_OFF:
-      return number(remembered(f, SOL_SOCKET, name, -1));
+      return number(-1);
     case SO_INCOMING_CPU:
     case SO_DEBUG:
-    case SO_DONTROUTE:
     case SO_OOBINLINE:
-    case SO_NO_CHECK:
-    case SO_PASSCRED:
-    case SO_RXQ_OVFL:
-    case SO_SELECT_ERR_QUEUE:
     case SO_PRIORITY:
     case SO_BUSY_POLL:
     case SO_TIMESTAMPING:
       return number(remembered(f, SOL_SOCKET, name, 0));
-    case SO_MAX_PACING_RATE:
-      return number(remembered(f, SOL_SOCKET, name, -1));
     default:
       return -ENOPROTOOPT;
   }

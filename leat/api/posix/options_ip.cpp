@@ -2,16 +2,13 @@
 
 #include <netinet/in.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <leat/api/posix/errors.hpp>
 #include <leat/api/posix/option_value.hpp>
 #include <leat/api/posix/sockets.hpp>
 #include <optional>
-
-// Of Linux, and not in the C library's headers everywhere.
-#ifndef IP_RECVERR_RFC4884
-#define IP_RECVERR_RFC4884 26
-#endif
 
 namespace leat::posix {
 namespace {
@@ -59,6 +56,10 @@ std::optional<OptionId> ip_number(int name) {
       return OptionId::ip_multicast_all;
     case IP_RECVERR:
       return OptionId::ip_receive_errors;
+    case IP_MINTTL:
+      return OptionId::ip_min_ttl;
+    case IP_FREEBIND:
+      return OptionId::ip_freebind;
     default:
       return std::nullopt;
   }
@@ -81,42 +82,23 @@ std::optional<OptionId> ipv6_number(int name) {
       return OptionId::ip_tos;
     case IPV6_RECVERR:
       return OptionId::ip_receive_errors;
+    case IPV6_MINHOPCOUNT:
+      return OptionId::ip_min_ttl;
+    case IPV6_FREEBIND:
+      return OptionId::ip_freebind;
     default:
       return std::nullopt;
   }
 }
 
-// Names that are kept, and told again, without effect.
+// Names that are kept, and told again, without effect: docs/posix.md says why.
 bool ip_kept(int name) {
-  switch (name) {
-    case IP_BIND_ADDRESS_NO_PORT:
-    case IP_FREEBIND:
-    case IP_TRANSPARENT:
-    case IP_RECVOPTS:
-    case IP_RETOPTS:
-    case IP_PASSSEC:
-    case IP_UNICAST_IF:
-    case IP_RECVERR_RFC4884:
-    case IP_CHECKSUM:
-    case IP_MINTTL:
-    case IP_RECVFRAGSIZE:
-      return true;
-    default:
-      return false;
-  }
+  return name == IP_BIND_ADDRESS_NO_PORT;
 }
 bool ipv6_kept(int name) {
   switch (name) {
     case IPV6_DONTFRAG:
-    case IPV6_RECVRTHDR:
-    case IPV6_RECVHOPOPTS:
-    case IPV6_RECVDSTOPTS:
     case IPV6_AUTOFLOWLABEL:
-    case IPV6_FREEBIND:
-    case IPV6_TRANSPARENT:
-    case IPV6_RECVPATHMTU:
-    case IPV6_UNICAST_IF:
-    case IPV6_MINHOPCOUNT:
     case IPV6_ADDR_PREFERENCES:
       return true;
     default:
@@ -130,6 +112,27 @@ bool is_protocol_independent(int name) {
 }
 
 }  // namespace
+
+// The number of an interface in network order, as Linux has it here and nowhere else.
+int Sockets::set_unicast_interface(const File& f, int index) {
+  const std::uint32_t id = ntohl(static_cast<std::uint32_t>(index));
+  if (id != 0) {
+    std::array<InterfaceInfo, 64> list;
+    ControlRequest request{.verb = ControlVerb::list_interfaces, .interfaces = list};
+    Op op;
+    op.control(request);
+    run_through(op);
+    const auto known = std::span{list}.first(std::min(request.total, list.size()));
+    if (std::ranges::none_of(known, [&](const InterfaceInfo& i) { return i.id == id; })) return -EADDRNOTAVAIL;
+  }
+  return set_option(f, OptionId::ip_unicast_interface, id);
+}
+
+int Sockets::get_unicast_interface(const File& f, std::int64_t& index) {
+  if (const int bad = get_option(f, OptionId::ip_unicast_interface, index); bad != 0) return bad;
+  index = static_cast<std::int32_t>(htonl(static_cast<std::uint32_t>(index)));
+  return 0;
+}
 
 int Sockets::set_ip_option(const File& f, int name, const void* value, socklen_t length) {
   switch (name) {  // values that are no numbers
@@ -172,8 +175,14 @@ int Sockets::set_ip_option(const File& f, int name, const void* value, socklen_t
       return set_option(f, OptionId::ip_receive_errors, number != 0);
     case IP_HDRINCL:
       if (f.handle.kind() != SocketKind::raw) return -ENOPROTOOPT;
-      f.open->put(kKeepsHeader, number != 0);
-      return 0;
+      return set_option(f, OptionId::ip_header_included, number != 0);
+    case IP_MINTTL:
+      if (number < 0 || number > 255) return -EINVAL;
+      return set_option(f, OptionId::ip_min_ttl, number);
+    case IP_FREEBIND:
+      return set_option(f, OptionId::ip_freebind, number != 0);
+    case IP_UNICAST_IF:
+      return set_unicast_interface(f, number);
     case IP_MTU_DISCOVER:
       if (number < IP_PMTUDISC_DONT || number > 5) return -EINVAL;
       remember(f, IPPROTO_IP, name, number);
@@ -194,7 +203,9 @@ int Sockets::get_ip_option(const File& f, int name, void* value, socklen_t* leng
     if (const int bad = get_option(f, *id, number); bad != 0) return bad;
   } else if (name == IP_HDRINCL) {
     if (f.handle.kind() != SocketKind::raw) return -ENOPROTOOPT;
-    number = f.has(kKeepsHeader) ? 1 : 0;
+    if (const int bad = get_option(f, OptionId::ip_header_included, number); bad != 0) return bad;
+  } else if (name == IP_UNICAST_IF) {
+    if (const int bad = get_unicast_interface(f, number); bad != 0) return bad;
   } else if (name == IP_MTU_DISCOVER || ip_kept(name)) {
     number = remembered(f, IPPROTO_IP, name, name == IP_MTU_DISCOVER ? IP_PMTUDISC_WANT : 0);
   } else {
@@ -245,10 +256,13 @@ int Sockets::set_ipv6_option(const File& f, int name, const void* value, socklen
       if (number < IPV6_PMTUDISC_DONT || number > 5) return -EINVAL;
       remember(f, IPPROTO_IPV6, name, number);
       return 0;
-    case IPV6_MTU:  // these two may be set, and are not told
-    case IPV6_CHECKSUM:
-      remember(f, IPPROTO_IPV6, name, number);
-      return 0;
+    case IPV6_MINHOPCOUNT:
+      if (number < 0 || number > 255) return -EINVAL;
+      return set_option(f, OptionId::ip_min_ttl, number);
+    case IPV6_FREEBIND:
+      return set_option(f, OptionId::ip_freebind, number != 0);
+    case IPV6_UNICAST_IF:
+      return set_unicast_interface(f, number);
     default:
       if (!ipv6_kept(name)) return -ENOPROTOOPT;
       remember(f, IPPROTO_IPV6, name, number);
@@ -264,6 +278,8 @@ int Sockets::get_ipv6_option(const File& f, int name, void* value, socklen_t* le
     if (const int bad = get_option(f, *id, number); bad != 0) return bad;
   } else if (name == IPV6_MTU_DISCOVER) {
     number = remembered(f, IPPROTO_IPV6, name, IPV6_PMTUDISC_WANT);
+  } else if (name == IPV6_UNICAST_IF) {
+    if (const int bad = get_unicast_interface(f, number); bad != 0) return bad;
   } else if (ipv6_kept(name)) {
     number = remembered(f, IPPROTO_IPV6, name, name == IPV6_AUTOFLOWLABEL ? 1 : 0);
   } else {

@@ -18,6 +18,9 @@ namespace {
 // The names of the congestion controls, at their values of the option.
 constexpr std::array<std::string_view, 2> kCongestionNames{"reno", "cubic"};
 
+// Linux: half of the least receive buffer.
+constexpr int kLeastClamp = 1152;
+
 int congestion_of(const void* value, socklen_t length) {
   std::string_view name{static_cast<const char*>(value), length};
   name = name.substr(0, name.find('\0'));
@@ -80,15 +83,21 @@ int Sockets::set_tcp_option(const File& f, int name, const void* value, socklen_
       f.open->put(kTellInQueue, number != 0);
       return 0;
     case TCP_WINDOW_CLAMP:
+      if (number == 0 && f.phase != Phase::fresh) return -EINVAL;
+      return set_option(f, OptionId::tcp_window_clamp, number == 0 ? 0 : std::clamp(number, kLeastClamp, 1 << 30));
     case TCP_THIN_LINEAR_TIMEOUTS:
-    case TCP_THIN_DUPACK:
-    case TCP_FASTOPEN:
-    case TCP_FASTOPEN_CONNECT:
-    case TCP_FASTOPEN_NO_COOKIE:
-    case TCP_SAVE_SYN:
-    case TCP_TX_DELAY:
+      if (number != 0 && number != 1) return -EINVAL;
+      return set_option(f, OptionId::tcp_thin_linear_timeouts, number);
+    case TCP_THIN_DUPACK:  // which does nothing on Linux either
+      if (number != 0 && number != 1) return -EINVAL;
       remember(f, IPPROTO_TCP, name, number);
       return 0;
+    case TCP_FASTOPEN:  // a queue for data in SYNs, of which there is none: who asks is served the usual way
+      if (number < 0 || (f.phase != Phase::fresh && f.phase != Phase::listening)) return -EINVAL;
+      remember(f, IPPROTO_TCP, name, number);
+      return 0;
+    case TCP_FASTOPEN_CONNECT:  // as Linux where net.ipv4.tcp_fastopen has it off
+      return number == 0 || number == 1 ? -EOPNOTSUPP : -EINVAL;
     case TCP_REPAIR:
       return -EPERM;
     default:  // those that can only be read among them
@@ -115,8 +124,15 @@ int Sockets::get_tcp_option(const File& f, int name, void* value, socklen_t* len
       return stack_option(OptionId::tcp_nodelay);
     case TCP_CORK:
       return stack_option(OptionId::tcp_cork);
-    case TCP_QUICKACK:
-      return write_value(value, length, 1);
+    case TCP_QUICKACK: {  // as Linux: whether ACKs do not wait for replies
+      tcp::TcpInfo info;
+      if (const int bad = info_of(info); bad != 0) return bad;
+      return write_value(value, length, info.talks_back ? 0 : 1);
+    }
+    case TCP_WINDOW_CLAMP:
+      return stack_option(OptionId::tcp_window_clamp);
+    case TCP_THIN_LINEAR_TIMEOUTS:
+      return stack_option(OptionId::tcp_thin_linear_timeouts);
     case TCP_MAXSEG: {
       tcp::TcpInfo info;
       if (const int bad = info_of(info); bad != 0) return bad;
@@ -159,14 +175,9 @@ int Sockets::get_tcp_option(const File& f, int name, void* value, socklen_t* len
     case TCP_ULP:
       *length = 0;
       return 0;
-    case TCP_WINDOW_CLAMP:
-    case TCP_THIN_LINEAR_TIMEOUTS:
     case TCP_THIN_DUPACK:
     case TCP_FASTOPEN:
     case TCP_FASTOPEN_CONNECT:
-    case TCP_FASTOPEN_NO_COOKIE:
-    case TCP_SAVE_SYN:
-    case TCP_TX_DELAY:
       return write_value(value, length, static_cast<int>(remembered(f, IPPROTO_TCP, name, 0)));
     default:
       return -ENOPROTOOPT;

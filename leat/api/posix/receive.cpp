@@ -195,6 +195,7 @@ void tell_error(ControlWriter& control, bool v6, const ErrorEntry& e, bool zero_
 void tell_times(ControlWriter& control, const File& f) {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
+  if (f.has(kTellTimes)) control.put(SOL_SOCKET, SCM_TIMESTAMPING, std::array<timespec, 3>{now, {}, {}});
   if (f.has(kTellTimeNs)) {
     control.put(SOL_SOCKET, SCM_TIMESTAMPNS, now);
   } else if (f.has(kTellTime)) {
@@ -204,6 +205,7 @@ void tell_times(ControlWriter& control, const File& f) {
 
 void tell_packet(ControlWriter& control, const File& f, const Message& m) {
   tell_times(control, f);
+  if (f.has(kTellMissed) && m.missed != 0) control.put(SOL_SOCKET, SO_RXQ_OVFL, m.missed);
   if (m.to.address.is_v4()) {
     in_pktinfo info{};
     std::memcpy(&info.ipi_addr, m.to.address.v4_bytes(), 4);

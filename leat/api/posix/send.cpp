@@ -89,7 +89,13 @@ ssize_t Sockets::send_parts(int fd, const File& f, ConstParts from, int flags, c
   op.has_endpoint = has_peer;
   op.flags.dont_wait = !wait;
   if (wait) op.deadline = deadline_after(f.open->send_timeout_ns.load(std::memory_order_relaxed));
+  SendOverrides attached_only;
   if (extras != nullptr) op.overrides = &extras->overrides;
+  if ((flags & MSG_DONTROUTE) != 0) {
+    if (extras != nullptr) attached_only = extras->overrides;
+    attached_only.dont_route = true;
+    op.overrides = &attached_only;
+  }
   run_waiting(op);
   if (op.error != Errc{}) return failed(fd, f, op);
   if (op.status == IoStatus::would_block) return -EAGAIN;

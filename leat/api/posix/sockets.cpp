@@ -116,7 +116,13 @@ int Sockets::socket(int domain, int type, int protocol) {
   }
   std::uint32_t flags = domain == AF_INET6 ? std::uint32_t{kV6} : 0U;
   if ((type_flags & SOCK_NONBLOCK) != 0) flags |= kNonBlocking;
-  if (protocol == IPPROTO_RAW && kind == SocketKind::raw) flags |= kKeepsHeader;
+  if (protocol == IPPROTO_RAW && kind == SocketKind::raw) {
+    const Handle raw = op.handle;
+    op.reset();
+    op.set_option(raw, OptionId::ip_header_included, 1);
+    run_through(op);
+    op.handle = raw;
+  }
   return name_new(op.handle, flags, Phase::fresh, protocol, number, (type_flags & SOCK_CLOEXEC) != 0);
 }
 

@@ -166,6 +166,10 @@ class Sockets {
   int get_multicast_interface(const File& f, void* value, socklen_t* length);
   int set_ipv6_membership(const File& f, int name, const void* value, socklen_t length);
   int set_protocol_independent_membership(const File& f, int level, int name, const void* value, socklen_t length);
+  int set_low_water(const File& f, int octets);
+  int set_timestamping(const File& f, int flags);
+  int set_unicast_interface(const File& f, int index);
+  int get_unicast_interface(const File& f, std::int64_t& index);
   int bind_to_device(const File& f, const void* value, socklen_t length);
   int take_error(const File& f);
   int readable_octets(const File& f);

@@ -32,6 +32,7 @@ bool DatagramQueue::push(Core& core, Packet&& p, std::int64_t limit, DropReason 
   }
   if (packets_.count() >= pool.packets / 4) fits = false;
   if (!fits) {
+    ++missed_;
     core.drop(std::move(p), full);
     return false;
   }
@@ -86,6 +87,8 @@ Result<const Path*> path_of(Core& core, DatagramSocket& s, const IpAddress& to, 
   auto bound = static_cast<InterfaceId>(o.get(OptionId::bind_interface));
   if (bound == kNoInterface && to.is_multicast()) {
     bound = static_cast<InterfaceId>(o.get(OptionId::ip_multicast_interface));
+  } else if (bound == kNoInterface) {
+    bound = static_cast<InterfaceId>(o.get(OptionId::ip_unicast_interface));
   }
   if (as != nullptr && as->interface != kNoInterface) bound = as->interface;
   // A socket that is bound to a group or to broadcast sends from an ordinary address.
@@ -100,6 +103,10 @@ Result<const Path*> path_of(Core& core, DatagramSocket& s, const IpAddress& to, 
     s.path = *path;
     s.path_to = to;
     s.path_from = from;
+  }
+  const bool attached_only = o.on(OptionId::dont_route) || (as != nullptr && as->dont_route);
+  if (attached_only && s.path.cast == IpCast::unicast && has_gateway(s.path, to)) {
+    return fail(Errc::network_unreachable);
   }
   if (s.path.cast == IpCast::broadcast && !o.on(OptionId::broadcast)) return fail(Errc::permission_denied);
   return &s.path;
@@ -231,6 +238,7 @@ Result<IoCount> receive(Core& core, DatagramSocket& s, Shown shown, MutableByteS
     message->interface = p.meta().interface;
     message->ttl = ip.ttl;
     message->traffic_class = ip.traffic_class;
+    message->missed = s.queue.missed();
     if (shown == Shown::udp_data) {
       const std::uint8_t* const ports = &p.head()[l4];
       message->from.port = Port{load_be16(ports)};

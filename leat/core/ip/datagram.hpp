@@ -23,6 +23,7 @@ class DatagramQueue {
   [[nodiscard]] bool empty() const { return packets_.empty(); }
   [[nodiscard]] Index front() const { return packets_.front(); }
   [[nodiscard]] std::uint32_t bytes() const { return bytes_; }
+  [[nodiscard]] std::uint32_t missed() const { return missed_; }  // datagrams that did not fit, so far
   void clear(PacketPool&);
 
  private:
@@ -31,6 +32,7 @@ class DatagramQueue {
 
   PacketFifo packets_;
   std::uint32_t bytes_ = 0;  // true size
+  std::uint32_t missed_ = 0;
   ChunkCounts chunks_{};
 };
 

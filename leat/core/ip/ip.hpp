@@ -91,6 +91,11 @@ enum class SendStatus : std::uint8_t {
 // passes when the path's interface allows its size.
 SendStatus send(Core&, Packet&& packet, const SendInfo&, const Path&, PacketBatch* out = nullptr);
 
+// A packet that begins at its IPv4 header, which the caller made whole: sent as it is.
+SendStatus send_made(Core&, Packet&& packet, const IpAddress& destination, const Path&);
+// A fresh identifier for a header of the caller's.
+[[nodiscard]] std::uint16_t fresh_id(Core&, const Path&);
+
 // Upper-layer confirmation that the path's next hop is alive (RFC 4861 7.3.1): TCP calls it when new data is
 // acknowledged. O(1), rate-limited inside.
 void confirm_reachable(Core&, const Path&);
@@ -102,6 +107,10 @@ std::uint32_t update_path_mtu(Core&, const IpAddress& remote, std::uint32_t mtu,
 
 // The verdict on an address: is it one of ours (any interface, this scope)?
 [[nodiscard]] bool is_local_address(const Core&, const IpAddress&, Scope scope = 0);
+// Whether the path leads to `remote` through a router.
+[[nodiscard]] inline bool has_gateway(const Path& p, const IpAddress& remote) {
+  return !p.loopback && p.next_hop != remote;
+}
 // What source addresses transports must not answer: unspecified, multicast, broadcast (limited or directed).
 [[nodiscard]] bool is_unicast_peer(const Core&, const IpAddress&, InterfaceId);
 

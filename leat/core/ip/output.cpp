@@ -253,6 +253,48 @@ Result<Path> look_up_path(Core& core, const IpAddress& remote, const IpAddress& 
 
 }  // namespace
 
+namespace {
+
+// A packet with its IP header, into its frame and out.
+SendStatus to_link(Core& core, Packet&& packet, const IpAddress& destination, const Path& path,
+                   const iface::Interface* ifc, PacketBatch* out) {
+  if (ifc == nullptr) return loop_back(core, std::move(packet));
+  packet.meta().interface = path.interface;
+  if (ifc->link == LinkType::ethernet) {
+    const auto type = destination.is_v4() ? wire::EtherType::ipv4 : wire::EtherType::ipv6;
+    if (path.cast != IpCast::unicast) {
+      const MacAddress to = path.cast == IpCast::multicast ? destination.multicast_mac() : MacAddress::broadcast();
+      iface::push_ethernet(packet, ifc->mac, to, type);
+    } else {
+      const MacAddress* to = resolved(core, path);
+      if (to == nullptr) {
+        const Index n = iface::neighbor_for_output(core, path.interface, path.next_hop, path.next_hop != destination);
+        if (n == kNoIndex) {
+          core.drop(std::move(packet), DropReason::neighbor_table_full);
+          return SendStatus::dropped;
+        }
+        const iface::Neighbor& neighbor = core.iface.neighbors[n];
+        path.neighbor = n;
+        path.neighbor_generation = neighbor.generation;
+        if (neighbor.state == iface::NeighborState::incomplete) {
+          iface::park(core, n, std::move(packet));
+          return SendStatus::pending;
+        }
+        to = &neighbor.mac;
+      }
+      iface::push_ethernet(packet, ifc->mac, *to, type);
+    }
+  }
+  core.counters.add(Counter::ip_sent);
+  if (out != nullptr && !out->full()) {
+    out->push(std::move(packet));
+    return SendStatus::sent;
+  }
+  return iface::enqueue(core, path.interface, std::move(packet)) ? SendStatus::sent : SendStatus::dropped;
+}
+
+}  // namespace
+
 SendStatus send(Core& core, Packet&& packet, const SendInfo& info, const Path& path, PacketBatch* out) {
   if (path.route_epoch != core.route_epoch) {
     // Something changed since the look-up: the interface that the path names may be another one by now.
@@ -284,41 +326,22 @@ SendStatus send(Core& core, Packet&& packet, const SendInfo& info, const Path& p
     }
   }
   push_header(core, packet, info, path);
-  if (ifc == nullptr) return loop_back(core, std::move(packet));
+  return to_link(core, std::move(packet), info.destination, path, ifc, out);
+}
 
-  m.interface = path.interface;
-  if (ifc->link == LinkType::ethernet) {
-    const auto type = info.destination.is_v4() ? wire::EtherType::ipv4 : wire::EtherType::ipv6;
-    if (path.cast != IpCast::unicast) {
-      const MacAddress to = path.cast == IpCast::multicast ? info.destination.multicast_mac() : MacAddress::broadcast();
-      iface::push_ethernet(packet, ifc->mac, to, type);
-    } else {
-      const MacAddress* to = resolved(core, path);
-      if (to == nullptr) {
-        const Index n =
-            iface::neighbor_for_output(core, path.interface, path.next_hop, path.next_hop != info.destination);
-        if (n == kNoIndex) {
-          core.drop(std::move(packet), DropReason::neighbor_table_full);
-          return SendStatus::dropped;
-        }
-        const iface::Neighbor& neighbor = core.iface.neighbors[n];
-        path.neighbor = n;
-        path.neighbor_generation = neighbor.generation;
-        if (neighbor.state == iface::NeighborState::incomplete) {
-          iface::park(core, n, std::move(packet));
-          return SendStatus::pending;
-        }
-        to = &neighbor.mac;
-      }
-      iface::push_ethernet(packet, ifc->mac, *to, type);
-    }
+SendStatus send_made(Core& core, Packet&& packet, const IpAddress& destination, const Path& path) {
+  PacketMeta& m = packet.meta();
+  m.l3_offset = 0;
+  if (m.length > path.mtu || path.route_epoch != core.route_epoch) {
+    core.drop(std::move(packet), DropReason::ip_too_big);
+    return SendStatus::dropped;
   }
-  core.counters.add(Counter::ip_sent);
-  if (out != nullptr && !out->full()) {
-    out->push(std::move(packet));
-    return SendStatus::sent;
-  }
-  return iface::enqueue(core, path.interface, std::move(packet)) ? SendStatus::sent : SendStatus::dropped;
+  const iface::Interface* const ifc = path.loopback ? nullptr : &core.iface.interfaces[path.interface - 1U];
+  return to_link(core, std::move(packet), destination, path, ifc, nullptr);
+}
+
+std::uint16_t fresh_id(Core& core, const Path& path) {
+  return next_id(core, path.id_hash, 1);
 }
 
 bool still_true(const Core& core, const FrameHeaders& h, const Path& path, const HeaderMarks& marks) {

@@ -88,7 +88,8 @@ Result<void> bind(Core& core, Index socket, const Endpoint& local) {
   RawSocket& s = socket_of(core, socket);
   if (local.address.version() != s.version) return fail(Errc::invalid_argument);
   if (!local.address.is_unspecified() && !local.address.is_multicast() &&
-      !is_local_address(core, local.address, core.scope)) {
+      !is_local_address(core, local.address, core.scope) &&
+      !core.options_of(core.sockets[socket]).on(OptionId::ip_freebind)) {
     return fail(Errc::address_not_available);
   }
   s.local.address = local.address;
@@ -101,16 +102,41 @@ Result<void> connect_of_version(Core& core, Index socket, const Endpoint& remote
   return connect(core, s, {remote.address, Port{}});
 }
 
+// Linux raw(7), IP_HDRINCL: the header is the caller's, but for length and checksum, and for the source and the
+// identifier where they are zero. Where it goes says the call, not the header.
+Result<IoCount> send_with_header(Core& core, RawSocket& s, ByteSpan bytes, const IpAddress& remote, const Path& path) {
+  constexpr std::size_t kLeast = wire::Ipv4Header::kLength;
+  if (bytes.size() < kLeast) return fail(Errc::invalid_argument);
+  const std::size_t header = (bytes[0] & 15U) * std::size_t{4};
+  if (bytes[0] >> 4 != 4 || header < kLeast || header > bytes.size()) return fail(Errc::invalid_argument);
+  if (bytes.size() > path.mtu || bytes.size() > 0xffff) return fail(too_long(core, s, {remote, Port{}}));
+  if (!has_room(core, s)) return IoCount{0, IoStatus::would_block};
+  Packet p = make_datagram(core, 0, bytes);
+  if (!p || p.head().size() < header) return fail(Errc::no_buffers);
+  const MutableByteSpan at = p.writable_head();
+  store_be16(&at[2], static_cast<std::uint16_t>(bytes.size()));
+  if (load_be16(&at[4]) == 0) store_be16(&at[4], fresh_id(core, path));
+  if (load_be32(&at[12]) == 0) store_be32(&at[12], path.source.v4_value());
+  store_be16(&at[10], 0);
+  store_be16(&at[10], checksum_finish(checksum_add(0, at.first(header))));
+  p.meta().l4_offset = static_cast<std::uint16_t>(header);
+  if (send_made(core, std::move(p), remote, path) == SendStatus::dropped) return fail(Errc::no_buffers);
+  return IoCount{bytes.size(), IoStatus::done};
+}
+
 Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to, const SendOverrides* as) {
   RawSocket& s = socket_of(core, socket);
   if (const auto error = take_error(core, s)) return fail(*error);
   if (s.write_shut) return fail(Errc::broken_pipe);
   if (to == nullptr && !s.connected) return fail(Errc::destination_required);
   const IpAddress remote = to != nullptr ? to->address : s.remote.address;
+  const bool own_header =
+      s.version == IpVersion::v4 && core.options_of(core.sockets[socket]).on(OptionId::ip_header_included);
   // Protocol 0 listens to everything: it names nothing to send.
-  if (s.protocol == 0 || remote.version() != s.version) return fail(Errc::invalid_argument);
+  if ((s.protocol == 0 && !own_header) || remote.version() != s.version) return fail(Errc::invalid_argument);
   const auto path = path_of(core, s, remote, as);
   if (!path) return fail(path.error());
+  if (own_header) return send_with_header(core, s, bytes, remote, **path);
   const std::uint32_t header = s.version == IpVersion::v4 ? 20 : 40;
   // I18: what can't leave is an error of the call.
   if (bytes.size() + header > (*path)->mtu) return fail(too_long(core, s, {remote, Port{}}));

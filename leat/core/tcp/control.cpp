@@ -82,12 +82,11 @@ namespace {
 Bare syn_ack(Core& core, const Listener& l, const SynInfo& i) {
   const OptionValues& values = core.options_of(core.sockets[l.socket]);
   const CachedPath* path = find_cached_path(core, i.key.local, i.key.remote, kNoInterface, i.key.scope);
-  const auto buffer = static_cast<std::uint32_t>(values.get(OptionId::receive_buffer));
   Bare b{.key = i.key,
          .seq = i.iss,
          .ack = i.irs + 1,
          .flags = TcpFlag::syn | TcpFlag::ack,
-         .window = static_cast<std::uint16_t>(std::min<std::uint32_t>(buffer, 0xffff))};
+         .window = static_cast<std::uint16_t>(std::min<std::uint32_t>(largest_window(values), 0xffff))};
   b.take(values);
   b.options.mss = mss_to_offer(values, i.key.remote, path != nullptr ? path->path.mtu : 576);
   if (i.wscale != SynInfo::kNoScale) b.options.window_scale = l.shift;

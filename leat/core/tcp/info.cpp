@@ -33,6 +33,7 @@ TcpInfo connection_info(const Core& core, Index connection) {
   i.snd_shift = static_cast<std::uint8_t>(h.snd_shift());
   i.rcv_shift = static_cast<std::uint8_t>(h.rcv_shift());
   i.app_limited = h.has(Flag::app_limited);
+  i.talks_back = h.has(Flag::talks_back);
   i.retries = c.retries;
   i.congestion = ops != nullptr ? ops->name : kNewReno.name;
   i.backoff = a != nullptr ? a->backoff : c.retries;

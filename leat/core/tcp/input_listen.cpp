@@ -159,8 +159,7 @@ void input_syn_record(Core& core, Index record, Segment& s) {
   const SynInfo i = state.syn_cache[record].info();
   const Index listener = i.listener;
   const OptionValues& o = options_of_listener(core, state.listeners[listener]);
-  const std::uint32_t window =
-      std::min<std::uint32_t>(static_cast<std::uint32_t>(o.get(OptionId::receive_buffer)), 0xffff);
+  const std::uint32_t window = std::min<std::uint32_t>(largest_window(o), 0xffff);
   const auto challenge = [&](DropReason reason) {
     // RFC 5961 3 and 4: what the record expects; its timer limits nothing, so the stack's ICMP-like budget does not
     // apply here: one answer for one segment.

@@ -101,7 +101,8 @@ Result<void> refuse_shutdown(Core&, Index, ShutdownHow) {
   return fail(Errc::not_connected);
 }
 
-void option_changed(Core& core, Index socket, OptionId) {
+void option_changed(Core& core, Index socket, OptionId id) {
+  if (id == OptionId::ip_min_ttl) core.tcp.checks_ttl = true;
   listener_of(core, socket).profile = core.sockets[socket].profile;
 }
 

@@ -152,11 +152,19 @@ void wake_waiting(Core& core);
 [[nodiscard]] std::uint32_t ip_header_length(const IpAddress& a);
 // Hot::mss from the peer's MSS, the path's MTU and the options (RFC 9293 3.7.1, RFC 6691).
 void compute_mss(Tcb& t, std::uint32_t mtu);
-// Copies the options that have a flag.
+// Copies the options that have a flag and stay.
 void load_options(Tcb& t);
+// tcp_quickack begins, anew or not at all.
+void begin_quick_acks(Tcb& t);
 
 // --- open.cpp: what active, passive and simultaneous opens share ----------------------------------------------------
 
+// The buffer, or less where tcp_window_clamp says so.
+[[nodiscard]] inline std::uint32_t largest_window(const OptionValues& o) {
+  const auto clamp = static_cast<std::uint32_t>(o.get(OptionId::tcp_window_clamp));
+  const auto buffer = static_cast<std::uint32_t>(o.get(OptionId::receive_buffer));
+  return clamp == 0 ? buffer : std::min(clamp, buffer);
+}
 [[nodiscard]] std::uint8_t receive_shift(std::uint32_t buffer);
 [[nodiscard]] std::uint16_t mss_to_offer(const OptionValues& options, const IpAddress& remote, std::uint32_t mtu);
 [[nodiscard]] SeqNum choose_iss(Core& core, const FlowKey& key);

@@ -93,8 +93,29 @@ FlowValue look_up(Core& core, const Segment& s, std::uint64_t mix) {
   return v;
 }
 
+// RFC 5082: who speaks to its neighbours alone does not listen to what came through a router.
+bool too_far(Core& core, FlowValue v, const Segment& s) {
+  const auto is_below = [&](const OptionValues& o) { return s.in->ttl < o.get(OptionId::ip_min_ttl); };
+  const auto of_listener = [&](Index listener) -> const OptionValues& {
+    return core.options_of(core.sockets[core.tcp.listeners[listener].socket]);
+  };
+  switch (v.kind()) {
+    case FlowKind::connection:
+      return is_below(Tcb{core, v.index()}.options());
+    case FlowKind::syn_record:
+      return is_below(of_listener(core.tcp.syn_cache[v.index()].listener()));
+    case FlowKind::time_wait:
+      return false;
+    case FlowKind::none:
+      break;
+  }
+  const Index listener = find_listener(core, s);
+  return listener != kNoIndex && is_below(of_listener(listener));
+}
+
 void dispatch(Core& core, FlowValue v, Segment& s) {
   core.counters.add(Counter::tcp_segments_in);
+  if (core.tcp.checks_ttl && too_far(core, v, s)) return core.drop(std::move(s.in->packet), DropReason::tcp_low_ttl);
   switch (v.kind()) {
     case FlowKind::connection: {
       Tcb t{core, v.index()};

@@ -43,7 +43,7 @@ void learn_from_syn(Tcb& t, SeqNum irs, std::uint16_t window, const wire::TcpOpt
   t.cold.irs = irs;
   h.rcv_nxt = irs + 1;
   h.last_ack_sent = h.rcv_nxt;
-  h.rcv_adv = h.rcv_nxt + std::min<std::uint32_t>(t.option(OptionId::receive_buffer), 0xffff);
+  h.rcv_adv = h.rcv_nxt + std::min<std::uint32_t>(largest_window(t.options()), 0xffff);
   // An option is in force when both sides sent it (RFC 7323 1.3 and 3.2, RFC 2018 2).
   if (!o.timestamps) h.flags.clear(Flag::timestamps);
   if (!o.sack_permitted) h.flags.clear(Flag::sack);
@@ -86,6 +86,7 @@ Index make_accepted(Core& core, Index listener, const Opened& o) {
   core.profiles.add_user(l.profile);
   t.cold.profile = l.profile;
   load_options(t);
+  begin_quick_acks(t);
   Hot& h = t.hot;
   h.key = o.key;
   h.flags.set(Flag::passive);
@@ -105,7 +106,7 @@ Index make_accepted(Core& core, Index listener, const Opened& o) {
   h.snd_wl1 = o.irs;
   h.rcv_nxt = o.irs + 1;
   h.last_ack_sent = h.rcv_nxt;
-  h.rcv_adv = h.rcv_nxt + std::min<std::uint32_t>(t.option(OptionId::receive_buffer), 0xffff);
+  h.rcv_adv = h.rcv_nxt + std::min<std::uint32_t>(largest_window(t.options()), 0xffff);
   t.cold.last_rx_ms = t.cold.last_tx_ms = ms_now(core);
   t.cold.retries = o.resent ? 1 : 0;
   if (path_of(t) == nullptr) compute_mss(t, 576);

@@ -17,14 +17,15 @@ std::uint32_t receive_room(const Tcb& t, const Active* a) {
 
 // RFC 9293 3.8.6.2.2: the least step by which the window opens.
 std::uint32_t least_step(const Tcb& t) {
-  return std::min<std::uint32_t>(t.hot.mss, std::max<std::uint32_t>(1, t.option(OptionId::receive_buffer) / 2));
+  return std::min<std::uint32_t>(t.hot.mss, std::max<std::uint32_t>(1, largest_window(t.options()) / 2));
 }
 
 // Where the right edge would stand, were it moved now; RCV.ADV when that gains too little.
 SeqNum next_edge(const Tcb& t, const Active* a) {
   const Hot& h = t.hot;
   const std::uint32_t most = 0xffffU << h.rcv_shift();
-  const std::uint32_t room = std::min(receive_room(t, a), most) >> h.rcv_shift() << h.rcv_shift();
+  const std::uint32_t room = std::min({receive_room(t, a), largest_window(t.options()), most}) >> h.rcv_shift()
+                                                                                                      << h.rcv_shift();
   const SeqNum edge = h.rcv_nxt + room;
   if (edge <= h.rcv_adv || edge - h.rcv_adv < least_step(t)) return h.rcv_adv;  // it never moves back
   return edge;
@@ -122,7 +123,7 @@ std::uint16_t advertise(Tcb& t, SeqNum ack) {
 void after_read(Tcb& t) {
   Hot& h = t.hot;
   if (!kReceiving.has(h.state) || h.has(Flag::detached)) return;
-  const std::uint32_t limit = t.option(OptionId::receive_buffer);
+  const std::uint32_t limit = largest_window(t.options());
   const std::uint32_t window = h.receive_window();
   if (window > limit - limit / 2 && window >= 2U * h.mss) return;  // what can be gained is not worth a segment
   const SeqNum edge = next_edge(t, t.active());
@@ -185,7 +186,9 @@ void owe_ack(Tcb& t, Active& a, std::uint32_t size, std::uint32_t merged, bool p
     return;
   }
   const OptionValues& o = t.options();
-  if (h.has(Flag::quick_ack) || a.full_segments >= o.get(OptionId::tcp_ack_segments)) {
+  const bool quick = h.has(Flag::quick_ack);
+  if (quick && --a.quick_acks_left == 0) h.flags.clear(Flag::quick_ack);
+  if (quick || a.full_segments >= o.get(OptionId::tcp_ack_segments)) {
     h.flags.set(Flag::ack_now);
     a.ack_may_wait = reply_may_carry(t, a, pushed);
     return;

@@ -22,7 +22,7 @@ bool Visit::send_syn() {
   Bare b{.key = h_.key,
          .seq = t_.cold.iss,
          .flags = TcpFlag::syn,
-         .window = static_cast<std::uint16_t>(std::min<std::int64_t>(o.get(OptionId::receive_buffer), 0xffff))};
+         .window = static_cast<std::uint16_t>(std::min<std::uint32_t>(largest_window(o), 0xffff))};
   b.take(o);
   if (h_.state == TcpState::syn_received) {
     b.flags |= TcpFlag::ack;
@@ -128,7 +128,9 @@ void Visit::restart_after_idle(Active& a) {
 // What leaves soon after something came is taken for a reply: so will the next one be.
 void Visit::begin_flight() {
   const std::uint32_t since_ms = ms_now(t_.core) - t_.cold.last_rx_ms;
-  if (std::uint64_t{since_ms} * 1000 <= t_.option(OptionId::tcp_reply_wait)) h_.flags.set(Flag::talks_back);
+  if (std::uint64_t{since_ms} * 1000 > t_.option(OptionId::tcp_reply_wait)) return;
+  h_.flags.set(Flag::talks_back);
+  h_.flags.clear(Flag::quick_ack);  // as Linux: the next ACK has a reply to go with
 }
 
 bool Visit::send_new() {

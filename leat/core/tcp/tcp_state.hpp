@@ -145,6 +145,7 @@ struct State {
   std::span<Active> active;
   std::span<Listener> listeners;
   std::span<CachedPath> paths;
+  bool checks_ttl = false;  // somebody asked for ip_min_ttl, once
   IndexPool connection_pool;
   IndexPool active_pool;
   IndexPool listener_pool;

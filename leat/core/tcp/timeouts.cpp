@@ -186,13 +186,21 @@ void on_syn(void* context, Index record, SynEvent event) {
   }
 }
 
+// RFC 6298 5.5: exception: when asked for, and as Linux: who has fewer than four segments in flight makes no congestion
+// by asking again, and no fast retransmission helps it.
+bool is_thin(const Tcb& t) {
+  constexpr std::uint8_t kLinearTries = 6;
+  return t.hot.state == TcpState::established && t.hot.in_flight() < 4U * t.hot.mss && t.cold.retries <= kLinearTries;
+}
+
 }  // namespace
 
 std::uint32_t rto_us(const Tcb& t) {
   const OptionValues& o = t.options();
   const auto value = [&](OptionId id) { return static_cast<std::uint32_t>(o.get(id)); };
   const Active* a = t.active();
-  const unsigned backoff = a != nullptr && kSynchronized.has(t.hot.state) ? a->backoff : t.cold.retries;
+  unsigned backoff = a != nullptr && kSynchronized.has(t.hot.state) ? a->backoff : t.cold.retries;
+  if (backoff != 0 && o.on(OptionId::tcp_thin_linear_timeouts) && is_thin(t)) backoff = 0;
   return t.hot.rtt.rto_us(value(OptionId::tcp_rto_initial), value(OptionId::tcp_rto_min), value(OptionId::tcp_rto_max),
                           backoff);
 }

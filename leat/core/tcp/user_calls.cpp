@@ -42,7 +42,8 @@ Result<void> bind(Core& core, Index socket, const Endpoint& to) {
   State& s = t.tables();
   if (!never_used(t) || t.hot.bind_entry != 0) return fail(Errc::invalid_argument);
   const OptionValues& o = t.options();
-  if (!to.address.is_unspecified() && !ip::is_local_address(core, to.address, core.scope))
+  if (!to.address.is_unspecified() && !o.on(OptionId::ip_freebind) &&
+      !ip::is_local_address(core, to.address, core.scope))
     return fail(Errc::address_not_available);
   BindKey key{to.address, to.port, static_cast<std::uint16_t>(o.get(OptionId::bind_interface)), core.scope};
   const BindFlags flags{.reuse_address = o.on(OptionId::reuse_address),
@@ -119,6 +120,7 @@ Result<void> connect(Core& core, Index socket, const Endpoint& to) {
   const auto path = ip::find_path(
       core, to.address, local.is_unspecified() ? IpAddress::any(to.address.version()) : local, interface, core.scope);
   if (!path) return fail(path.error());
+  if (o.on(OptionId::dont_route) && ip::has_gateway(*path, to.address)) return fail(Errc::network_unreachable);
   if (path->cast != IpCast::unicast) return fail(Errc::network_unreachable);
   FlowKey key{local.is_unspecified() ? path->source : local, to.address, h.key.local_port, to.port, core.scope};
   FlowHash hash = 0;
@@ -141,6 +143,7 @@ Result<void> connect(Core& core, Index socket, const Endpoint& to) {
   if (!attach(t, hash)) return fail(Errc::no_memory);
   happened(t, TcpEvent::active_open);
   load_options(t);
+  begin_quick_acks(t);
   h.flags.put(Flag::timestamps, o.on(OptionId::tcp_timestamps));
   h.flags.put(Flag::sack, o.on(OptionId::tcp_sack) && core.modules.sack != nullptr);
   h.flags.put(Flag::window_scaling, o.on(OptionId::tcp_window_scaling));
@@ -349,13 +352,19 @@ namespace {
 // --- what is true of it
 // -------------------------------------------------------------------------------------------------
 
+// SO_RCVLOWAT. As Linux: where the peer has no window to reach it by, what is there is enough.
+bool enough_to_read(const Tcb& t, const Active* a) {
+  if (a == nullptr || a->receive.empty()) return false;
+  return a->receive.size() >= t.option(OptionId::receive_lowat) || t.hot.receive_window() <= a->rcv_mss;
+}
+
 Ready readiness(Core& core, Index socket) {
   const Tcb t = connection_of(core, socket);
   const Hot& h = t.hot;
   Ready r = Ready::none;
   const Active* a = t.active();
   if (core.sockets[socket].error != Errc{}) r |= Ready::error | Ready::readable | Ready::writable;
-  if ((a != nullptr && !a->receive.empty()) || at_end(t)) r |= Ready::readable;
+  if (enough_to_read(t, a) || at_end(t)) r |= Ready::readable;
   if (kFinReceived.has(h.state) || h.has(Flag::reader_gone)) r |= Ready::peer_fin;
   if (h.has(Flag::detached)) return r | Ready::closed | Ready::writable;
   if (!kSynchronized.has(h.state)) return r;
@@ -382,11 +391,18 @@ void option_changed(Core& core, Index socket, OptionId id) {
   Tcb t = connection_of(core, socket);
   t.cold.profile = core.sockets[socket].profile;
   load_options(t);
+  if (id == OptionId::ip_min_ttl) core.tcp.checks_ttl = true;
+  if (id == OptionId::tcp_quickack) {
+    begin_quick_acks(t);
+    t.hot.flags.put(Flag::talks_back, !t.hot.has(Flag::quick_ack));  // as Linux: off is to wait for replies
+  }
+  if (id == OptionId::receive_lowat) t.notify(Ready::readable);  // less may be enough now
   if (t.hot.has(Flag::detached) || t.hot.state == TcpState::closed) return;
   Active* a = t.active();
   // What may go now goes with the next visit; what waits for time is looked at anew.
   t.hot.pmtu = 0;
-  if (t.hot.has(Flag::quick_ack) && t.hot.has(Flag::ack_later)) t.hot.flags.set(Flag::ack_now);
+  if (id == OptionId::tcp_quickack && t.hot.has(Flag::quick_ack) && t.hot.has(Flag::ack_later))
+    t.hot.flags.set(Flag::ack_now);
   if (id == OptionId::tcp_cork && !t.hot.has(Flag::cork)) {
     t.hot.flags.set(Flag::uncork);  // as Linux: taking the cork off means "send now"
     if (a != nullptr) a->corked = false;
@@ -395,7 +411,7 @@ void option_changed(Core& core, Index socket, OptionId id) {
     if (a != nullptr) a->congestion_ready = false;
     t.cold.w_max = 0;
   }
-  if (id == OptionId::receive_buffer) after_read(t);
+  if (id == OptionId::receive_buffer || id == OptionId::tcp_window_clamp) after_read(t);
   mark_dirty(t);
   schedule(t);
 }

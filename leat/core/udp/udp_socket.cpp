@@ -113,7 +113,7 @@ Result<void> bind(Core& core, Index socket, const Endpoint& local) {
   const IpAddress& a = local.address;
   // A group or a broadcast address may be bound too: such a socket receives what is sent to it.
   if (!a.is_unspecified() && !a.is_multicast() && ip::is_unicast_peer(core, a, kNoInterface) &&
-      !ip::is_local_address(core, a, core.scope)) {
+      !ip::is_local_address(core, a, core.scope) && !options_of(core, s).on(OptionId::ip_freebind)) {
     return fail(Errc::address_not_available);
   }
   return take_endpoint(core, s, local, {IpAddress::any(a.version()), Port{}});
