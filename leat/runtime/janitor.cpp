@@ -35,9 +35,10 @@ void Janitor::stop() {
 }
 
 void Janitor::loop(const std::shared_ptr<Control>& control, Sleeper& sleeper, const Work& work) {
-  bool grace = false;
+  constexpr int kNoGrace = -1;
+  int grace_ms = kNoGrace;
   for (;;) {
-    const Sleeper::Woken woken = sleeper.sleep(-1, grace ? kGraceMs : -1);
+    const Sleeper::Woken woken = sleeper.sleep(-1, grace_ms);
     if (control->stop.load(std::memory_order_acquire)) return;
     if (woken.watch || control->asked.exchange(false, std::memory_order_acq_rel)) {
       work.serve(sleeper);
@@ -45,11 +46,12 @@ void Janitor::loop(const std::shared_ptr<Control>& control, Sleeper& sleeper, co
       if (control->stop.load(std::memory_order_acquire)) return;
     }
     if (woken.rung) {
-      grace = true;
+      grace_ms = static_cast<int>(kShortGrace.count_ms());
       continue;
     }
-    if (!grace || woken.watch || woken.interrupted) continue;
-    grace = work.grace_ends(sleeper) == JanitorMode::grace;
+    if (grace_ms == kNoGrace || woken.watch || woken.interrupted) continue;
+    const JanitorPlan plan = work.grace_ends(sleeper);
+    grace_ms = plan.mode == JanitorMode::grace ? static_cast<int>(plan.grace.count_ms()) : kNoGrace;
     if (control->stop.load(std::memory_order_acquire)) return;
   }
 }

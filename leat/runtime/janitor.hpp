@@ -3,7 +3,8 @@
 // retransmissions leave. Most of the time it does nothing (rule 14):
 //
 //   deep     asleep; somebody else watches the devices
-//   grace    nobody watches since a moment ago: it looks again after 1 ms, for the caller is probably back by then
+//   grace    nobody watches since a moment ago: it looks again after 1 ms, for the caller is probably back by then;
+//            after up to 8 ms when the caller was at work each time, but never 1 ms later than a timer is due
 //   leading  nobody came back: it watches
 //
 // It is given what to do as functions, so that it knows no shard. Threading: start and stop by one thread; ask and ring
@@ -20,10 +21,9 @@ namespace leat {
 
 class Janitor {
  public:
-  static constexpr int kGraceMs = 1;
   struct Work {
     Delegate<void(Sleeper&)> serve;
-    Delegate<JanitorMode(Sleeper&)> grace_ends;
+    Delegate<JanitorPlan(Sleeper&)> grace_ends;
   };
 
   Janitor() = default;

@@ -247,6 +247,9 @@ class ModelWorld {
   void note_post(Op& op) { posts_.emplace_back(&op, starts_); }
   [[nodiscard]] bool watch_readable() const { return !device_.empty() || kicked_ || timer_fired_ || rung_; }
   [[nodiscard]] bool somebody_parked() const { return !parked_.empty(); }
+  [[nodiscard]] bool somebody_watches() const {
+    return std::ranges::any_of(sleepers_, [](const auto& s) { return s.second->armed && s.second->asleep; });
+  }
   [[nodiscard]] bool device_waits() const { return !device_.empty() || !ring_.empty() || !taken_.empty(); }
   [[nodiscard]] Instant next_deadline() const {
     Instant next = Instant::never();
@@ -273,6 +276,9 @@ class ModelWorld {
   Sleeper* janitor = nullptr;
   bool janitor_asked = false;
   bool janitor_grace = false;
+  Instant janitor_looks;  // in grace
+  bool janitor_started = false;
+  unsigned janitor_plans = 0;
 
  private:
   // (c): whoever is in here holds the token; two at once are seen because every step lets others in.
@@ -424,6 +430,7 @@ class Trial {
     Thread& f = schedule.add("janitor", [this] {
       ModelSleeper& s = *janitor_sleeper;
       token.janitor_starts(s);
+      world.janitor_started = true;
       for (;;) {
         const bool grace = world.janitor_grace;
         s.asleep = true;
@@ -438,10 +445,14 @@ class Trial {
         if (watch || std::exchange(world.janitor_asked, false)) token.janitor_serves(s);
         if (rung) {
           world.janitor_grace = true;
+          world.janitor_looks = world.clock + kShortGrace;
           continue;
         }
         if (!grace || watch || !over) continue;
-        world.janitor_grace = token.janitor_grace_ends(s) == JanitorMode::grace;
+        const JanitorPlan plan = token.janitor_grace_ends(s);
+        world.janitor_grace = plan.mode == JanitorMode::grace;
+        world.janitor_looks = world.clock + plan.grace;
+        ++world.janitor_plans;
       }
     });
     f.background = true;
@@ -460,6 +471,11 @@ class Trial {
         schedule.fail("(e) the timer is late");
         return false;
       }
+    }
+    if (!anybody_stopped() && world.janitor_grace && !world.somebody_watches() &&
+        world.next_deadline() + kShortGrace < world.janitor_looks) {
+      schedule.fail("(e) the janitor looks late");
+      return false;
     }
     if (world.janitor_grace && !grace_over && janitor_quiets < 8) {
       ++janitor_quiets;

@@ -79,6 +79,13 @@ struct HeldToken {
 };
 
 enum class JanitorMode : std::uint8_t { deep, grace, leading };
+// How long a grace lasts: the shorter one, and twice as long each time that it ends with the program at work.
+inline constexpr Duration kShortGrace = Duration::ms(1);
+inline constexpr Duration kLongGrace = Duration::ms(8);
+struct JanitorPlan {
+  JanitorMode mode = JanitorMode::grace;
+  Duration grace = kShortGrace;
+};
 
 struct ShardTokenCounters {
   std::uint64_t foreign_ops = 0;  // run for others
@@ -123,7 +130,8 @@ class ShardToken {
   // The janitor's thread (rule 14). `serve`: something on the watch, or somebody asked for a turn.
   void janitor_starts(Sleeper& janitor);
   void janitor_serves(Sleeper& janitor) { (void)serve(nullptr, janitor); }
-  [[nodiscard]] JanitorMode janitor_grace_ends(Sleeper& janitor);
+  // What it does next. When it is rung it is in grace, a short one.
+  [[nodiscard]] JanitorPlan janitor_grace_ends(Sleeper& janitor);
 
   [[nodiscard]] bool dead() const { return word_.dead(); }
   [[nodiscard]] bool held_here() const { return holds(); }
@@ -225,6 +233,8 @@ class ShardToken {
   void begin_to_wait(Sleeper& s, Op& op);
   [[nodiscard]] bool waits_alone(const Sleeper& s);
   void move_leader(Visit& v);
+  void begin_grace(Visit& v);
+  void hurry_janitor(Visit& v);
 
   // --- waiting, without the token
   enum class Served : std::uint8_t { turned, again, posted, dead };
@@ -253,6 +263,8 @@ class ShardToken {
   unsigned in_a_row_ = 0;                     // how often it was the last
   Sleeper* janitor_ = nullptr;
   JanitorMode janitor_mode_ = JanitorMode::deep;
+  Duration grace_ = kShortGrace;
+  Instant janitor_looks_;  // at the end of its grace
   std::uint64_t departures_seen_ = 0;
   Instant timer_set_ = Instant::never();
   bool kicked_ = false;

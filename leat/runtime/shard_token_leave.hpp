@@ -1,6 +1,6 @@
 #pragma once
 // How the owner of a ShardToken lets go: runs what was posted, turns or flushes, passes the rest on, kicks whoever
-// sleeps, and ends the shard (rules 5, 6, 11, 13, 15 and 17 of shared-stack-protocol.md). Part of shard_token.hpp.
+// sleeps, and ends the shard (rules 5, 6, 11, 13, 14, 15 and 17 of shared-stack-protocol.md). Part of shard_token.hpp.
 
 #include <leat/runtime/shard_token.hpp>
 
@@ -114,6 +114,7 @@ void ShardToken<World>::prepare_to_leave(Visit& v) {
       timer_set_ = v.next;
       world_->set_timer(v.next);
     }
+    hurry_janitor(v);
     return;
   }
   if (v.looks_again && v.own != nullptr && !v.own_done && leader_ == v.self) {

@@ -349,5 +349,95 @@ TEST_F(SharedSchedules, ADeadlineIsKeptByWhoeverWatches) {
   });
 }
 
+// Rule 14: a grace doubles each time that it ends with the program at work, up to 8 ms, and is 1 ms again when it was
+// not, or when a timer is due before.
+TEST_F(SharedSchedules, TheJanitorsGraceLearns) {
+  const Scenario alone = [](Trial& run) {
+    run.caller("all", [&run] {
+      ModelSleeper janitor;
+      run.world.janitor = &janitor;
+      run.token.janitor_starts(janitor);
+      const auto receives = [&run] {
+        run.world.packet(0);
+        (void)run.call(Verb::receive, 0);
+      };
+      const auto expect = [&](Duration grace, JanitorMode mode = JanitorMode::grace) {
+        const JanitorPlan plan = run.token.janitor_grace_ends(janitor);
+        if (plan.mode != mode) run.schedule.fail("another mode");
+        if (mode == JanitorMode::grace && plan.grace != grace)
+          run.schedule.fail(std::to_string(plan.grace.count_us()) + " us of grace");
+      };
+      receives();
+      if (!std::exchange(janitor.bell, false)) run.schedule.fail("nobody watches and the janitor is not rung");
+      for (const int ms : {2, 4, 8, 8}) {
+        expect(Duration::ms(ms));
+        receives();
+      }
+      // It was away: a turn that is old.
+      run.world.clock = run.world.clock + Duration::ms(3);
+      expect(Duration::ms(1));
+      receives();
+      expect(Duration::ms(2));
+      // Gone.
+      expect({}, JanitorMode::leading);
+      receives();
+      expect(Duration::ms(2));
+      receives();
+      expect(Duration::ms(4));
+      // A timer that is due after the look, up to 1 ms before it, and earlier.
+      janitor.bell = false;
+      Op& op = run.graves.make();
+      op.verb = Verb::receive;
+      op.value = 1;
+      op.completed = [](Op&) {};
+      op.deadline = run.world.clock + Duration::ms(3);
+      run.token.start(op);
+      if (janitor.bell) run.schedule.fail("rung for a timer that it is in time for");
+      receives();
+      expect(Duration::ms(3));
+      Op& soon = run.graves.make();
+      soon.verb = Verb::receive;
+      soon.value = 1;
+      soon.completed = [](Op&) {};
+      soon.deadline = run.world.clock + Duration::us(100);
+      run.token.start(soon);
+      if (!std::exchange(janitor.bell, false)) run.schedule.fail("not rung for a timer that is due before it looks");
+      run.token.cancel(op);
+      run.token.cancel(soon);
+      run.token.stop();
+      run.world.janitor = nullptr;
+    });
+  };
+  EXPECT_EQ(explore(alone, 0, 10), 1U);
+}
+
+// It has learned that the program is at work, which now leaves a deadline behind and goes.
+TEST_F(SharedSchedules, ADeadlineIsKeptHoweverLongTheGrace) {
+  prove([](Trial& run) {
+    run.with_janitor();
+    Op& op = run.graves.make();
+    auto told = std::make_shared<int>(0);
+    op.verb = Verb::receive;
+    op.context = told.get();
+    op.completed = [](Op& o) { ++*static_cast<int*>(o.context); };
+    run.caller("program", [&run, &op] {
+      run.schedule.wait([&run] { return run.world.janitor_started; });
+      (void)run.call(Verb::receive, 1);
+      (void)run.call(Verb::receive, 2);
+      op.deadline = run.world.clock + Duration::ns(100);
+      run.token.start(op);
+    });
+    run.schedule.add("wire", [&run] {
+      run.schedule.wait([&run] { return run.world.somebody_parked(); });
+      run.world.packet(1);
+      run.schedule.wait([&run] { return run.world.janitor_plans > 0; });
+      run.world.packet(2);
+    });
+    run.at_end = [&run, told] {
+      if (*told != 1) run.schedule.fail("(a) told " + std::to_string(*told) + " times");
+    };
+  });
+}
+
 }  // namespace
 }  // namespace leat

@@ -96,10 +96,7 @@ void ShardToken<World>::move_leader(Visit& v) {
     return;
   }
   watcher_ = Watcher::nobody;
-  if (janitor_ != nullptr && janitor_mode_ == JanitorMode::deep) {
-    janitor_mode_ = JanitorMode::grace;
-    v.wake_janitor = true;
-  }
+  if (janitor_ != nullptr && janitor_mode_ == JanitorMode::deep) begin_grace(v);
 }
 
 // --- the janitor
@@ -116,10 +113,12 @@ void ShardToken<World>::janitor_starts(Sleeper& janitor) {
 }
 
 template <class World>
-JanitorMode ShardToken<World>::janitor_grace_ends(Sleeper& janitor) {
+JanitorPlan ShardToken<World>::janitor_grace_ends(Sleeper& janitor) {
   Visit v;
   v.self = &janitor;
-  if (enter(v) != Word::Enter::entered) return JanitorMode::grace;
+  if (enter(v) != Word::Enter::entered) return {};
+  const Instant now = world_->now();
+  const bool at_work = watcher_ != Watcher::nobody || now < world_->turn_time() + kShortGrace;
   if (watcher_ == Watcher::nobody) {
     ++counters_.janitor_turns;
     v.want_turn = true;
@@ -127,6 +126,7 @@ JanitorMode ShardToken<World>::janitor_grace_ends(Sleeper& janitor) {
   }
   const bool quiet = counters_.departures == departures_seen_ || watcher_ == Watcher::janitor;
   departures_seen_ = counters_.departures;
+  grace_ = at_work ? std::min(grace_ * 2, kLongGrace) : kShortGrace;
   if (!quiet) {
     janitor_mode_ = JanitorMode::grace;
   } else if (watcher_ == Watcher::nobody) {
@@ -137,9 +137,27 @@ JanitorMode ShardToken<World>::janitor_grace_ends(Sleeper& janitor) {
   } else {
     janitor_mode_ = JanitorMode::deep;
   }
-  const JanitorMode mode = janitor_mode_;
+  JanitorPlan plan{janitor_mode_, grace_};
+  if (watcher_ == Watcher::nobody) plan.grace = std::clamp(v.next - now, kShortGrace, grace_);
+  janitor_looks_ = now + plan.grace;
   leave(v);
-  return mode;
+  return plan;
+}
+
+// Rule 14: it would look more than a short grace after the next deadline, and nobody else does.
+template <class World>
+void ShardToken<World>::hurry_janitor(Visit& v) {
+  if (watcher_ != Watcher::nobody || janitor_mode_ != JanitorMode::grace) return;
+  if (v.next + kShortGrace >= janitor_looks_) return;
+  begin_grace(v);
+}
+
+template <class World>
+void ShardToken<World>::begin_grace(Visit& v) {
+  janitor_mode_ = JanitorMode::grace;
+  grace_ = kShortGrace;
+  janitor_looks_ = world_->turn_time() + kShortGrace;
+  v.wake_janitor = true;
 }
 
 template <class World>

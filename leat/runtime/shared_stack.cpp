@@ -264,7 +264,7 @@ Result<std::shared_ptr<SharedStack>> SharedStack::make(const SharedStackOptions&
     Sleeper* const janitor =
         in.janitor.start(in.mark, in.watch.fd(),
                          {.serve = Delegate<void(Sleeper&)>::to<&Token::janitor_serves>(in.token),
-                          .grace_ends = Delegate<JanitorMode(Sleeper&)>::to<&Token::janitor_grace_ends>(in.token)});
+                          .grace_ends = Delegate<JanitorPlan(Sleeper&)>::to<&Token::janitor_grace_ends>(in.token)});
     if (janitor == nullptr) return fail(Errc::no_memory);
     in.token.janitor_starts(*janitor);
   }

@@ -8,7 +8,7 @@
 //   Op op;  op.open(SocketKind::stream);  stack->run(op);  ...              // op/op.hpp, or a form: api/
 //
 // While a caller waits it watches the devices for all; when nobody does a thread of the stack's own (the janitor)
-// takes over after a millisecond, so that timers and acknowledgements go on while the program computes. An idle stack
+// takes over after 1 to 8 ms, so that timers and acknowledgements go on while the program computes. An idle stack
 // uses no CPU. The rules are in docs/: "The shared stack: token, inbox, sleep".
 //
 // Threading: every function from any thread. The stack and its shard themselves only inside with_owner(). After fork
