@@ -1,6 +1,7 @@
-// latency: a TCP echo in a closed loop, one kernel client against four servers in turn: Linux's own over a veth pair
-// to a second network namespace, and Leat's over a TAP in the POSIX, channel and event form. First with client and
-// server on one CPU, both sleeping while they wait; then on two, both spinning.
+// latency: a TCP echo in a closed loop, one kernel client against five servers in turn: Linux's own over a veth pair
+// to a second network namespace, and over a TAP Leat's in the POSIX, channel and event form and one without a stack,
+// which shows what the kernel's part of it costs (form `floor`). First with client and server on one CPU, both sleeping
+// while they wait; then on two, both spinning.
 //
 // It happens in a child process with a network namespace of its own, which makes the servers, each in a process, and is
 // the client itself: nothing is left behind. A figure is the median of the alternations' percentiles; the servers'

@@ -1,7 +1,8 @@
 #pragma once
-// The servers of `leat bench latency`: one TCP echo, by the kernel's sockets over a veth pair or by Leat over a TAP in
-// the POSIX, the channel and the event form. Each one fills a process of its own, which is pinned before the stack is
-// made, and serves one connection after the other until it is killed.
+// The servers of `leat bench latency`: one TCP echo, by the kernel's sockets over a veth pair, by Leat over a TAP in
+// the POSIX, the channel and the event form, or by no stack at all (bare_echo.hpp): a wait, a read and a write on the
+// TAP for each frame, which is the floor of what any stack there can reach. Each one fills a process of its own, which
+// is pinned before the stack is made, and serves one connection after the other until it is killed.
 
 #include <array>
 #include <cstddef>
@@ -11,8 +12,9 @@
 
 namespace leat::bench {
 
-enum class EchoForm : std::uint8_t { linux_sockets, posix, channel, event };
-inline constexpr std::array kEchoForms{EchoForm::linux_sockets, EchoForm::posix, EchoForm::channel, EchoForm::event};
+enum class EchoForm : std::uint8_t { linux_sockets, posix, channel, event, floor };
+inline constexpr std::array kEchoForms{EchoForm::linux_sockets, EchoForm::posix, EchoForm::channel, EchoForm::event,
+                                       EchoForm::floor};
 [[nodiscard]] std::string_view name_of(EchoForm form);  // the value of the key `form`
 
 struct EchoSetting {

@@ -13,7 +13,7 @@ constexpr std::array kBenches{
     Bench{"idle", "memory of an idle established connection: bytes", run_idle},
     Bench{"channel", "the command form against direct calls: requests a second, bulk by TCP and UDP over a pipe",
           run_channel},
-    Bench{"latency", "TCP echo between two namespaces: Leat's forms over a TAP against Linux over veth: p50, p99",
+    Bench{"latency", "TCP echo between two namespaces: Leat's forms and no stack over a TAP, Linux over veth: p50, p99",
           run_latency},
     Bench{"pingpong", "one byte there and back between two stacks over shared memory, both spinning", run_pingpong},
     Bench{"threads", "1 to 8 threads call one stack: round trips per CPU second, and how long an operation waits",

@@ -83,6 +83,8 @@ class Tap {
   [[nodiscard]] DeviceCounters counters() const { return counters_; }
 
   [[nodiscard]] const TapInfo& info() const { return info_; }
+  // What stands before each frame of the descriptor, for who reads it by himself.
+  [[nodiscard]] std::uint32_t vnet_header_length() const { return vnet_length_; }
   // The errno value of the last read or write that failed for good; 0 when none did.
   [[nodiscard]] int last_error() const { return last_error_; }
 
