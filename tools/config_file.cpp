@@ -1,7 +1,6 @@
 #include "config_file.hpp"
 
 #include <sys/stat.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
 #include <array>
@@ -14,11 +13,91 @@
 
 #include "text.hpp"
 
+// toml++ 3.3 asserts what a malformed file breaks ("[=]"), in front of the code that reports it; with NDEBUG and clang
+// it tells the compiler to rely on it. Neither is wanted: the report is. Three levels of values are what a file needs;
+// few, and keys of few parts (KeyParts), keep its recursion shallow.
+#pragma push_macro("NDEBUG")
+#undef NDEBUG
+#define TOML_ASSERT(condition) static_cast<void>(0)
+#define TOML_MAX_NESTED_VALUES 8
+#include <toml++/toml.h>
+#pragma pop_macro("NDEBUG")
+
 namespace leat::tools {
 
 namespace {
 
 constexpr std::size_t kMaxFile = std::size_t{1} << 20;
+constexpr unsigned kMaxKeyParts = 32;
+
+// A message is one line, whatever stands in the file.
+std::string one_line(std::string_view text) {
+  std::string out{text};
+  std::ranges::replace_if(
+      out, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, '?');
+  return out;
+}
+
+// Refuses keys of very many parts (a.b.c), each of which toml++ makes a table in the one before: it would end the
+// process when it walks or frees half a million of them. Strings and comments are not looked into. Where the text is
+// malformed this may see keys otherwise than toml++, but that stops there.
+class KeyParts {
+ public:
+  KeyParts(std::string_view text, const std::string& path) : text_(text), path_(path) {}
+
+  void check() {
+    unsigned dots = 0;
+    while (at_ < text_.size()) {
+      const char c = text_[at_];
+      if (c == '"' || c == '\'') {
+        skip_string(c);
+        continue;
+      }
+      if (c == '#') {
+        at_ = std::min(text_.find('\n', at_), text_.size());
+        continue;
+      }
+      ++at_;
+      if (c == '.') {
+        if (++dots >= kMaxKeyParts) fail();
+      } else if (std::string_view{"\n=,[]{}"}.find(c) != std::string_view::npos) {
+        dots = 0;
+      }
+    }
+  }
+
+ private:
+  [[noreturn]] void fail() const {
+    const std::string_view before = text_.substr(0, at_);
+    const auto line = 1 + std::ranges::count(before, '\n');
+    const std::size_t column = at_ - (before.rfind('\n') + 1);  // npos + 1 is 0
+    throw Failure(cat(path_, ":", line, ":", column, ": a key of more than ", kMaxKeyParts, " parts"),
+                  "mend it there; docs/cli.md and leat(1) have an example");
+  }
+
+  void skip_string(char quote) {
+    const bool many_lines = text_.substr(at_, 3) == std::string(3, quote);
+    at_ += many_lines ? 3 : 1;
+    while (at_ < text_.size()) {
+      const char c = text_[at_];
+      if (c == '\n' && !many_lines) return;
+      if (c == quote && !many_lines) {
+        ++at_;
+        return;
+      }
+      if (c == quote && text_.substr(at_, 3) == std::string(3, quote)) {
+        at_ += 3;
+        for (int more = 0; more < 2 && at_ < text_.size() && text_[at_] == quote; ++more) ++at_;  // of the text itself
+        return;
+      }
+      at_ += c == '\\' && quote == '"' ? 2 : 1;
+    }
+  }
+
+  std::string_view text_;
+  const std::string& path_;
+  std::size_t at_ = 0;
+};
 
 class Reader {
  public:
@@ -57,7 +136,7 @@ class Reader {
     return cat(path_, ":", where.begin.line, ":", where.begin.column, ": ");
   }
   [[noreturn]] void fail(const toml::source_region& where, const std::string& cause, const std::string& fix) const {
-    throw Placed(cat(place(where), cause), fix);
+    throw Placed(one_line(cat(place(where), cause)), one_line(fix));
   }
 
   // Runs what may throw a Failure about the value at `node`, and puts the place in front of its text.
@@ -267,11 +346,12 @@ class Reader {
 }  // namespace
 
 void read_config(std::string_view text, const std::string& path, Plan& plan) {
+  KeyParts(text, path).check();
   toml::table root;
   try {
     root = toml::parse(text, std::string_view(path));
   } catch (const toml::parse_error& e) {
-    throw Failure(cat(path, ":", e.source().begin.line, ":", e.source().begin.column, ": ", e.description()),
+    throw Failure(one_line(cat(path, ":", e.source().begin.line, ":", e.source().begin.column, ": ", e.description())),
                   "mend it there; docs/cli.md and leat(1) have an example");
   }
   Reader(path, plan).read(root);

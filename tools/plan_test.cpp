@@ -199,6 +199,51 @@ TEST(Config, MessagesBeginWithFileLineAndColumn) {
   EXPECT_NE(config_failure("interface = 3\n").find("test.toml:1:13: 'interface' is not a table"), std::string::npos);
 }
 
+// toml++ asserts some of this before it looks: it must be a message all the same, with the place.
+TEST(Config, MalformedFilesAreMessagesNotTheEndOfTheProcess) {
+  const std::string said = "expected bare key starting character or string delimiter, saw '='";
+  EXPECT_TRUE(config_failure("[=]").starts_with("test.toml:1:2: ")) << config_failure("[=]");
+  EXPECT_NE(config_failure("[=]").find(said), std::string::npos) << config_failure("[=]");
+  EXPECT_TRUE(config_failure("pcap = \"a\"\n[[=]]").starts_with("test.toml:2:3: "));
+  const std::vector<std::string> heads{"",    "[",     "[[",   "[a.", "[a.b]\n", "a.", "a=",      "a=[",
+                                       "a={", "a={b.", "a=\"", "a='", "\"a",     "'a", "a=\"\"\""};
+  for (const std::string& head : heads) {
+    for (int byte = 0; byte < 256; ++byte) {
+      for (const char* tail : {"", "\n", "]", "=1\n", "\"=1", "..", " ", "}"}) {
+        const std::string text = head + static_cast<char>(byte) + tail;
+        const std::string failure = config_failure(text);
+        EXPECT_TRUE(failure.empty() || failure.starts_with("test.toml:")) << text << ": " << failure;
+      }
+    }
+  }
+  EXPECT_EQ(config_failure("\"a\\nb\" = 1\n").substr(0, 34), "test.toml:1:1: unknown key 'a?b'; ");
+}
+
+// Half a million tables in each other would be more than the stack can walk.
+TEST(Config, KeysOfManyPartsAndDeepValuesAreRefused) {
+  const auto many = [](std::string_view piece, std::size_t times) {
+    std::string text;
+    for (std::size_t i = 0; i < times; ++i) text += piece;
+    return text;
+  };
+  const std::string refused = ": a key of more than 32 parts; mend it there; docs/cli.md and leat(1) have an example";
+  EXPECT_EQ(config_failure(many("a.", 500'000) + "a = 1\n"), "test.toml:1:64" + refused);
+  EXPECT_EQ(config_failure("\n\n[" + many("a . ", 100'000) + "a]\n"), "test.toml:3:128" + refused);
+  EXPECT_EQ(config_failure("x = { " + many("a.", 32) + "a = 1 }\n"), "test.toml:1:70" + refused);
+  EXPECT_EQ(config_failure(many("a.", 31) + "a = 1\n").substr(0, 29), "test.toml:1:1: unknown key 'a");
+  for (const char* text : {"'''", "\"\"\""}) {  // a quote more at the end of a text hides nothing
+    const std::string hidden = cat("x = [", text, "a", text, text[0], ", {", many("a.", 40), "a = 1}]\n");
+    EXPECT_NE(config_failure(hidden).find(refused), std::string::npos) << hidden;
+  }
+  EXPECT_NE(config_failure("a = " + many("[", 500'000)).find("test.toml:1:"), std::string::npos);
+  EXPECT_NE(config_failure("a = " + many("{a=", 300'000)).find("test.toml:1:"), std::string::npos);
+  // Dots of texts and comments are no parts of a key.
+  const std::string dots = many(".", 100);
+  EXPECT_EQ(config("# " + dots + "\npcap = \"a\\\"" + dots + "\"\n").pcap, "a\"" + dots);
+  EXPECT_EQ(config("pcap = '" + dots + "'\n").pcap, dots);
+  EXPECT_EQ(config("pcap = '''\n'" + dots + "'''\n").pcap, "'" + dots);
+}
+
 TEST(CommandLine, IsUnderstood) {
   const Parsed p = parse({"ping", "--ip", "10.0.0.2/24", "--ip", "fd00::2/64", "-c", "3", "10.0.0.1", "--json"});
   EXPECT_FALSE(p.exit);

@@ -40,6 +40,8 @@ config "$lan"'[[interface]]\nname = "b"\ndevice = "shm"\naddresses = ["10.0.0.2/
 expect "at.toml:8:14: can't give b the address 10.0.0.2/24: [^.]*; " "$LEAT" nc 10.0.0.1 7 --config "$work/at.toml"
 config '[[interface]]\nname = "lan"\ngateway = ["10.9.0.1", "10.9.0.3"]\naddresses = ["10.9.0.2/24"]\n'
 expect "at.toml:3:24: a second gateway of one IP version" "$LEAT" nc 10.9.0.1 7 --config "$work/at.toml"
+config '[=]\n'
+expect "^leat: [^ ]*at.toml:1:2: [^.]* saw '='; mend it" "$LEAT" up --config "$work/at.toml"
 config '[options]\nreceive_buffer = 3.5\n'
 expect "^leat: [^ ]*at.toml:2:18: 'receive_buffer' is no whole number, yes or no, or text; " "$LEAT" up --config "$work/at.toml"
 config '[[interface]]\nname = "a/b"\n'
