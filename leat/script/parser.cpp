@@ -234,11 +234,27 @@ class Parser {
         p.ip.tos = static_cast<std::uint8_t>(in_.number("a traffic class", 255));
       } else if (word == "ttl") {
         p.ip.ttl = static_cast<std::uint8_t>(in_.number("a TTL", 255));
+      } else if (word == "src") {
+        p.ip.source = address();
+      } else if (word == "dst") {
+        p.ip.destination = address();
       } else {
         in_.fail_at(at, "IP information " + quoted(word) + " is not supported");
       }
     } while (in_.accept(","));
     in_.expect("]", "behind IP information");
+  }
+
+  IpAddress address() {
+    const Position at = (in_.skip(), in_.position());
+    std::string text;
+    while (hex_digit(in_.peek()) >= 0 || in_.peek() == '.' || in_.peek() == ':') text += in_.take();
+    const auto parsed = IpAddress::parse(text);
+    if (!parsed || parsed->version() != out_.config.version) {
+      in_.fail_at(at, quoted(text) + " is not an address of the script's IP version");
+      return out_.config.local;
+    }
+    return *parsed;
   }
 
   SequenceRange sequence() {

@@ -429,6 +429,13 @@ TEST(ScriptSegment, PutsEveryFieldOnTheWire) {
   for (std::size_t i = 0; i < 10; ++i) EXPECT_EQ(tcp->payload()[i], stream_byte(10 + i)) << "its place in the stream";
   const auto datagram = build(packet("0 < udp (10)"), f);
   for (std::size_t i = 0; i < 10; ++i) EXPECT_EQ(decode(datagram).transport[8 + i], stream_byte(i));
+  for (const char* body : {"1:1(0) ack 5", "udp (10)", "[1:1(0)] icmp unreachable host"}) {
+    const std::string text = std::string{"0 < [src 10.0.0.254, dst 10.0.0.1] "} + (*body == '1' ? ". " : "") + body;
+    const auto elsewhere = build(packet(text), f);
+    EXPECT_EQ(decode(elsewhere).error, "") << "the checksum covers the addresses";
+    EXPECT_EQ(decode(elsewhere).source, IpAddress::v4(10, 0, 0, 254)) << body;
+    EXPECT_EQ(decode(elsewhere).destination, IpAddress::v4(10, 0, 0, 1)) << body;
+  }
   Flow six = f;
   six.local.address = *IpAddress::parse("fd00::1");
   six.remote.address = *IpAddress::parse("fd00::2");

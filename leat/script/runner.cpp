@@ -239,10 +239,11 @@ class Runner {
     trace(time_text(elapsed(now_)) + " " + e.text);
     if (const auto connected = calls_.take_connected()) {
       Flow flow;
-      flow.local = connected->local;
+      // The port is the stack's choice; a packet on this link has the script's address, whatever the stack says.
+      flow.local = {config_.local, connected->local.port};
       flow.remote = connected->remote;
       flow.protocol = connected->stream ? 6 : 17;
-      if (Flow* known = find_flow(flow.local.port, flow.remote.port)) {
+      if (Flow* known = find_flow(flow.local.port, flow.remote.port, flow.remote.address); known != nullptr) {
         known->over = true;
         current_ = known;
       } else {
@@ -326,20 +327,23 @@ class Runner {
 
   // --- flows ---------------------------------------------------------------------------------------------------------
 
-  Flow* find_flow(Port local, Port remote) {
-    for (Flow& f : flows_)
-      if (f.local.port == local && f.remote.port == remote) return &f;
+  // The newest connection with these ports, and with this host when one is named.
+  Flow* find_flow(Port local, Port remote, const std::optional<IpAddress>& host) {
+    for (auto f = flows_.rbegin(); f != flows_.rend(); ++f)
+      if (f->local.port == local && f->remote.port == remote && (!host || f->remote.address == *host)) return &*f;
     return nullptr;
   }
+  // With a wrong address it is still the connection with these ports, so that the message can name the address.
   Flow* find_flow(const Decoded& d) {
     if (d.protocol != 6 && d.protocol != 17) return nullptr;
-    return find_flow(d.source_port, d.destination_port);
+    Flow* const exact = find_flow(d.source_port, d.destination_port, d.destination);
+    return exact != nullptr ? exact : find_flow(d.source_port, d.destination_port, std::nullopt);
   }
 
-  Flow& make_flow(Port local, Port remote, std::uint8_t protocol) {
+  Flow& make_flow(Port local, const Endpoint& remote, std::uint8_t protocol) {
     Flow f;
     f.local = {config_.local, local};
-    f.remote = {config_.remote, remote};
+    f.remote = remote;
     f.protocol = protocol;
     current_ = &flows_.emplace_back(std::move(f));
     return *current_;
@@ -347,20 +351,23 @@ class Runner {
 
   // An inbound packet without ports belongs to the newest connection; the first one is made for it.
   Flow& flow_of(const PacketSpec& spec) {
+    const std::uint8_t protocol = std::holds_alternative<UdpSpec>(spec.body) ? 17 : 6;
+    const IpAddress remote = spec.ip.source.value_or(config_.remote);
     if (spec.ports) {
       const Port local{spec.ports->destination};
-      const Port remote{spec.ports->source};
-      if (Flow* known = find_flow(local, remote)) return *known;
-      return make_flow(local, remote, std::holds_alternative<UdpSpec>(spec.body) ? 17 : 6);
+      const Port from{spec.ports->source};
+      if (Flow* known = find_flow(local, from, spec.ip.source); known != nullptr) return *known;
+      return make_flow(local, {remote, from}, protocol);
     }
     if (current_ != nullptr) return *current_;
-    return make_flow(Port{config_.bind_port}, Port{kRemotePort}, std::holds_alternative<UdpSpec>(spec.body) ? 17 : 6);
+    return make_flow(Port{config_.bind_port}, {remote, Port{kRemotePort}}, protocol);
   }
 
   // The connection that a segment from the stack must belong to; null when it belongs to another one.
   Flow* outbound_flow(const PacketSpec& spec, const Decoded& d) {
+    const IpAddress remote = spec.ip.destination.value_or(config_.remote);
     if (d.protocol != 6 && d.protocol != 17) {
-      if (current_ == nullptr) make_flow(Port{config_.bind_port}, Port{kRemotePort}, 17);
+      if (current_ == nullptr) make_flow(Port{config_.bind_port}, {remote, Port{kRemotePort}}, 17);
       return current_;
     }
     Flow* const known = find_flow(d);
@@ -368,9 +375,9 @@ class Runner {
       if (d.source_port.value() != spec.ports->source || d.destination_port.value() != spec.ports->destination) {
         return nullptr;
       }
-      return known != nullptr ? known : &make_flow(d.source_port, d.destination_port, d.protocol);
+      return known != nullptr ? known : &make_flow(d.source_port, {remote, d.destination_port}, d.protocol);
     }
-    if (known == nullptr) return &make_flow(d.source_port, d.destination_port, d.protocol);
+    if (known == nullptr) return &make_flow(d.source_port, {remote, d.destination_port}, d.protocol);
     return known == current_ ? known : nullptr;
   }
 

@@ -154,6 +154,49 @@ TEST(ScriptRunner, TwoConnectionsAreNotMixedUp) {
             "t.pkt:12:1: read would block: give it an end time (0.1...0.2), or the socket O_NONBLOCK");
 }
 
+// Both addresses of what comes out are the connection's, or those that the script names.
+TEST(ScriptRunner, AddressesAreCompared) {
+  const auto answer = [](const std::string& ip) {
+    return established("+0 write(4, ..., 10) = 10\n+0 > " + ip + " P. 1:11(10) ack 1\n");
+  };
+  EXPECT_EQ(answer(""), "passed");
+  EXPECT_EQ(answer("[src 192.168.0.1, dst 192.0.2.1]"), "passed");
+  EXPECT_EQ(answer("[dst 192.0.2.2]"),
+            "t.pkt:9:1: the destination address is 192.0.2.1, expected 192.0.2.2\n"
+            "  expected  0.100000 > [dst 192.0.2.2] P. 1:11(10) ack 1\n"
+            "  actual    0.100000 > P. 1:11(10) ack 1 win 65535");
+  EXPECT_EQ(first_line(answer("[src 192.168.0.2]")),
+            "t.pkt:9:1: the source address is 192.168.0.1, expected 192.168.0.2");
+  EXPECT_EQ(answer("[dst 192.0.2]"), "t.pkt:9:11: '192.0.2' is not an address of the script's IP version");
+  EXPECT_EQ(answer("[dst fd00::1]"), "t.pkt:9:11: 'fd00::1' is not an address of the script's IP version");
+  // A datagram that goes elsewhere than to where the script's segments come from.
+  const std::string udp =
+      "0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 3\n+0 bind(3, ..., ...) = 0\n+0 sendto(3, ..., 10, 0, {sa_family = "
+      "AF_INET, sin_port = htons(77), sin_addr = inet_addr(\"10.0.0.9\")}, 16) = 10\n";
+  EXPECT_EQ(first_line(played(udp + "+0 > 8080 > 77: udp (10)\n")),
+            "t.pkt:4:1: the destination address is 10.0.0.9, expected 192.0.2.1");
+  EXPECT_EQ(played(udp + "+0 > [dst 10.0.0.9] 8080 > 77: udp (10)\n"), "passed");
+}
+
+// One port, two hosts: two connections. What names no host belongs to the newest.
+TEST(ScriptRunner, AddressesTellConnectionsApart) {
+  const std::string second =
+      "+0 < [src 10.0.0.9] 53421 > 8080: S 5:5(0) win 1000 <mss 1000>\n"
+      "+0 > [dst 10.0.0.9] 8080 > 53421: S. 0:0(0) ack 6 <mss 1460>\n"
+      "+0 < 53421 > 8080: . 6:6(0) ack 1 win 1000\n+0 accept(3, ..., ...) = 5\n";
+  EXPECT_EQ(established(second + "+0 write(5, ..., 10) = 10\n+0 > P. 1:11(10) ack 6\n"), "passed");
+  EXPECT_EQ(established(second + "+0 < [src 192.0.2.1] 53421 > 8080: P. 1:11(10) ack 1 win 9\n"
+                                 "+0 read(4, ..., 10) = 10\n"),
+            "passed");
+  EXPECT_EQ(first_line(established(second + "+0 write(4, ..., 10) = 10\n+0 > 8080 > 53421: P. 1:11(10) ack 6\n")),
+            "t.pkt:13:1: the acknowledgement number is 1, expected 6");
+  // An error from a router on the way: it quotes the connection's addresses and has its own.
+  EXPECT_EQ(established("+0 write(4, ..., 10) = 10\n+0 > P. 1:11(10) ack 1\n"
+                        "+0 < [src 10.0.0.254] [1:11(10)] icmp unreachable frag_needed mtu 600\n"
+                        "+0 %{ assert tcpi_pmtu == 600 }%\n"),
+            "passed");
+}
+
 TEST(ScriptRunner, WhatIsSentAtTheEndMustBeThereInACompleteScript) {
   const std::string text = std::string{kEstablished} + "+0 write(4, ..., 10) = 10\n";
   EXPECT_EQ(played(text), "passed");
@@ -312,7 +355,7 @@ TEST(ScriptRunner, DataIsCheckedInBothDirections) {
   // Datagrams go where sendto says.
   const std::string udp = "0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 3\n+0 bind(3, ..., ...) = 0\n";
   EXPECT_EQ(played(udp + "+0 sendto(3, ..., 10, 0, {sa_family = AF_INET, sin_port = htons(77), sin_addr = "
-                         "inet_addr(\"10.0.0.9\")}, 16) = 10\n+0 > 8080 > 77: udp (10)\n"),
+                         "inet_addr(\"10.0.0.9\")}, 16) = 10\n+0 > [dst 10.0.0.9] 8080 > 77: udp (10)\n"),
             "passed");
 }
 

@@ -45,6 +45,8 @@ struct IpSpec {
   EcnSpec ecn = EcnSpec::unchecked;
   std::optional<std::uint8_t> tos;
   std::optional<std::uint8_t> ttl;
+  std::optional<IpAddress> source;  // none: the connection's
+  std::optional<IpAddress> destination;
 };
 
 struct PortSpec {

@@ -140,7 +140,7 @@ std::uint64_t stream_offset(std::uint32_t seq, bool syn, std::optional<std::uint
   return seq + (syn ? 1U : 0U) - (isn.value_or(0) + 1U);
 }
 
-Bytes tcp_segment(const TcpSpec& spec, Flow& flow) {
+Bytes tcp_segment(const TcpSpec& spec, Flow& flow, const IpAddress& source, const IpAddress& destination) {
   if (spec.flags.syn() && flow.remote_isn && *flow.remote_isn != spec.seq.start) flow.over = true;
   if (spec.flags.syn() && (!flow.remote_isn || flow.over)) flow.remote_isn = spec.seq.start;
   if (spec.flags.rst()) flow.over = true;
@@ -162,11 +162,11 @@ Bytes tcp_segment(const TcpSpec& spec, Flow& flow) {
   std::ranges::copy(options, out.begin() + TcpHeader::kLength);
   const std::uint64_t offset = stream_offset(spec.seq.start, spec.flags.syn(), flow.remote_isn);
   for (std::uint32_t i = 0; i < spec.seq.length; ++i) out.push_back(stream_byte(offset + i));
-  fill_checksum(out, TcpHeader::kChecksumOffset, flow.remote.address, flow.local.address, kTcp);
+  fill_checksum(out, TcpHeader::kChecksumOffset, source, destination, kTcp);
   return out;
 }
 
-Bytes udp_datagram(const UdpSpec& spec, const Flow& flow) {
+Bytes udp_datagram(const UdpSpec& spec, const Flow& flow, const IpAddress& source, const IpAddress& destination) {
   wire::UdpHeader h;
   h.source_port = flow.remote.port;
   h.destination_port = flow.local.port;
@@ -174,12 +174,12 @@ Bytes udp_datagram(const UdpSpec& spec, const Flow& flow) {
   Bytes out(wire::UdpHeader::kLength);
   static_cast<void>(h.emit(out));
   for (std::uint32_t i = 0; i < spec.length; ++i) out.push_back(stream_byte(i));
-  fill_checksum(out, wire::UdpHeader::kChecksumOffset, flow.remote.address, flow.local.address, kUdp);
+  fill_checksum(out, wire::UdpHeader::kChecksumOffset, source, destination, kUdp);
   return out;
 }
 
 // An error about something that we sent: our IP header and the first eight bytes behind it (RFC 792).
-Bytes icmp_message(const IcmpSpec& spec, const Flow& flow) {
+Bytes icmp_message(const IcmpSpec& spec, const Flow& flow, const IpAddress& source, const IpAddress& destination) {
   const bool udp = spec.quoted_udp || (!spec.quoted_tcp && flow.protocol == kUdp);
   Bytes quoted;
   append_be16(quoted, flow.local.port.value());
@@ -199,7 +199,7 @@ Bytes icmp_message(const IcmpSpec& spec, const Flow& flow) {
   append_be16(out, 0);
   append_be32(out, spec.mtu.value_or(0));
   out.insert(out.end(), inner.begin(), inner.end());
-  fill_checksum(out, 2, flow.remote.address, flow.local.address, flow.local.address.is_v4() ? kIcmpv4 : kIcmpv6);
+  fill_checksum(out, 2, source, destination, source.is_v4() ? kIcmpv4 : kIcmpv6);
   return out;
 }
 
@@ -235,6 +235,21 @@ std::string compare_ip(const IpSpec& spec, const Decoded& p) {
   }
   if (text.empty() && spec.tos) text = differ("the traffic class", *spec.tos & 0xfcU, p.traffic_class & 0xfcU);
   if (text.empty() && spec.ttl) text = differ("the TTL", *spec.ttl, p.ttl);
+  return text;
+}
+
+std::string differ(std::string_view what, const IpAddress& expected, const IpAddress& actual) {
+  if (expected == actual) return {};
+  return std::string{what} + " is " + std::string{AddressText(actual).view()} + ", expected " +
+         std::string{AddressText(expected).view()};
+}
+
+// They are the connection's unless the script names others.
+std::string compare_addresses(const IpSpec& spec, const Decoded& p, const Flow& flow) {
+  std::string text = differ("the source address", spec.source.value_or(flow.local.address), p.source);
+  if (text.empty()) {
+    text = differ("the destination address", spec.destination.value_or(flow.remote.address), p.destination);
+  }
   return text;
 }
 
@@ -423,18 +438,20 @@ std::uint32_t Flow::stamp_to_script(std::uint32_t live) const {
 }
 
 std::vector<std::uint8_t> build(const PacketSpec& spec, Flow& flow) {
+  const IpAddress source = spec.ip.source.value_or(flow.remote.address);
+  const IpAddress destination = spec.ip.destination.value_or(flow.local.address);
   Bytes transport;
   std::uint8_t protocol = kTcp;
   if (const auto* tcp = std::get_if<TcpSpec>(&spec.body)) {
-    transport = tcp_segment(*tcp, flow);
+    transport = tcp_segment(*tcp, flow, source, destination);
   } else if (const auto* udp = std::get_if<UdpSpec>(&spec.body)) {
     protocol = kUdp;
-    transport = udp_datagram(*udp, flow);
+    transport = udp_datagram(*udp, flow, source, destination);
   } else {
     protocol = flow.local.address.is_v4() ? kIcmpv4 : kIcmpv6;
-    transport = icmp_message(std::get<IcmpSpec>(spec.body), flow);
+    transport = icmp_message(std::get<IcmpSpec>(spec.body), flow, source, destination);
   }
-  return ip_packet(flow.remote.address, flow.local.address, protocol, spec.ip, transport, transport.size());
+  return ip_packet(source, destination, protocol, spec.ip, transport, transport.size());
 }
 
 Decoded decode(ByteSpan packet) {
@@ -498,6 +515,7 @@ std::string compare(const PacketSpec& spec, const LivePacket& live, const Decode
                                                         : kIcmpv6;
   if (packet.protocol != protocol) return differ("the IP protocol", protocol, packet.protocol);
   if (live.bytes.size() > config.mtu) return "the packet is larger than the MTU of " + std::to_string(config.mtu);
+  if (std::string text = compare_addresses(spec.ip, packet, flow); !text.empty()) return text;
   if (std::string text = compare_ip(spec.ip, packet); !text.empty()) return text;
   if (tcp != nullptr) return compare_tcp(*tcp, packet, flow, config);
   if (udp != nullptr) return compare_udp(*udp, packet);
