@@ -1,5 +1,6 @@
-// The runner's loop over watches, timers, posted tasks and signals. Shards in a runner are tested where there are whole
-// stacks (tests/system). It is a loop over real time, so these tests wait, for a few milliseconds.
+// The runner's loop over watches, timers, posted tasks and signals. Shards in a runner are tested in
+// runner_budget_test.cpp and where there are whole stacks (tests/system). It is a loop over real time, so these tests
+// wait, for a few milliseconds.
 
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
