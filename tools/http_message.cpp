@@ -371,7 +371,9 @@ std::optional<std::int64_t> parse_http_date(std::string_view text) {
   if (m == kMonths.end()) return std::nullopt;
   t.tm_mon = static_cast<int>(m - kMonths.begin());
   t.tm_year -= 1900;
-  return static_cast<std::int64_t>(::timegm(&t));
+  const auto seconds = static_cast<std::int64_t>(::timegm(&t));
+  // RFC 9110 5.6.7: one form only. Another day of the week, a 30 February or an hour 24 does not come out again.
+  return http_date(seconds) == text ? std::optional{seconds} : std::nullopt;
 }
 
 std::optional<HttpResponse> parse_response_head(std::string_view bytes, std::size_t& head_bytes) {

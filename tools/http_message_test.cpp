@@ -127,6 +127,23 @@ TEST(HttpText, DatesTypesAndEscapes) {
   EXPECT_EQ(http_date(784111777), "Sun, 06 Nov 1994 08:49:37 GMT");  // the example of RFC 9110 5.6.7
   EXPECT_EQ(parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT"), 784111777);
   EXPECT_FALSE(parse_http_date("yesterday"));
+  for (const char* wrong : {
+           "Mon, 06 Nov 1994 08:49:37 GMT",
+           "sun, 06 Nov 1994 08:49:37 GMT",
+           "Sun; 06 Nov 1994 08:49:37 GMT",
+           "Sun, 06 Nov 1994 08:49:37 CET",
+           "Sun, 06 nov 1994 08:49:37 GMT",
+           "Sun, 06 Nov 1994 08:49:37 GMT ",
+           "Sun, +6 Nov 1994 08:49:37 GMT",
+           "Sun, 06 Nov 1994 24:49:37 GMT",
+           "Wed, 30 Feb 1994 08:49:37 GMT",
+           "Sun, 06 Nov 1994 08:60:37 GMT",
+           "Sun, 06 Nov 1994  8:49:37 GMT",
+           "Sun, 06 Nov 1994 08:49:37 GM",
+       })
+    EXPECT_FALSE(parse_http_date(wrong)) << wrong;
+  for (const std::int64_t date : {0LL, 951782400LL, 1709164800LL, 4102444799LL, 253402300799LL})  // two 29 February
+    EXPECT_EQ(parse_http_date(http_date(date)), date) << http_date(date);
   EXPECT_EQ(content_type_of("a/b.HTML"), "text/html; charset=utf-8");
   EXPECT_EQ(content_type_of("none"), "application/octet-stream");
   EXPECT_EQ(html_escape("<a href=\"x\">&'"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
