@@ -4,6 +4,7 @@
 //   throw Failure("no TUN node: /dev/net/tun is missing", "as root: mkdir -p /dev/net && mknod /dev/net/tun c 10 200");
 //   prints   leat: no TUN node: /dev/net/tun is missing; as root: mkdir -p ...
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -16,7 +17,16 @@ inline constexpr int kExitUsage = 2;     // usage, or any other error
 class Failure : public std::runtime_error {
  public:
   Failure(const std::string& cause, const std::string& fix)
-      : std::runtime_error(fix.empty() ? cause : cause.substr(0, cause.find_last_not_of('.') + 1) + "; " + fix) {}
+      : std::runtime_error(
+            one_line(fix.empty() ? cause : cause.substr(0, cause.find_last_not_of('.') + 1) + "; " + fix)) {}
+
+ private:
+  // Whatever was quoted: no line breaks, nothing that a terminal obeys.
+  static std::string one_line(std::string text) {
+    std::ranges::replace_if(
+        text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, '?');
+    return text;
+  }
 };
 
 }  // namespace leat::tools

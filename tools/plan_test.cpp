@@ -219,6 +219,20 @@ TEST(Config, MalformedFilesAreMessagesNotTheEndOfTheProcess) {
   EXPECT_EQ(config_failure("\"a\\nb\" = 1\n").substr(0, 34), "test.toml:1:1: unknown key 'a?b'; ");
 }
 
+// toml++ calls a letter of another alphabet impossible where it asks whether it is a blank.
+TEST(Config, OtherThanAsciiOutsideOfTextIsAMessage) {
+  for (const char* letter : {"\u00e9", "\u2f00", "\ufeef", "\U0001f600"}) {
+    for (const char* around : {"?", "pcap = ?", "pcap = 2?", "pcap = \"a\" ?", "[?]", "a.? = 1", "[a]?", "a = [?]"}) {
+      std::string text = around;
+      text.replace(text.find('?'), 1, letter);
+      const std::string failure = config_failure("\n" + text + "\n");
+      EXPECT_TRUE(failure.starts_with("test.toml:2:")) << text << ": " << failure;
+    }
+    EXPECT_EQ(config(cat("\xef\xbb\xbf# ", letter, "\npcap = '", letter, "'\n")).pcap, letter);
+    EXPECT_EQ(config(cat("pcap = \"\"\"a\\\n  ", letter, "\"\"\"\n")).pcap, cat("a", letter));
+  }
+}
+
 // Half a million tables in each other would be more than the stack can walk.
 TEST(Config, KeysOfManyPartsAndDeepValuesAreRefused) {
   const auto many = [](std::string_view piece, std::size_t times) {
@@ -242,6 +256,12 @@ TEST(Config, KeysOfManyPartsAndDeepValuesAreRefused) {
   EXPECT_EQ(config("# " + dots + "\npcap = \"a\\\"" + dots + "\"\n").pcap, "a\"" + dots);
   EXPECT_EQ(config("pcap = '" + dots + "'\n").pcap, dots);
   EXPECT_EQ(config("pcap = '''\n'" + dots + "'''\n").pcap, "'" + dots);
+}
+
+TEST(CommandLine, AMessageIsOneLineWhateverWasTyped) {
+  EXPECT_EQ(parse_failure({"pi\nng"}).find('\n'), std::string::npos);
+  EXPECT_TRUE(
+      failure([] { (void)parse_device("t\x1b[31m\na"); }).starts_with("--device: unknown device kind 't?[31m?a'"));
 }
 
 TEST(CommandLine, IsUnderstood) {
