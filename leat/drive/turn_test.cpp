@@ -322,6 +322,38 @@ TEST_F(Turn, EndlessTalkOverTheLoopbackQueueEndsWithItsBudget) {
   EXPECT_EQ(a.sent.size(), 1U) << "and what leaves, leaves";
 }
 
+// Nobody is to be told, so only the queue itself says that there is more.
+TEST_F(Turn, TakesAsMuchFromTheLoopbackQueueAsItsBudgetSays) {
+  start({.loopback = 4});
+  const Handle h = udp(Port{7});
+  const Handle to = udp(Port{8});
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(stack.try_send_to(h, Bytes(8), {kOurs, Port{8}}));
+  for (const int expected : {4, 4, 2}) {
+    EXPECT_EQ(turn() == now, expected == 4);
+    Bytes got(16);
+    int arrived = 0;
+    while (stack.try_receive(to, got).value().count != 0) ++arrived;
+    EXPECT_EQ(arrived, expected);
+  }
+}
+
+// No packet to ourselves takes two steps in one turn.
+TEST_F(Turn, TalkToOurselvesTakesAStepATurn) {
+  start({});
+  const Handle listener = stack.open_stream().value();
+  ASSERT_TRUE(stack.bind(listener, {kOurs, Port{80}}));
+  ASSERT_TRUE(stack.listen(listener, 4));
+  const Handle h = stack.open_stream().value();
+  ASSERT_TRUE(stack.connect(h, {kOurs, Port{80}}));
+  const auto segments = [&] { return stack.counters().get(Counter::tcp_segments_in); };
+  for (std::uint64_t before = 0; before < 3; ++before) {  // SYN, SYN-ACK, ACK
+    EXPECT_EQ(segments(), before);
+    EXPECT_EQ(turn() == now, before < 2);
+  }
+  EXPECT_EQ(segments(), 3U);
+  EXPECT_TRUE(stack.try_accept(listener).value());
+}
+
 TEST_F(Turn, TransmitsAsManyBurstsAsItsBudgetSays) {
   start({.transmit_batches = 2, .batch = 8});
   const Handle h = udp(Port{7});
@@ -420,6 +452,7 @@ TEST_F(Turn, PacketsComeBeforeTimers) {
   now = now + Duration::s(2);
   (void)turn();
   EXPECT_EQ(a.sent.size(), 1U) << "the SYN, not its repetition";
+  EXPECT_EQ(stack.counters().get(Counter::tcp_timeouts), 0U);
   EXPECT_EQ(called, (std::vector<std::uint64_t>{1}));
 }
 
@@ -443,9 +476,10 @@ TEST_F(Turn, AFlushReadsNoDeviceAndKeepsTheBudgets) {
   a.endless = true;
   const Handle h = udp(Port{7});
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(stack.try_send_to(h, Bytes(8), {kPeer, Port{9}}));
+  std::vector<Handle> own;
   for (std::uint16_t i = 0; i < 5; ++i) {
     const Port port{static_cast<std::uint16_t>(100 + i)};
-    udp(port, &noting, i);
+    own.push_back(udp(port, &noting, i));
     ASSERT_TRUE(stack.try_send_to(h, Bytes(8), {kOurs, port}));
   }
   log.clear();
@@ -453,6 +487,7 @@ TEST_F(Turn, AFlushReadsNoDeviceAndKeepsTheBudgets) {
   EXPECT_EQ(log, "ddta");
   EXPECT_EQ(a.sent.size(), 4U);
   EXPECT_EQ(called, (std::vector<std::uint64_t>{0, 1}));
+  EXPECT_EQ(std::ranges::count_if(own, [&](Handle s) { return readable(stack, s); }), 3);
   EXPECT_EQ(a.received, 0U);
   for (int i = 0; i < 3; ++i) (void)shard->flush(now);
   EXPECT_EQ(a.sent.size(), 10U);
