@@ -354,6 +354,110 @@ TEST_F(OpEngineTest, ManyDatagramsWaitForRoom) {
   EXPECT_TRUE(ended.over);
 }
 
+// With no wait, with some, and with all: what a full queue means for each.
+TEST_F(OpEngineTest, ManyDatagramsTakeTheRoomThatTheCallerAllows) {
+  const Handle from = open(0, SocketKind::udp);
+  const Bytes data = numbers(200);
+  std::vector<OutDatagram> out;
+  for (std::size_t i = 0; i < data.size(); ++i)
+    out.push_back({ByteSpan{data}.subspan(i, 1), {TwoHosts::address(1), kPort}});
+  Op op;
+  op.send_to(from, {}, {TwoHosts::address(1), kPort});  // so that the neighbour is known
+  w.service(0).run(op);
+  w.run_for(Duration::ms(10));
+  op.reset();
+  op.send_many(from, out);
+  op.flags.some = true;
+  ASSERT_TRUE(w.engine(0).start(op)) << "some fit, which is enough";
+  EXPECT_EQ(op.error, Errc{});
+  EXPECT_GT(op.count, 0U);
+  EXPECT_LT(op.count, out.size());
+  EXPECT_EQ(op.status, IoStatus::would_block);
+  op.reset();
+  op.send_many(from, out);
+  op.flags.dont_wait = true;
+  ASSERT_TRUE(w.engine(0).start(op));
+  EXPECT_EQ(op.error, Errc{});
+  EXPECT_EQ(op.count, 0U);
+  EXPECT_EQ(op.status, IoStatus::would_block);
+  Started one;
+  one.send_many(from, out);
+  one.flags.some = true;
+  EXPECT_FALSE(w.engine(0).start(one)) << "not even one fits";
+  w.run_for(Duration::ms(1));
+  ASSERT_TRUE(one.over);
+  EXPECT_GT(one.count, 0U);
+  w.run_for(Duration::ms(10));
+  Started all;
+  all.send_many(from, out);
+  EXPECT_FALSE(w.engine(0).start(all));
+  w.run_for(Duration::ms(10));
+  ASSERT_TRUE(all.over) << all.count;
+  EXPECT_EQ(all.count, out.size());
+  EXPECT_EQ(all.status, IoStatus::done);
+}
+
+// One without payload is a datagram too, and what a peer refused is told.
+TEST_F(OpEngineTest, ManyDatagramsMayBeEmptyOrRefused) {
+  const Handle from = open(0, SocketKind::udp);
+  const Handle to = open(1, SocketKind::udp);
+  Op op;
+  op.bind(to, {IpAddress{}, kPort});
+  w.service(1).run(op);
+  op.reset();
+  op.connect(from, {TwoHosts::address(1), kPort});
+  w.service(0).run(op);
+  ASSERT_EQ(op.error, Errc{});
+  const Bytes data = numbers(1);
+  const std::array<OutDatagram, 3> out{OutDatagram{data}, OutDatagram{ByteSpan{}}, OutDatagram{data}};
+  op.reset();
+  op.send_many(from, out);  // to where the socket is connected
+  w.service(0).run(op);
+  EXPECT_EQ(op.count, 3U);
+  w.run_for(Duration::ms(1));
+  std::vector<Bytes> buffers(4, Bytes(10));
+  std::vector<InDatagram> in;
+  for (Bytes& b : buffers) in.push_back({b});
+  op.reset();
+  op.receive_many(to, in);
+  w.service(1).run(op);
+  EXPECT_EQ(op.count, 3U);
+  EXPECT_EQ(in[0].count, 1U);
+  EXPECT_EQ(in[1].count, 0U);
+  EXPECT_EQ(in[2].count, 1U);
+  close(1, to);
+  op.reset();
+  op.send_many(from, std::span{out}.first(1));
+  w.service(0).run(op);
+  w.run_for(Duration::ms(1));
+  op.reset();
+  op.receive_many(from, in);
+  op.flags.dont_wait = true;
+  w.service(0).run(op);
+  EXPECT_EQ(op.error, Errc::connection_refused);
+}
+
+TEST_F(OpEngineTest, ManyIsForDatagramsAndFinishForStreams) {
+  connect();
+  const Handle udp = open(0, SocketKind::udp);
+  Bytes data = numbers(4);
+  const std::array<OutDatagram, 1> out{OutDatagram{data}};
+  std::array<InDatagram, 1> in{InDatagram{data}};
+  Op op;
+  op.send_many(client, out);
+  w.service(0).run(op);
+  EXPECT_EQ(op.error, Errc::not_supported);
+  op.reset();
+  op.receive_many(client, in);
+  op.flags.dont_wait = true;
+  w.service(0).run(op);
+  EXPECT_EQ(op.error, Errc::not_supported);
+  op.reset();
+  op.finish(udp);
+  w.service(0).run(op);
+  EXPECT_EQ(op.error, Errc::not_supported);
+}
+
 TEST_F(OpEngineTest, FinishWaitsUntilThePeerHasAll) {
   connect();
   const Bytes much(3'000'000, 5);

@@ -41,8 +41,8 @@ Instant Shard::turn(Instant now) {
   }
   more = deliver() || more;
   more = stack_->run_loopback(now, budgets_.loopback) || more;
-  more = stack_->has_ready() || more;  // what came in over the loopback queue
   more = transmit(now) || more;
+  more = stack_->has_ready() || more;  // what came in over the loopback queue, and who has room again
   if (check_) stack_->check_invariants();
   return next_call(now, more);
 }
@@ -70,6 +70,7 @@ Instant Shard::flush(Instant now) {
   bool more = stack_->run_loopback(now, budgets_.loopback);
   more = deliver() || more;
   more = transmit(now) || more;
+  more = stack_->has_ready() || more;
   if (check_) stack_->check_invariants();
   return next_call(now, more);
 }

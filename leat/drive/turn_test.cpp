@@ -87,11 +87,12 @@ class TestDevice final : public AnyDevice {
     batch.pop_front(taken);
     return taken;
   }
-  Instant next_event() const override { return endless || !incoming.empty() ? Instant{} : Instant::never(); }
+  Instant next_event() const override { return endless || !incoming.empty() ? Instant{} : later; }
   int poll_fd() const override { return -1; }
   DeviceCounters counters() const override { return {.rx_packets = received, .tx_packets = sent.size()}; }
 
   bool endless = false;
+  Instant later = Instant::never();  // when it will have something by itself
   std::deque<Bytes> incoming;
   std::size_t room = 1'000'000;
   std::size_t received = 0;
@@ -122,6 +123,11 @@ class Turn : public ::testing::Test {
     ASSERT_TRUE(stack.add_address(*b_id, {IpAddress::v4(10, 0, 1, 1), 24}));
     run_dry();
     log.clear();
+  }
+  void stop() {
+    for (DevicePort& port : ports_) {
+      ASSERT_TRUE(shard->detach(port.interface()));
+    }
   }
   // What a new interface wants to say first.
   void run_dry() {
@@ -388,6 +394,27 @@ TEST_F(Turn, AFullDeviceKeepsWhatItHasInOrderAndStopsNoOther) {
   for (std::uint8_t i = 0; i < 20; ++i) EXPECT_EQ(a.sent[i].back(), i);
 }
 
+// A socket that found the interface's queue full is writable when egress has emptied it: that is news for a sink.
+TEST_F(Turn, RoomThatEgressMakesIsToldAtOnce) {
+  for (const bool by_flush : {false, true}) {
+    start({});
+    const Handle h = udp(Port{7});
+    ASSERT_TRUE(stack.set_sink(h, &noting, 7, Ready::writable));
+    run_dry();
+    called.clear();
+    IoStatus status = IoStatus::done;
+    for (int i = 0; i < 1000 && status == IoStatus::done; ++i)
+      status = stack.try_send_to(h, Bytes(8), {kPeer, Port{9}}).value().status;
+    ASSERT_EQ(status, IoStatus::would_block);
+    EXPECT_EQ(by_flush ? shard->flush(now) : turn(), now) << "a sink is to be called";
+    EXPECT_TRUE(called.empty());
+    EXPECT_GT(turn(), now);
+    EXPECT_EQ(called, (std::vector<std::uint64_t>{7}));
+    ASSERT_TRUE(stack.close(h));
+    stop();
+  }
+}
+
 // drain inbox -> receive -> timers -> deliver -> loopback queue -> transmit (architecture.md 5).
 TEST_F(Turn, ThePhasesComeInOrder) {
   start({});
@@ -506,6 +533,21 @@ TEST_F(Turn, TimeDoesNotGoBack) {
   EXPECT_EQ(stack.now(), now);
   EXPECT_GT(next, now);
   EXPECT_EQ(a.sent.size(), 2U);
+  a.endless = true;
+  EXPECT_EQ(shard->turn(now - Duration::s(1)), now) << "again at once, not a second ago";
+}
+
+TEST_F(Turn, ReturnsTheEarliestOfTheStackAndItsDevices) {
+  start({});
+  EXPECT_EQ(turn(), Instant::never());
+  b.later = now + Duration::ms(7);
+  EXPECT_EQ(turn(), now + Duration::ms(7));
+  connect(1);
+  (void)turn();
+  EXPECT_EQ(turn(), now + Duration::ms(7));
+  b.later = Instant::never();
+  EXPECT_GT(turn(), now + Duration::ms(900)) << "the SYN's timer";
+  EXPECT_LT(turn(), now + Duration::ms(1100));
 }
 
 }  // namespace
