@@ -540,6 +540,47 @@ TEST_F(OpEngineTest, FinishWaitsUntilThePeerHasAll) {
   EXPECT_EQ(lost.error, Errc::connection_reset);
 }
 
+TEST_F(OpEngineTest, FinishTellsWhyItCannot) {
+  const Handle alone = open(0, SocketKind::stream);
+  Op op;
+  op.finish(alone);
+  w.service(0).run(op);
+  EXPECT_EQ(op.error, Errc::not_connected);
+  connect();
+  op.reset();
+  op.finish(client);
+  op.flags.dont_wait = true;
+  EXPECT_TRUE(w.engine(0).start(op));
+  EXPECT_EQ(op.error, Errc::in_progress);
+  w.run_for(Duration::ms(10));
+  op.reset();
+  op.finish(client);
+  op.flags.dont_wait = true;
+  EXPECT_TRUE(w.engine(0).start(op));
+  EXPECT_EQ(op.error, Errc{}) << "the peer has it by now";
+}
+
+// Both FINs cross on the way: the peer's end says nothing of ours.
+TEST_F(OpEngineTest, FinishOnBothSidesAtOnce) {
+  connect();
+  Started ours;
+  Started theirs;
+  ours.finish(client);
+  theirs.finish(server);
+  ASSERT_FALSE(w.engine(0).start(ours));
+  ASSERT_FALSE(w.engine(1).start(theirs));
+  for (std::size_t host = 0; host < 2; ++host) (void)w.hosts.shard(host).flush(w.hosts.now());
+  (void)w.hosts.shard(0).turn(w.hosts.now());
+  w.step();
+  EXPECT_TRUE(any(w.hosts.stack(0).readiness(client) & Ready::peer_fin));
+  EXPECT_FALSE(ours.over) << "our FIN is not acknowledged";
+  w.run_for(Duration::ms(10));
+  for (Started* finish : {&ours, &theirs}) {
+    EXPECT_TRUE(finish->over);
+    EXPECT_EQ(finish->error, Errc{});
+  }
+}
+
 TEST_F(OpEngineTest, ARefusedConnectTellsWhy) {
   const Handle h = open(0, SocketKind::stream);
   Op op;

@@ -21,7 +21,13 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-constexpr Limits kLimits{.sockets = 64};
+constexpr Limits kLimits = [] {
+  Limits l;
+  l.sockets = 256;
+  l.tcp.connections = 256;
+  l.tcp.active = 256;
+  return l;
+}();
 constexpr PoolLayout kLayout{.packets = 1024, .chunks = {512, 512, 0}, .reserve = 16};
 const IpAddress kOurs = IpAddress::v4(10, 0, 0, 1);
 const IpAddress kPeer = IpAddress::v4(10, 0, 0, 2);
@@ -45,6 +51,21 @@ Bytes datagram(Port port, const IpAddress& to = kOurs) {
   const wire::UdpHeader h{Port{4000}, port, static_cast<std::uint16_t>(udp.size()), 0};
   EXPECT_EQ(h.emit(udp), wire::UdpHeader::kLength);
   return ip_packet(to, wire::IpProtocol::udp, udp);
+}
+
+Bytes segment(Port to, SeqNum seq, SeqNum ack, wire::TcpFlags flags) {
+  wire::TcpHeader h;
+  h.source_port = Port{80};
+  h.destination_port = to;
+  h.seq = seq;
+  h.ack = ack;
+  h.flags = flags;
+  h.window = 60'000;
+  Bytes tcp(wire::TcpHeader::kLength);
+  EXPECT_EQ(h.emit(tcp, 0), tcp.size());
+  const Sum sum = pseudo_header_sum(kPeer, kOurs, 6, static_cast<std::uint32_t>(tcp.size()));
+  store_be16(&tcp[wire::TcpHeader::kChecksumOffset], checksum_finish(checksum_add(sum, tcp)));
+  return ip_packet(kOurs, wire::IpProtocol::tcp, tcp);
 }
 
 // Bare IP. What it does is written into the log: r and t with its name.
@@ -156,6 +177,36 @@ class Turn : public ::testing::Test {
       ASSERT_TRUE(stack.connect(h, {kPeer, Port{80}}));
       handles.push_back(h);
     }
+  }
+  // Established connections to the peer's port 80, whose other end is the test. In the order of `handles`.
+  struct Remote {
+    Port port{};
+    SeqNum seq{}, ack{};  // of the next segment to us
+  };
+  std::vector<Remote> establish(int connections) {
+    connect(connections);
+    for (int i = 0; i < 10; ++i) (void)turn();
+    std::vector<Remote> all;
+    for (const Bytes& syn : a.sent) {
+      const auto tcp = wire::TcpView::parse(ByteSpan{syn}.subspan(20));
+      EXPECT_TRUE(tcp);
+      all.push_back({tcp->source_port(), SeqNum{1001}, tcp->seq() + 1});
+      a.incoming.push_back(
+          segment(all.back().port, SeqNum{1000}, all.back().ack, wire::TcpFlag::syn | wire::TcpFlag::ack));
+    }
+    for (int i = 0; i < 10; ++i) (void)turn();
+    EXPECT_EQ(all.size(), static_cast<std::size_t>(connections));
+    for (const Handle h : handles) EXPECT_TRUE(any(stack.readiness(h) & Ready::connected));
+    a.sent.clear();
+    return all;
+  }
+  // The ports of ours that have sent a RST.
+  std::vector<Port> resets() const {
+    std::vector<Port> ports;
+    for (const Bytes& frame : a.sent)
+      if (const auto tcp = wire::TcpView::parse(ByteSpan{frame}.subspan(20)); tcp && tcp->flags().rst())
+        ports.push_back(tcp->source_port());
+    return ports;
   }
   static bool readable(Stack& s, Handle h) { return any(s.readiness(h) & Ready::readable); }
 
@@ -464,17 +515,7 @@ TEST_F(Turn, PacketsComeBeforeTimers) {
   ASSERT_EQ(a.sent.size(), 1U);
   const auto syn = wire::TcpView::parse(ByteSpan{a.sent[0]}.subspan(20));
   ASSERT_TRUE(syn);
-  wire::TcpHeader h;
-  h.source_port = Port{80};
-  h.destination_port = syn->source_port();
-  h.seq = SeqNum{1};
-  h.ack = syn->seq() + 1;
-  h.flags = wire::TcpFlag::rst | wire::TcpFlag::ack;
-  Bytes reset(wire::TcpHeader::kLength);
-  ASSERT_EQ(h.emit(reset, 0), reset.size());
-  const Sum sum = pseudo_header_sum(kPeer, kOurs, 6, static_cast<std::uint32_t>(reset.size()));
-  store_be16(&reset[wire::TcpHeader::kChecksumOffset], checksum_finish(checksum_add(sum, reset)));
-  a.incoming.push_back(ip_packet(kOurs, wire::IpProtocol::tcp, reset));
+  a.incoming.push_back(segment(syn->source_port(), SeqNum{1}, syn->seq() + 1, wire::TcpFlag::rst | wire::TcpFlag::ack));
   ASSERT_TRUE(stack.set_sink(handles[0], &noting, 1, kAllReady));
   now = now + Duration::s(2);
   (void)turn();
@@ -519,6 +560,53 @@ TEST_F(Turn, AFlushReadsNoDeviceAndKeepsTheBudgets) {
   for (int i = 0; i < 3; ++i) (void)shard->flush(now);
   EXPECT_EQ(a.sent.size(), 10U);
   EXPECT_EQ(called, (std::vector<std::uint64_t>{0, 1, 2, 3, 4}));
+}
+
+// More connections than one batch holds: every peer hears it before reset_peers() returns, and hears it once.
+TEST_F(Turn, ResettingPeersReachesAllOfThem) {
+  start({});
+  const auto remotes = establish(150);
+  shard->reset_peers(now);
+  auto ports = resets();
+  EXPECT_EQ(ports.size(), 150U);
+  for (const Remote& r : remotes) EXPECT_EQ(std::ranges::count(ports, r.port), 1);
+  shard->reset_peers(now);
+  (void)turn();
+  EXPECT_EQ(resets().size(), 150U);
+}
+
+TEST_F(Turn, ResettingPeersEndsWithADeviceThatIsFull) {
+  start({});
+  (void)establish(200);
+  a.room = 10;
+  shard->reset_peers(now);
+  EXPECT_TRUE(shard->blocked());
+  EXPECT_EQ(resets().size(), 10U);
+  EXPECT_LE(stack.counters().get(Counter::tcp_resets_sent), 64U) << "the others could not leave either";
+}
+
+// Who still counts on a connection, and who does not.
+TEST_F(Turn, ResettingPeersLeavesThoseAloneWhoCountOnNothing) {
+  start({});
+  auto remotes = establish(5);
+  const auto ack_of_fin = [&](std::size_t i) {
+    return segment(remotes[i].port, remotes[i].seq, remotes[i].ack + 1, wire::TcpFlag::ack);
+  };
+  ASSERT_TRUE(stack.close(handles[0]));  // and acknowledged: it waits for a FIN that it needs no more
+  ASSERT_TRUE(stack.shutdown(handles[1], ShutdownHow::write));  // acknowledged, and the program still reads
+  ASSERT_TRUE(stack.close(handles[2]));                         // not acknowledged
+  (void)turn();
+  a.incoming.push_back(ack_of_fin(0));
+  a.incoming.push_back(ack_of_fin(1));
+  a.incoming.push_back(
+      segment(remotes[3].port, remotes[3].seq, remotes[3].ack, wire::TcpFlag::rst | wire::TcpFlag::ack));
+  (void)turn();
+  ASSERT_TRUE(any(stack.readiness(handles[3]) & Ready::closed)) << "over, but the program has it open";
+  a.sent.clear();
+  shard->reset_peers(now);
+  const auto ports = resets();
+  EXPECT_EQ(ports.size(), 3U);
+  for (const std::size_t i : {1U, 2U, 4U}) EXPECT_EQ(std::ranges::count(ports, remotes[i].port), 1) << i;
 }
 
 // A clock that goes back moves nothing back.
