@@ -34,7 +34,8 @@ constexpr leat::Limits kLimits{
             .syn_records = 4,
             .time_wait = 4,
             .ranges = 32,
-            .ooo_nodes = 16},
+            .ooo_nodes = 16,
+            .tallies = false},
 };
 constexpr leat::PoolLayout kPoolLayout{.packets = 64, .chunks = {48, 24, 0}, .reserve = 8};
 constexpr std::size_t kPoolBytes = std::size_t{64} * 64 + 48 * 256 + 24 * 2048 + 1024;

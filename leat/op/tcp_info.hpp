@@ -30,6 +30,11 @@ struct TcpInfo {
   std::uint32_t since_data_sent_ms = 0, since_received_ms = 0;
   std::uint64_t bytes_acked = 0, bytes_received = 0;
   std::uint32_t segments_in = 0, segments_out = 0, data_segments_in = 0, data_segments_out = 0, retransmits = 0;
+  // While there was payload to send; of that, held back by the peer's window; and by a full send buffer.
+  std::uint64_t busy_us = 0, window_limited_us = 0, buffer_limited_us = 0;
+  std::uint32_t delivered = 0;    // segments, the SYN among them
+  std::uint32_t dsacks = 0;       // segments that the peer says it had twice
+  std::uint32_t reorderings = 0;  // seen by SACK
 };
 
 }  // namespace leat::tcp

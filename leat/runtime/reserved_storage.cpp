@@ -66,6 +66,7 @@ StorageView build(Source& source, const Limits& limits) {
   view.tcp.ranges = source.template take<tcp::Range>(t.ranges);
   view.tcp.ooo = source.template take<tcp::OooRange>(t.ooo_nodes);
   view.tcp.paths = source.template take<tcp::CachedPath>(std::bit_ceil(t.paths));
+  view.tcp.tallies = source.template take<tcp::Tally>(tcp::tally_count(t));
   view.tcp.memo = source.template take<FlowMemo::Entry>(FlowMemo::entries_for(t.connections));
   return view;
 }

@@ -83,6 +83,12 @@ constexpr std::array kFields = std::to_array<Field>({
     {"tcpi_segs_in", [](const tcp::TcpInfo& i) { return std::int64_t{i.segments_in}; }},
     {"tcpi_segs_out", [](const tcp::TcpInfo& i) { return std::int64_t{i.segments_out}; }},
     {"tcpi_data_segs_in", [](const tcp::TcpInfo& i) { return std::int64_t{i.data_segments_in}; }},
+    {"tcpi_busy_time", [](const tcp::TcpInfo& i) { return static_cast<std::int64_t>(i.busy_us); }},
+    {"tcpi_rwnd_limited", [](const tcp::TcpInfo& i) { return static_cast<std::int64_t>(i.window_limited_us); }},
+    {"tcpi_sndbuf_limited", [](const tcp::TcpInfo& i) { return static_cast<std::int64_t>(i.buffer_limited_us); }},
+    {"tcpi_delivered", [](const tcp::TcpInfo& i) { return std::int64_t{i.delivered}; }},
+    {"tcpi_dsack_dups", [](const tcp::TcpInfo& i) { return std::int64_t{i.dsacks}; }},
+    {"tcpi_reord_seen", [](const tcp::TcpInfo& i) { return std::int64_t{i.reorderings}; }},
     {"tcpi_data_segs_out", [](const tcp::TcpInfo& i) { return std::int64_t{i.data_segments_out}; }},
 });
 

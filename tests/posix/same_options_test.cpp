@@ -246,6 +246,8 @@ TYPED_TEST(PosixOptions, TcpInfo) {
   EXPECT_EQ(n.getsockopt(p.server, IPPROTO_TCP, TCP_INFO, raw.data(), &len), 0);
   EXPECT_EQ(at(128), 3000U);
   EXPECT_GE(len, 232U);
+  EXPECT_EQ(at(192) & 0xffffffffU, 1U) << "tcpi_delivered: its SYN";
+  EXPECT_EQ(at(168), 0U) << "tcpi_busy_time: it has sent nothing";
   EXPECT_EQ(n.shutdown(p.client, SHUT_WR), 0);
   EXPECT_EQ(this->wait_for(p.server, POLLRDHUP), POLLRDHUP);
   EXPECT_EQ(n.getsockopt(p.server, IPPROTO_TCP, TCP_INFO, &info, &(len = length_of(info))), 0);

@@ -58,7 +58,7 @@ LinuxTcpInfo linux_tcp_info(const tcp::TcpInfo& i) {
   o.snd_ssthresh = i.ssthresh >= 0x7fffffffU ? 0x7fffffffU : packets(i.ssthresh, i.snd_mss);
   o.snd_cwnd = packets(i.cwnd, i.snd_mss);
   o.advmss = i.advertised_mss;
-  o.reordering = 3;
+  o.reordering = 3;  // RFC 5681's threshold, which does not adapt
   o.rcv_space = i.rcv_space;
   o.total_retrans = i.retransmits;
   // Without pacing: what a window a round trip makes.
@@ -73,9 +73,14 @@ LinuxTcpInfo linux_tcp_info(const tcp::TcpInfo& i) {
   o.data_segs_in = i.data_segments_in;
   o.data_segs_out = i.data_segments_out;
   o.delivery_rate = i.srtt_us == 0 ? 0 : std::uint64_t{std::min(i.cwnd, i.in_flight)} * 1'000'000 / i.srtt_us;
-  o.delivered = packets(static_cast<std::uint32_t>(std::min<std::uint64_t>(i.bytes_acked, UINT32_MAX)), i.snd_mss);
+  o.busy_time = i.busy_us;
+  o.rwnd_limited = i.window_limited_us;
+  o.sndbuf_limited = i.buffer_limited_us;
+  o.delivered = i.delivered;
   o.bytes_sent = i.bytes_acked + i.in_flight;
   o.bytes_retrans = std::uint64_t{i.retransmits} * i.snd_mss;
+  o.dsack_dups = i.dsacks;
+  o.reord_seen = i.reorderings;
   o.rcv_ooopack = i.out_of_order;
   o.snd_wnd = i.snd_wnd;
   o.rcv_wnd = i.rcv_wnd;

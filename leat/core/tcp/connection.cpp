@@ -105,6 +105,7 @@ void stop_machinery(Tcb& t) {
   Active* a = t.active();
   if (a == nullptr) return;
   a->send.clear(t.core.pool);
+  note_spending(t, *a);
   s.ranges.clear(a->ranges);
   s.ooo.clear(a->ooo, t.core.pool);
   a->recovery = Recovery::none;

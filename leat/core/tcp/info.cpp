@@ -85,6 +85,13 @@ TcpInfo connection_info(const Core& core, Index connection) {
   i.data_segments_in = c.data_in;
   i.data_segments_out = c.data_out;
   i.retransmits = c.retransmits;
+  const Spent all = spent(core, connection);
+  i.busy_us = all.busy_us;
+  i.window_limited_us = all.window_us;
+  i.buffer_limited_us = all.buffer_us;
+  i.delivered = all.delivered + (i.bytes_acked != 0 || kSynchronized.has(h.state) ? 1U : 0U);
+  i.dsacks = all.dsacks;
+  i.reorderings = all.reorderings;
   return i;
 }
 

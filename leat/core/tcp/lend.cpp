@@ -26,6 +26,7 @@ bool queue_packet(Core& core, Index socket, Packet& p, std::uint32_t size, Chunk
   core.pool.add_ref(chunk);
   p.meta().head_length = p.meta().length = size;
   t.active()->send.push(std::move(p));
+  begin_spending(t, *t.active());
   mark_dirty(t);
   return true;
 }

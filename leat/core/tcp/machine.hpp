@@ -231,6 +231,24 @@ void prepare_congestion(Tcb& t, Active& a);
 void tell_writer(Tcb& t);
 inline constexpr std::uint32_t kRangeCap = 256;  // retransmission units per connection
 
+// --- tally.cpp -------------------------------------------------------------------------------------------------------
+
+// How time is spent from now on: after payload was queued, sent or acknowledged, and when a writer begins or ends to
+// wait.
+void note_spending(Tcb& t, Active& a);
+void all_delivered(Tcb& t, Active& a);  // the last of it was acknowledged
+inline void begin_spending(Tcb& t, Active& a) {
+  if (a.spending == Spending::nothing) note_spending(t, a);
+}
+// The peer reports to have seen `octets` twice.
+void count_dsack(Tcb& t, std::uint32_t octets);
+void count_reordering(Tcb& t);
+struct Spent {
+  std::uint64_t busy_us = 0, window_us = 0, buffer_us = 0;  // busy: all of it
+  std::uint32_t delivered = 0, dsacks = 0, reorderings = 0;
+};
+[[nodiscard]] Spent spent(const Core& core, Index connection);
+
 // --- timeouts.cpp ---------------------------------------------------------------------------------------------------
 
 void schedule(Tcb& t);  // arms the wheel for the earliest deadline

@@ -77,6 +77,7 @@ AckedRanges RangePool::acked(RangeList& list, SeqNum una) {
     out.bytes += n;
     if (!r.sacked) out.not_sacked += n;
     out.any_resent = out.any_resent || r.transmissions > 1;
+    out.reordered = out.reordered || (!r.sacked && r.transmissions == 1 && r.start < list.highest_sacked);
     out.last_sent_tick = r.sent_tick;
     account(list, r, false);
     if (upto == r.end) {
@@ -126,7 +127,8 @@ void RangePool::merge_with_next(RangeList& list, Index i) {
   a.end = end;
 }
 
-std::uint32_t RangePool::mark_sacked(RangeList& list, SeqNum start, SeqNum end, std::uint32_t cap) {
+std::uint32_t RangePool::mark_sacked(RangeList& list, SeqNum start, SeqNum end, std::uint32_t cap, SeqNum passed,
+                                     bool* late) {
   if (list.tree.first == kNoIndex) return 0;
   start = max(start, nodes_[list.tree.first].start);
   end = min(end, nodes_[list.tree.last].end);
@@ -138,6 +140,7 @@ std::uint32_t RangePool::mark_sacked(RangeList& list, SeqNum start, SeqNum end, 
   for (; i != kNoIndex && nodes_[i].start < end; i = nodes_[i].treap.next) {
     Range& r = nodes_[i];
     if (r.sacked) continue;
+    if (late != nullptr && r.transmissions == 1 && r.start < passed) *late = true;
     account(list, r, false);
     r.sacked = true;
     r.lost = r.resent = false;

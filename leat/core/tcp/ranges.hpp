@@ -48,6 +48,7 @@ struct AckedRanges {
   std::uint32_t bytes = 0;           // newly acknowledged
   std::uint32_t not_sacked = 0;      // of them, without those that had been SACKed before
   bool any_resent = false;           // some of it was transmitted more than once (Karn)
+  bool reordered = false;            // some of it was sent once, and SACKs had passed over it
   std::uint32_t last_sent_tick = 0;  // of the newest range that was covered
 };
 
@@ -96,8 +97,10 @@ class RangePool {
   // start..end, all within ranges that next_lost named, went out again.
   void resent(RangeList&, SeqNum start, SeqNum end, std::uint32_t tick, std::uint32_t delivered, std::uint32_t cap);
 
-  // Marks start..end as SACKed; returns the bytes that were not before. Parts outside the list are ignored.
-  std::uint32_t mark_sacked(RangeList&, SeqNum start, SeqNum end, std::uint32_t cap);
+  // Marks start..end as SACKed; returns the bytes that were not before. Parts outside the list are ignored. `late`
+  // (when given) is set if some of them lie below `passed` and were sent once: they arrived behind what was sent later.
+  std::uint32_t mark_sacked(RangeList&, SeqNum start, SeqNum end, std::uint32_t cap, SeqNum passed = {},
+                            bool* late = nullptr);
 
   [[nodiscard]] static std::uint32_t in_flight(const RangeList& list, std::uint32_t all) {
     return all - list.sacked - list.lost + list.resent;

@@ -70,6 +70,8 @@ void advance_una(Tcb& t, const Segment& s, AckNews& news) {
     news.delivered = covered.not_sacked;
     a->delivered += covered.not_sacked;
     a->send.consume(t.core.pool, news.payload);
+    if (covered.reordered) count_reordering(t);
+    if (a->send.empty()) all_delivered(t, *a);
   }
   if (s.ack.value() < h.snd_una.value()) ++t.cold.una_wraps;
   h.snd_una = s.ack;
@@ -103,6 +105,7 @@ void tell_writer(Tcb& t) {
   if (t.queued() > limit - limit / 3) return;
   if (const std::uint32_t low = t.option(OptionId::tcp_notsent_lowat); low != 0 && t.unsent() >= low) return;
   t.hot.flags.clear(Flag::write_blocked);
+  if (Active* a = t.active(); a != nullptr && a->spending == Spending::buffer) note_spending(t, *a);
   t.notify(Ready::writable);
 }
 
@@ -143,13 +146,17 @@ bool is_duplicate_ack(const Tcb& t, const Segment& s, const AckNews& news, bool 
   return s.length == 0 && !s.flags.fin() && !window_moved && s.ack == t.hot.snd_una;
 }
 
-void apply_sack(Tcb& t, Active& a, const wire::TcpOptions* options, AckNews& news) {
+// A report of duplicates often comes when all is acknowledged, and the block is gone.
+void apply_sack(Tcb& t, Active* a, const wire::TcpOptions* options, AckNews& news) {
   const SackOps* sack = t.core.modules.sack;
   if (sack == nullptr || !t.hot.has(Flag::sack) || options == nullptr || options->sack_count == 0) return;
-  const SackResult r =
-      sack->apply(t.tables().ranges, a.ranges, t.hot.snd_una, t.hot.snd_nxt, options->sack(), kRangeCap);
+  RangeList none;
+  RangeList& ranges = a != nullptr ? a->ranges : none;
+  const SackResult r = sack->apply(t.tables().ranges, ranges, t.hot.snd_una, t.hot.snd_nxt, options->sack(), kRangeCap);
+  if (r.dsack) count_dsack(t, r.duplicate.right - r.duplicate.left);
+  if (r.reordered) count_reordering(t);
   news.newly_sacked = r.newly_sacked;
-  a.delivered += r.newly_sacked;
+  if (a != nullptr) a->delivered += r.newly_sacked;
 }
 
 void detect_loss(Tcb& t, Active& a, const AckNews& news) {
@@ -259,8 +266,8 @@ void on_ack(Tcb& t, const Segment& s, const wire::TcpOptions* options) {
   const std::uint32_t window_before = h.snd_wnd;
   if (h.snd_una < s.ack) advance_una(t, s, news);
   update_window(t, s);
+  apply_sack(t, a, options, news);
   if (a == nullptr) return;
-  apply_sack(t, *a, options, news);
   news.duplicate = is_duplicate_ack(t, s, news, h.snd_wnd != window_before);
   if (news.acked != 0 && a->recovery == Recovery::none) a->dup_acks = 0;
   // The order matters: the acknowledgement that ends a recovery grows nothing.
@@ -307,9 +314,10 @@ bool on_usual_ack(Tcb& t, Active& a, const Segment& s) {
   grow_window(t, a, {.acked = n, .payload = n, .delivered = n, .flight_before = n, .rtt_us = rtt_us});
   if (!a.send.empty()) {
     mark_dirty(t);
-  } else if (s.length == 0 && h.link == kUnlinked) {
-    release_if_quiet(t);
+    return true;
   }
+  all_delivered(t, a);
+  if (s.length == 0 && h.link == kUnlinked) release_if_quiet(t);
   return true;
 }
 

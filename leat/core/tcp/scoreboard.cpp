@@ -14,10 +14,11 @@ class Scoreboard {
       out.duplicate = blocks[0];
       begin = 1;
     }
+    const SeqNum passed = list.highest_sacked;
     for (std::size_t i = begin; i < blocks.size(); ++i) {
       const wire::SackBlock& b = blocks[i];
       if (!(b.left < b.right) || b.left < una || nxt < b.right) continue;
-      out.newly_sacked += pool.mark_sacked(list, b.left, b.right, cap);
+      out.newly_sacked += pool.mark_sacked(list, b.left, b.right, cap, passed, &out.reordered);
     }
     // RFC 2018 8: the receiver threw SACKed data away when the cumulative ACK stands right before it.
     const Range* first = pool.first(list);

@@ -15,6 +15,7 @@ struct SackResult {
   std::uint32_t newly_sacked = 0;  // bytes
   bool dsack = false;              // the peer saw something twice
   wire::SackBlock duplicate{};     // what, with dsack
+  bool reordered = false;          // something that was sent once arrived behind what was SACKed before
   bool reneged = false;            // the first range in flight had been SACKed and SND.UNA stands before it
 };
 

@@ -187,6 +187,7 @@ bool Visit::send_new() {
   h_.flags.clear(Flag::uncork);
   // RFC 7661 4.3, RFC 9438 5.8: whether the window was what held us back.
   h_.flags.put(Flag::app_limited, t_.unsent() == 0 && pipe(t_, *a) + h_.mss <= h_.window.cwnd);
+  note_spending(t_, *a);
   return true;
 }
 
@@ -233,6 +234,7 @@ bool Visit::send_usual() {
   core.counters.add(Counter::tcp_bytes_out, n);
   if (!h.has(Flag::rtx_running)) start_rtx(t_);  // RFC 6298 5.1
   h.flags.put(Flag::app_limited, queued + h.mss <= h.window.cwnd);
+  if (a.spending != Spending::busy || h.has(Flag::write_blocked)) note_spending(t_, a);
   return true;
 }
 

@@ -139,6 +139,7 @@ Result<Handle> restore(Core& core, const Snapshot& s, ByteSpan bytes, std::uint8
     return fail(Errc::no_memory);
   }
   if (path_of(t) == nullptr) compute_mss(t, 576);
+  if (Active* a = t.active()) begin_spending(t, *a);
   if (h.in_flight() != 0) {
     if (Active* a = t.active(); a != nullptr && a->ranges.count != 0) {
       t.tables().ranges.mark_all_lost(a->ranges, false);

@@ -6,6 +6,9 @@
 //   lists) Cold    64 B  what is needed per connection or per second Active 256 B  only from the first byte in flight,
 //   unread or out of order until the connection is quiescent
 //
+// Beside them a Tally of 64 B counts what nobody but TCP_INFO asks for, where the storage has room for it; it is not
+// touched before there is something to count.
+//
 // All parts name each other by index; Hot and Cold of a connection have the same one. Sequence numbers are absolute.
 // The front of the send queue is the octet at max(SND.UNA, ISS + 1); the queue holds what is unacknowledged and unsent.
 // SND.NXT is the highest number ever sent: retransmission never rewinds it, so that ACKs always carry the true one.
@@ -61,7 +64,7 @@ enum class Flag : std::uint32_t {
   app_limited = 1U << 27,    // the congestion window was not the limit when last sent
   freed = 1U << 28,          // to be given back when its list lets go of it
   soft_error = 1U << 29,     // Socket::soft_error was set since data was last acknowledged
-  reneged = 1U << 30,        // the peer threw SACKed data away
+  tallied = 1U << 30,        // the connection's Tally is in use
   window_update = 1U << 31,  // the reader freed enough: tell the peer with the next visit
 };
 class Flags {
@@ -160,6 +163,22 @@ enum class Recovery : std::uint8_t {
   timeout,  // after a retransmission time-out, until what was in flight then is acknowledged
 };
 
+// What time passes with while there is payload to send, as Linux's chronographs tell it apart.
+enum class Spending : std::uint8_t {
+  nothing,  // there is none
+  busy,     // it is on its way, or waits for the congestion window
+  window,   // the peer's window holds it back
+  buffer,   // all of it is in flight, the network would take more, and a writer waits for room in the buffer
+};
+
+struct alignas(64) Tally {
+  std::array<std::uint64_t, 4> spent_ns{};  // by Spending
+  std::uint32_t delivered = 0;              // segments with payload that the peer has, as of when the queue was empty
+  std::uint32_t dsacks = 0;                 // segments that the peer says it had twice (RFC 2883)
+  std::uint32_t reorderings = 0;            // times that what was sent once arrived behind what was sent later
+};
+static_assert(sizeof(Tally) == 64);
+
 struct alignas(64) Active {
   // Line 0: all that a connection needs which only receives.
   ChunkQueue receive;
@@ -180,7 +199,7 @@ struct alignas(64) Active {
   ChunkCursor send_cursor;          // where new data continues
   ChunkCursor resend_cursor;        // where retransmission continues
   std::uint32_t stalled_since = 0;  // ticks: since when what is unacknowledged makes no progress
-  std::uint32_t delivered = 0;      // octets acknowledged, SACKed ones included
+  std::uint32_t delivered = 0;      // octets acknowledged since the queue was empty, SACKed ones included
   SeqNum recover;                   // SND.NXT when recovery or the time-out began (RFC 6582, RFC 6675)
   SeqNum fin_seq;                   // with Flag::fin_ahead
   SeqNum small_end;                 // behind the last segment sent that was not full
@@ -193,6 +212,8 @@ struct alignas(64) Active {
   static constexpr std::uint8_t kQuickAcks = 16;  // as Linux
   std::uint8_t quick_acks_left = kQuickAcks;      // with Flag::quick_ack
   Window before;                                  // the window before the last reduction
+  Instant spending_since;
+  Spending spending = Spending::nothing;
 
   void report_twice(const wire::SackBlock& b) {
     dsack = b;

@@ -33,6 +33,7 @@ struct Limits {
   std::uint32_t ranges = 256;     // retransmission units of all connections
   std::uint32_t ooo_nodes = 128;  // out-of-order ranges of all connections
   std::uint32_t paths = 8;        // remembered look-ups of where to send, by hash
+  bool tallies = true;            // count for TCP_INFO how a connection's time is spent
 };
 
 struct Listener {
@@ -68,6 +69,7 @@ struct Storage {
   std::span<OooRange> ooo;
   std::span<CachedPath> paths;      // a power of two
   std::span<FlowMemo::Entry> memo;  // FlowMemo::entries_for(connections)
+  std::span<Tally> tallies;         // one a connection, or none
 };
 
 // Memory for N objects that nobody constructs before they are taken: it stays out of the image's data section.
@@ -86,6 +88,9 @@ class RawArray {
   };
 };
 
+constexpr std::uint32_t tally_count(const Limits& l) {
+  return l.tallies ? l.connections : 0;
+}
 constexpr std::size_t flow_count(const Limits& l) {
   return std::size_t{l.connections} + l.time_wait + l.syn_records;
 }
@@ -96,7 +101,8 @@ struct StaticStorage {
     return {hot.span(),         cold.span(),      active.span(),
             listeners.span(),   flows.span(),     {binds.span(), bind_groups.span(), bind_ports.span()},
             syn_records.span(), time_wait.span(), ranges.span(),
-            ooo.span(),         paths.span(),     memo.span()};
+            ooo.span(),         paths.span(),     memo.span(),
+            tallies.span()};
   }
   RawArray<Hot, limits.connections> hot;
   RawArray<Cold, limits.connections> cold;
@@ -112,6 +118,7 @@ struct StaticStorage {
   RawArray<OooRange, limits.ooo_nodes> ooo;
   RawArray<CachedPath, limits.paths> paths;
   RawArray<FlowMemo::Entry, FlowMemo::entries_for(limits.connections)> memo;
+  RawArray<Tally, tally_count(limits)> tallies;
 };
 
 // Dirty lists: one for each interface, by id; list 0 is that of connections to ourselves.
@@ -124,6 +131,7 @@ struct State {
         active(s.active),
         listeners(s.listeners),
         paths(s.paths),
+        tallies(s.tallies),
         connection_pool(static_cast<std::uint32_t>(s.hot.size())),
         active_pool(static_cast<std::uint32_t>(s.active.size())),
         listener_pool(static_cast<std::uint32_t>(s.listeners.size())),
@@ -146,6 +154,7 @@ struct State {
   std::span<Listener> listeners;
   std::span<CachedPath> paths;
   bool checks_ttl = false;  // somebody asked for ip_min_ttl, once
+  std::span<Tally> tallies;
   IndexPool connection_pool;
   IndexPool active_pool;
   IndexPool listener_pool;

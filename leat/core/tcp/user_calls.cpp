@@ -179,6 +179,7 @@ std::uint32_t send_room(const Tcb& t) {
 
 Result<IoCount> writer_waits(Tcb& t, bool for_memory) {
   t.hot.flags.set(Flag::write_blocked);
+  if (Active* a = t.active()) note_spending(t, *a);
   if (for_memory) {
     t.hot.flags.set(Flag::wants_memory);
     if (t.hot.link == kUnlinked) wait_for_memory(t);
@@ -223,6 +224,7 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
     release_if_quiet(t);
     return writer_waits(t, true);
   }
+  begin_spending(t, *t.active());
   mark_dirty(t);
   if (n == bytes.size()) return IoCount{n, IoStatus::done};
   (void)writer_waits(t, n < room && n < bytes.size());
