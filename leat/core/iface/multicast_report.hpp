@@ -16,37 +16,57 @@ void changes_were_sent(Core&, Index group);
   return g.excluders == 0 ? s.includers > 0 : s.includers > 0 || s.excluders != g.excluders;
 }
 
-// RFC 3376 4.2.12, 5.1: the records of one group. False: they don't fit; with `cut_short` as many sources as do.
+// Where the records of a group go on in the next message.
+struct Rest {
+  bool blocks = false;      // the record of what is allowed was told
+  Index source = kNoIndex;  // the first of the record that was not; kNoIndex: all are to be told
+};
+
+// RFC 3376 4.2.12, 5.1: the records of one group, from `rest` on. False: not all fit, and `rest` is what is left.
 template <class Writer>
-[[nodiscard]] bool add_records(const Core& core, const Group& g, ReportKind kind, Writer& w, bool cut_short) {
+[[nodiscard]] bool add_records(const Core& core, const Group& g, ReportKind kind, Writer& w, Rest& rest) {
   using Type = wire::MulticastRecordType;
-  const auto add = [&](Type type, auto&& wanted) {
+  const bool alone = w.empty();
+  const auto add = [&](Type type, Index head, const auto& sources, auto&& wanted) {
+    const Writer before = w;
     if (!w.add({type, g.group})) return false;
-    for (Index i = g.sources; i != kNoIndex; i = core.iface.group_sources[i].next) {
-      const GroupSource& s = core.iface.group_sources[i];
-      if (wanted(s) && !w.add_source(s.address)) return cut_short;
+    bool some = false;
+    for (Index i = rest.source == kNoIndex ? head : rest.source; i != kNoIndex; i = sources[i].next) {
+      if (!wanted(sources[i])) continue;
+      if (w.add_source(sources[i].address)) {
+        some = true;
+        continue;
+      }
+      // RFC 3376 4.2.16, RFC 3810 5.2.15: of what is not wanted as much as fits into one message is told, always the
+      // same; a second record would be a list of its own. All other kinds are split.
+      if (alone && (type == Type::mode_is_exclude || type == Type::change_to_exclude)) return true;
+      if (!some) w = before;  // without a source it would mean another thing
+      rest.source = i;
+      return false;
     }
+    rest.source = kNoIndex;
     return true;
   };
+  const auto& sources = core.iface.group_sources;
   if (kind == ReportKind::queried) {
     // RFC 3376 5.2: of the sources asked about those that are taken.
-    if (!w.add({Type::mode_is_include, g.group})) return false;
-    for (Index i = g.queried; i != kNoIndex; i = core.iface.queried_sources[i].next) {
-      const IpAddress& source = core.iface.queried_sources[i].address;
-      if (takes_source(core, g, source) && !w.add_source(source)) return cut_short;
-    }
-    return true;
+    return add(Type::mode_is_include, g.queried, core.iface.queried_sources,
+               [&](const QueriedSource& s) { return takes_source(core, g, s.address); });
   }
   const bool exclude = g.excluders > 0;
   const auto listed = [&](const GroupSource& s) { return is_taken(g, s) != exclude; };
-  if (kind == ReportKind::current) return add(exclude ? Type::mode_is_exclude : Type::mode_is_include, listed);
-  if (g.mode_changes > 0) return add(exclude ? Type::change_to_exclude : Type::change_to_include, listed);
+  if (kind == ReportKind::current)
+    return add(exclude ? Type::mode_is_exclude : Type::mode_is_include, g.sources, sources, listed);
+  if (g.mode_changes > 0)
+    return add(exclude ? Type::change_to_exclude : Type::change_to_include, g.sources, sources, listed);
   for (const bool allow : {true, false}) {
-    bool some = false;
+    if (allow && rest.blocks) continue;
+    rest.blocks = !allow;
     const auto changed = [&](const GroupSource& s) { return s.changes > 0 && is_taken(g, s) == allow; };
-    for (Index i = g.sources; i != kNoIndex && !some; i = core.iface.group_sources[i].next)
-      some = changed(core.iface.group_sources[i]);
-    if (some && !add(allow ? Type::allow_new_sources : Type::block_old_sources, changed)) return false;
+    Index first = g.sources;
+    while (first != kNoIndex && !changed(sources[first])) first = sources[first].next;
+    if (first == kNoIndex) continue;
+    if (!add(allow ? Type::allow_new_sources : Type::block_old_sources, first, sources, changed)) return false;
   }
   return true;
 }
@@ -94,12 +114,14 @@ template <class Writer, class Send>
     }
     if (!packet && !begin()) return false;
     const Writer before = *writer;
-    if (add_records(core, g, kind, *writer, false)) continue;
+    Rest rest;
+    if (add_records(core, g, kind, *writer, rest)) continue;
     *writer = before;
     if (!before.empty() && (!flush(i) || !begin())) return false;
-    // RFC 3376 4.2.16: exception: of a filter that fills a whole message only as much as fits is told.
-    const Writer alone = *writer;
-    if (!add_records(core, g, kind, *writer, true)) *writer = alone;
+    // The group has not left before its last part has: who lacks memory for that says all of it again.
+    rest = {};
+    while (!add_records(core, g, kind, *writer, rest))
+      if (!flush(i) || !begin()) return false;
   }
   return flush(s.group_pool.watermark());
 }

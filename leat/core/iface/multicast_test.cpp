@@ -62,6 +62,8 @@ std::vector<Record> records_of(ByteSpan message, std::size_t address) {
   return all;
 }
 
+constexpr Limits kLimits{.iface = {.group_sources = 2048, .queried_sources = 96}};
+
 struct Multicast : testing::Test {
   Multicast() { quiet(); }
   static HostOptions options() {
@@ -184,8 +186,30 @@ struct Multicast : testing::Test {
     Bytes b(10);
     return host.stack().try_receive(s, b)->status == IoStatus::done;
   }
-  TestHost host{options()};
+  // What a round of reports says in all, by type and group, and in how many messages; none says anything twice.
+  std::size_t tell(std::map<std::pair<Type, IpAddress>, std::vector<IpAddress>>& told) {
+    const auto all = said();
+    for (const Said& s : all)
+      for (const Record& r : s.records) {
+        auto& sources = told[{r.type, r.group}];
+        sources.insert(sources.end(), r.sources.begin(), r.sources.end());
+      }
+    for (auto& [key, sources] : told) std::sort(sources.begin(), sources.end());
+    return all.size();
+  }
+  static std::vector<IpAddress> sources(std::uint32_t first, std::uint32_t count) {
+    std::vector<IpAddress> all;
+    for (std::uint32_t i = 0; i < count; ++i) all.push_back(IpAddress::v4(0x0a090000U + first + i));
+    return all;
+  }
+  static std::vector<IpAddress> sources6(std::uint16_t count) {
+    std::vector<IpAddress> all;
+    for (std::uint16_t i = 1; i <= count; ++i) all.push_back(IpAddress::v6({0xfd09, 0, 0, 0, 0, 0, 0, i}));
+    return all;
+  }
+  BasicTestHost<kLimits> host{options()};
 };
+using Told = std::map<std::pair<Type, IpAddress>, std::vector<IpAddress>>;
 
 // --- what is told ----------------------------------------------------------------------------------------------------
 
@@ -340,6 +364,84 @@ TEST_F(Multicast, ManyGroupsAreSeveralReportsOfTheMtu) {
   EXPECT_EQ(host.stack().join_group(sockets[0], {.group = kGroup}).error(), Errc::no_buffers);
 }
 
+TEST_F(Multicast, AFilterThatFillsMoreThanOneMessageIsToldInSeveral) {
+  ASSERT_TRUE(host.stack().set_interface_mtu(host.eth, 1280));
+  const Handle s = member({.group = kGroup});
+  const Handle other = member({.group = kOther});
+  quiet();
+  const auto first = sources(0, 400);
+  ASSERT_TRUE(host.stack().set_source_filter(s, {.group = kGroup}, FilterMode::include, first));
+  ASSERT_TRUE(host.stack().close(other));
+  for (int round = 0; round < 2; ++round) {
+    Told told;
+    EXPECT_EQ(tell(told), 2U);
+    EXPECT_EQ(told, (Told{{{Type::change_to_include, kGroup}, first}, {{Type::change_to_include, kOther}, {}}}));
+    host.advance(Duration::s(1));
+  }
+  EXPECT_TRUE(said().empty());
+  // RFC 3376 5.1: both records, together, each in a message, and either divided.
+  struct Step {
+    std::uint32_t gone, count;
+    std::size_t messages;
+  };
+  for (const auto& [gone, count, messages] : {Step{200, 300, 1}, {300, 300, 2}, {398, 300, 3}, {350, 400, 3}}) {
+    ASSERT_TRUE(host.stack().set_source_filter(s, {.group = kGroup}, FilterMode::include, first));
+    quiet();
+    ASSERT_TRUE(host.stack().set_source_filter(s, {.group = kGroup}, FilterMode::include, sources(gone, count)));
+    Told told;
+    EXPECT_EQ(tell(told), messages);
+    EXPECT_EQ(told, (Told{{{Type::allow_new_sources, kGroup}, sources(400, gone + count - 400)},
+                          {{Type::block_old_sources, kGroup}, sources(0, gone)}}));
+    quiet();
+  }
+  // And back before it was told as often as it should be.
+  ASSERT_TRUE(host.stack().set_source_filter(s, {.group = kGroup}, FilterMode::include, first));
+  quiet();
+  ASSERT_TRUE(host.stack().set_source_filter(s, {.group = kGroup}, FilterMode::include, sources(400, 400)));
+  (void)said();
+  ASSERT_TRUE(host.stack().set_source_filter(s, {.group = kGroup}, FilterMode::include, first));
+  Told told;
+  EXPECT_EQ(tell(told), 3U);
+  EXPECT_EQ(told,
+            (Told{{{Type::allow_new_sources, kGroup}, first}, {{Type::block_old_sources, kGroup}, sources(400, 400)}}));
+}
+
+// With 308 sources the first record leaves room for the head of the second alone.
+TEST_F(Multicast, NoRecordWithoutSourcesComesOfADivision) {
+  ASSERT_TRUE(host.stack().set_interface_mtu(host.eth, 1280));
+  const Handle s = member({.group = kGroup});
+  ASSERT_TRUE(host.stack().set_source_filter(s, {.group = kGroup}, FilterMode::include, sources(0, 100)));
+  quiet();
+  for (std::uint32_t n = 300; n < 311; ++n) {
+    ASSERT_TRUE(host.stack().set_source_filter(s, {.group = kGroup}, FilterMode::include, sources(100, n)));
+    Told told;
+    for (const Said& m : said())
+      for (const Record& r : m.records) {
+        EXPECT_FALSE(r.sources.empty()) << n;
+        told[{r.type, r.group}].insert(told[{r.type, r.group}].end(), r.sources.begin(), r.sources.end());
+      }
+    EXPECT_EQ(told.at({Type::allow_new_sources, kGroup}).size(), n);
+    EXPECT_EQ(told.at({Type::block_old_sources, kGroup}).size(), 100U);
+    quiet();
+    ASSERT_TRUE(host.stack().set_source_filter(s, {.group = kGroup}, FilterMode::include, sources(0, 100)));
+    quiet();
+  }
+}
+
+// RFC 3376 4.2.16: the exception.
+TEST_F(Multicast, OfTooManySourcesThatAreNotWantedAsManyAsFitAreTold) {
+  ASSERT_TRUE(host.stack().set_interface_mtu(host.eth, 1280));
+  const Handle s = member({.group = kGroup, .source = kS1});
+  quiet();
+  ASSERT_TRUE(host.stack().set_source_filter(s, {.group = kGroup}, FilterMode::exclude, sources(0, 400)));
+  const auto once = report();
+  ASSERT_EQ(once.size(), 1U);
+  EXPECT_EQ(once[0].type, Type::change_to_exclude);
+  EXPECT_EQ(once[0].sources.size(), (1280U - 24 - 16) / 4);
+  host.advance(Duration::s(1));
+  EXPECT_EQ(report(), once) << "always the same";
+}
+
 // --- rows U8 and U9 --------------------------------------------------------------------------------------------------
 
 struct U8_GroupQueries : Multicast {  // NOLINT(readability-identifier-naming): in tests' names
@@ -461,6 +563,24 @@ TEST_F(U8_GroupQueries, MoreSourcesThanThereIsRoomForAreAnsweredForTheWholeGroup
   const auto all = within(Duration::ms(1'100));
   ASSERT_EQ(all.size(), 1U);
   EXPECT_EQ(all[0].second.records, (std::vector<Record>{{Type::mode_is_exclude, kGroup}}));
+  EXPECT_EQ(host.core().iface.queried_pool.used(), 0U);
+}
+
+TEST_F(U8_GroupQueries, AnAnswerThatFillsMoreThanOneMessageIsSeveral) {
+  ASSERT_TRUE(host.stack().set_interface_mtu(host.eth, 1280));
+  ASSERT_TRUE(host.stack().set_source_filter(sockets[1], {.group = kOther}, FilterMode::include, sources(0, 400)));
+  quiet();
+  query(wire::IgmpQuery{.max_response_ms = 100});
+  host.advance(Duration::ms(110));
+  Told told;
+  EXPECT_EQ(tell(told), 3U) << "kGroup has one for itself";
+  EXPECT_EQ(told, (Told{{{Type::mode_is_exclude, kGroup}, {}}, {{Type::mode_is_include, kOther}, sources(0, 400)}}));
+  // About sources, 75 of which are a message of MLD.
+  query(wire::MldQuery{.max_response_ms = 100, .group = kGroup6}, sources6(80));
+  host.advance(Duration::ms(110));
+  told.clear();
+  EXPECT_EQ(tell(told), 2U);
+  EXPECT_EQ(told, (Told{{{Type::mode_is_include, kGroup6}, sources6(80)}}));
   EXPECT_EQ(host.core().iface.queried_pool.used(), 0U);
 }
 
@@ -686,6 +806,27 @@ TEST_F(U9_JoinWithoutMemory, ChangesOfSourcesAndAnswersForThemToo) {
     }
   }
   EXPECT_EQ(times, (std::map<Type, int>{{Type::block_old_sources, 3}, {Type::mode_is_include, 1}}));
+}
+
+TEST_F(U9_JoinWithoutMemory, AFilterOfWhichOnlyAPartCouldLeaveIsToldAgain) {
+  ASSERT_TRUE(host.stack().set_interface_mtu(host.eth, 1280));
+  const Handle s = member({.group = kGroup6});
+  quiet();
+  drain();
+  held.pop_back();
+  ASSERT_TRUE(host.stack().set_source_filter(s, {.group = kGroup6}, FilterMode::include, sources6(200)));
+  EXPECT_EQ(report().at(0).sources.size(), 75U);
+  held.clear();
+  std::vector<std::size_t> messages;
+  for (int i = 0; i < 300; ++i) {
+    host.advance(Duration::ms(10));
+    Told told;
+    if (const std::size_t n = tell(told); n != 0) {
+      EXPECT_EQ(told, (Told{{{Type::change_to_include, kGroup6}, sources6(200)}}));
+      messages.push_back(n);
+    }
+  }
+  EXPECT_EQ(messages, (std::vector<std::size_t>{3, 3})) << "as often as robustness wants it";
 }
 
 TEST_F(U9_JoinWithoutMemory, InVersion2Too) {
