@@ -60,10 +60,20 @@ struct Unable : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// What of a Request chooses among a benchmark's rows; all take repetitions, scale and peers.
+struct Choices {
+  std::string_view devices;  // "memory tap": with spaces between; empty: one without a name
+  bool mtus = false, connections = false, direction = false, gso = false;
+};
+
 struct Bench {
   std::string_view name;
   std::string_view description;
-  std::vector<Row> (*run)(const Request&);
+  std::vector<Row> (*rows)(const Request&);
+  Choices choices;
+
+  // Unable for a choice that this benchmark has not.
+  [[nodiscard]] std::vector<Row> run(const Request&) const;
 };
 
 [[nodiscard]] std::span<const Bench> benches();

@@ -105,10 +105,30 @@ TEST(Bench_Runs, Threads) {
   }
 }
 
-TEST(Bench_Runs, AnUnknownDeviceIsOneLine) {
-  Request request = small();
-  request.device = "pigeon";
-  EXPECT_THROW(run("bulk", request), Unable);
+TEST(Bench_Runs, AChoiceThatABenchmarkHasNotIsOneLine) {
+  const auto refused = [](std::string_view name, auto&& change) -> std::string {
+    Request request = small();
+    change(request);
+    try {
+      (void)run(name, request);
+    } catch (const Unable& e) {
+      return e.what();
+    }
+    return "it ran";
+  };
+  const auto device = [](const char* to) { return [to](Request& r) { r.device = to; }; };
+  EXPECT_EQ(refused("bulk", device("pigeon")), "--device: bulk does not run over 'pigeon'; it has memory tap");
+  EXPECT_EQ(refused("bulk", device("shm")), "--device: bulk does not run over 'shm'; it has memory tap");
+  EXPECT_EQ(refused("bulk", device("memory ")), "--device: bulk does not run over 'memory '; it has memory tap");
+  EXPECT_EQ(refused("demux", device("tap")), "--device: demux does not run over 'tap'; it has memory");
+  const auto none = [](const char* option, const char* name) {
+    return std::string(option) + ": " + name + " has no such choice; leave it out";
+  };
+  EXPECT_EQ(refused("demux", [](Request& r) { r.mtus = {1500}; }), none("--mtu", "demux"));
+  EXPECT_EQ(refused("channel", [](Request& r) { r.connections = {1}; }), none("--connections", "channel"));
+  EXPECT_EQ(refused("echo", [](Request& r) { r.direction = "send"; }), none("--direction", "echo"));
+  EXPECT_EQ(refused("idle", [](Request& r) { r.gso = false; }), none("--gso, --no-gso", "idle"));
+  EXPECT_EQ(refused("bulk", [](Request& r) { r.device = "memory", r.gso = true; }), none("--gso, --no-gso", "bulk"));
 }
 
 TEST(Bench_Runs, ChannelInEveryForm) {

@@ -387,9 +387,6 @@ Row& row_of(std::vector<Row>& rows, std::uint32_t mtu, const char* protocol, con
 }  // namespace
 
 std::vector<Row> run_channel(const Request& request) {
-  if (!request.device.empty() && request.device != "memory") {
-    throw Unable("channel runs over memory: give --device memory");
-  }
   std::vector<Row> rows;
   for (const std::uint32_t mtu : or_default(request.mtus, {1500U})) {
     say(request, "channel: requests, mtu " + std::to_string(mtu));

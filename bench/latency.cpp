@@ -290,8 +290,6 @@ void add_rows(std::vector<Row>& rows, const Outcome& o, bool spin, bool peers) {
 }  // namespace
 
 std::vector<Row> run_latency(const Request& request) {
-  if (!request.device.empty() && request.device != "tap")
-    throw Unable("latency runs over a TAP and a veth pair only: --device tap");
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   (void)::sched_getaffinity(0, sizeof allowed, &allowed);

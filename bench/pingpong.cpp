@@ -195,8 +195,6 @@ Percentiles best(int repetitions, Run&& run) {
 }  // namespace
 
 std::vector<Row> run_pingpong(const Request& request) {
-  if (!request.device.empty() && request.device != "shm")
-    throw Unable("pingpong runs over shared memory only: --device shm");
   cpu_set_t before;
   (void)::sched_getaffinity(0, sizeof before, &before);
   if (CPU_COUNT(&before) < 2) throw Unable("pingpong needs two CPUs; this process may use one only");

@@ -84,6 +84,8 @@ expect "DIR is required; " "$LEAT" http
 expect "no benchmark 'bulkk'; did you mean" "$LEAT" bench bulkk
 expect "connections: no benchmark with 0; " "$LEAT" bench demux --connections 0
 expect "mtu: no benchmark with 3; " "$LEAT" bench bulk --mtu 3
+expect "mtu: demux has no such choice; leave it out" "$LEAT" bench demux --mtu 1500
+expect "device: echo does not run over 'tap'; it has memory" "$LEAT" bench echo --device tap
 expect "loss: '200%' is not understood; " "$LEAT" sim --loss 200%
 expect "HOST: 'localhost' is not an IP address; names are not looked up" "$LEAT" ping localhost
 [ "$("$LEAT" up --option list | wc -l)" -gt 50 ] || fail "--option list says: $("$LEAT" up --option list)"
