@@ -81,10 +81,7 @@ bool Packet::pull(std::uint32_t n) {
 
 bool Packet::move_head(std::uint32_t room) {
   PacketMeta& m = meta();
-  std::size_t c = 0;
-  while (c < kChunkClasses && kChunkBytes[c] < m.offset + room) ++c;
-  ChunkRef chunk = kNoChunk;
-  for (; c < kChunkClasses && chunk == kNoChunk; ++c) chunk = pool_->take_chunk(static_cast<ChunkClass>(c));
+  const ChunkRef chunk = pool_->take_chunk_for(m.offset + room);
   if (chunk == kNoChunk) return false;
   if (m.head_length > 0) std::memcpy(pool_->data(chunk) + m.offset, head_data(), m.head_length);
   pool_->drop_ref(std::exchange(m.chunk, chunk));

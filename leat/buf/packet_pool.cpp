@@ -93,13 +93,26 @@ Packet PacketPool::allocate(ChunkClass cls, std::uint32_t headroom, Priority pri
   return Packet{this, i};
 }
 
-Packet PacketPool::allocate_for(std::uint32_t size, std::uint32_t headroom, Priority priority) {
+ChunkRef PacketPool::take_chunk_for(std::uint32_t bytes, Priority priority) {
   for (std::size_t c = 0; c < kChunkClasses; ++c) {
-    if (kChunkBytes[c] < size + headroom || chunk_pool_[c].available() == 0) continue;
-    if (Packet p = allocate(static_cast<ChunkClass>(c), headroom, priority)) return p;
+    if (kChunkBytes[c] < bytes || chunk_pool_[c].available() == 0) continue;
     // The reserve of small chunks may be all that is left: a larger class is still good.
+    if (const ChunkRef chunk = take_chunk(static_cast<ChunkClass>(c), priority); chunk != kNoChunk) return chunk;
   }
-  return {};
+  return kNoChunk;
+}
+
+Packet PacketPool::allocate_for(std::uint32_t size, std::uint32_t headroom, Priority priority) {
+  const ChunkRef chunk = take_chunk_for(size + headroom, priority);
+  if (chunk == kNoChunk) return {};
+  const Index i = take_meta(priority);
+  if (i == kNoIndex) {
+    drop_ref(chunk);
+    return {};
+  }
+  metas_[i].chunk = chunk;
+  metas_[i].offset = headroom;
+  return Packet{this, i};
 }
 
 void PacketPool::drop_fragments(const PacketMeta& m) {

@@ -122,6 +122,8 @@ class PacketPool {
 
   // Chunks, for fragment lists. take: count 1.
   [[nodiscard]] ChunkRef take_chunk(ChunkClass cls, Priority priority = Priority::data);
+  // Of the smallest class that holds so many bytes and has one left; kNoChunk when none has.
+  [[nodiscard]] ChunkRef take_chunk_for(std::uint32_t bytes, Priority priority = Priority::data);
   void add_ref(ChunkRef chunk) { ++link_[flat(chunk)]; }
   void drop_ref(ChunkRef chunk) {
     std::uint32_t& refs = link_[flat(chunk)];

@@ -109,10 +109,9 @@ void Stack::output(InterfaceId id, PacketBatch& batch, Instant now) {
 }
 
 bool Stack::has_output(InterfaceId id) const {
-  const auto asks = [&](const TransportModule* t) {
-    return t != nullptr && t->has_output != nullptr && t->has_output(core_, id);
-  };
-  return iface::has_output(core_, id) || asks(core_.modules.tcp) || asks(core_.modules.udp);
+  bool some = iface::has_output(core_, id);
+  each_transport(core_, &TransportModule::has_output, [&](auto asks) { some = some || asks(core_, id); });
+  return some;
 }
 
 void Stack::run_timers(Instant now, unsigned budget) {
@@ -283,8 +282,7 @@ std::optional<Errc> Stack::take_error(Handle h) {
 void Stack::check_invariants() {
   core_.sockets.check_invariants();
   iface::check_invariants(core_);
-  for (const TransportModule* t : {core_.modules.tcp, core_.modules.udp})
-    if (t != nullptr && t->check_invariants != nullptr) t->check_invariants(core_);
+  each_transport(core_, &TransportModule::check_invariants, [&](auto check) { check(core_); });
 }
 
 }  // namespace leat
