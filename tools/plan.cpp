@@ -19,7 +19,7 @@ constexpr std::size_t kMaxInterfaceName = 15;
 constexpr std::uint32_t kConnections = 262144;
 
 std::string range_text(const OptionInfo& info) {
-  return cat(info.minimum, " to ", info.maximum);
+  return info.minimum == info.maximum ? cat(info.minimum) : cat(info.minimum, " to ", info.maximum);
 }
 
 struct NamedChoice {

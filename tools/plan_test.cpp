@@ -111,6 +111,7 @@ TEST(Plan, WrongWordsAreExplained) {
             "option tcp_sack: 'maybe' is not a value; write true or false");
   EXPECT_EQ(with([](auto& a) { a.options = {"ip_default_ttl=256"}; }),
             "option ip_default_ttl: 256 is out of range; take 1 to 255");
+  EXPECT_EQ(with([](auto& a) { a.options = {"tcp_ecn=1"}; }), "option tcp_ecn: 1 is out of range; take 0");
   EXPECT_EQ(with([](auto& a) { a.impair = "lose=2%"; }), "--impair: unknown impairment 'lose'; did you mean 'loss'?");
   EXPECT_EQ(with([](auto& a) { a.impair = "loss=2"; }), "--impair: 'loss=2' is not understood; write loss=2%");
   EXPECT_NE(

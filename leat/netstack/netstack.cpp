@@ -53,10 +53,19 @@ Netstack::Netstack(const NetstackConfig& config, const Entropy& entropy, Instant
     LEAT_ASSERT(stack_.set_option(id, buffer).has_value());
 }
 
-Netstack::~Netstack() {
+void Netstack::end_calls() {
   queue_->close();
   engine_.withdraw_all(Errc::shut_down);
   deliver();
+}
+
+void Netstack::stop(Instant now) {
+  end_calls();
+  shard_.reset_peers(now);
+}
+
+Netstack::~Netstack() {
+  end_calls();
   for (const DevicePort& port : ports_)
     if (port.attached()) (void)shard_.detach(port.interface());
 }

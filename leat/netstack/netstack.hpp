@@ -64,6 +64,10 @@ class Netstack {
   // The device outlives the stack, or is detached. The packets of the stack are in pool().
   Result<InterfaceId> attach(AnyDevice& device, std::span<const IpPrefix> addresses, AttachOptions options = {});
   Result<void> detach(InterfaceId interface);
+  // The end, while the devices are still there: every call fails from now on, and a RST goes to every peer that counts
+  // on a connection. Without it a peer finds out by itself. The destructor does the first half; it may come when the
+  // devices are gone.
+  void stop(Instant now);
   // These addresses and no others, without a command.
   Result<void> direct_set_ips(InterfaceId interface, std::span<const IpPrefix> addresses);
 
@@ -106,6 +110,7 @@ class Netstack {
   bool wait(Duration at_most, bool devices);
   void do_one(Op& op);
   void deliver();
+  void end_calls();
   void ring();
   void limit_socket(const Op& op);
 

@@ -128,6 +128,27 @@ TEST_F(ChannelPair, AStackThatIsGoneFailsItsCallers) {
   socket.close();
 }
 
+TEST_F(ChannelPair, PeersHearOfAStackThatIsStopped) {
+  connect();
+  const auto receive = [](TcpStream& s) -> Task<Errc> {
+    Bytes buffer(10);
+    co_return (co_await s.async_recv(buffer)).error();
+  };
+  Task<Errc> here = receive(server);
+  Task<Errc> there = receive(client);
+  here.start();
+  there.start();
+  pair.step();
+  const Instant began = pair.now();
+  pair.stack(1).stop(began);
+  pair.run_until([&] { return here.done() && there.done(); }, began + Duration::s(1));
+  ASSERT_TRUE(here.done() && there.done());
+  EXPECT_EQ(here.result(), Errc::shut_down);
+  EXPECT_EQ(there.result(), Errc::connection_reset);
+  EXPECT_EQ(pair.now(), began);
+  EXPECT_EQ(server.recv_bytes(1).error(), Errc::shut_down);
+}
+
 TEST_F(ChannelPair, DroppedCallsLeaveEverything) {
   connect();
   ASSERT_TRUE(client.set_option(OptionId::tcp_nodelay, 1));

@@ -80,7 +80,7 @@ enum class OptionType : std::uint8_t { boolean, integer, bytes, duration_us, cho
   X(tcp_window_scaling, tcp, boolean, 0, 1, 1, "RFC 7323", "Offer and accept window scaling.")                         \
   X(tcp_sack, tcp, boolean, 0, 1, 1, "RFC 2018", "Offer and accept selective acknowledgements.")                       \
   X(tcp_dsack, tcp, boolean, 0, 1, 1, "RFC 2883", "Report duplicate segments.")                                        \
-  X(tcp_ecn, tcp, integer, 0, 3, 0, "RFC 3168", "0 off, 1 ask and accept, 2 accept, 3 accurate ECN. No effect yet.")   \
+  X(tcp_ecn, tcp, integer, 0, 0, 0, "RFC 3168", "Explicit congestion notification: not there yet, so it is off.")      \
   X(tcp_congestion, tcp, choice, 0, 15, 1, "RFC 5681, RFC 9438", "Congestion control: 0 NewReno, 1 CUBIC.")            \
   X(tcp_initial_window, tcp, integer, 1, 64, 10, "RFC 6928", "Initial congestion window, segments.")                   \
   X(tcp_delayed_ack, tcp, duration_us, 0, 500000, 40000, "RFC 9293 3.8.6.3", "Longest delay of an ACK.")               \
