@@ -1,14 +1,9 @@
 #include <leat/runtime/clock.hpp>
 #include <leat/runtime/host.hpp>
+#include <leat/runtime/open_tap.hpp>
 #include <leat/runtime/signals.hpp>
 
 namespace leat {
-
-struct Host::OpenTap {
-  explicit OpenTap(Tap&& opened) : tap(std::move(opened)), device(tap) {}
-  Tap tap;
-  DeviceRef<Tap> device;
-};
 
 Result<std::unique_ptr<Host>> Host::make(const HostOptions& options) {
   auto storage = ReservedStorage::make(options.limits);
@@ -42,19 +37,12 @@ Host::~Host() {
 
 Result<InterfaceId> Host::open_tap(std::string_view name, std::initializer_list<std::string_view> addresses,
                                    TapProblem* why) {
-  std::vector<IpPrefix> prefixes;
-  for (const std::string_view text : addresses) {
-    const auto prefix = IpPrefix::parse(text);
-    if (!prefix) {
-      if (why != nullptr) *why = {"an address is not understood", "write it as 10.9.0.2/24 or fd09::2/64", 0};
-      return fail(Errc::invalid_argument);
-    }
-    prefixes.push_back(*prefix);
-  }
+  const auto prefixes = parse_addresses(addresses, why);
+  if (!prefixes) return fail(prefixes.error());
   auto tap = Tap::open({.name = name}, pool(), why);
   if (!tap) return fail(tap.error());
   taps_.push_back(std::make_unique<OpenTap>(std::move(*tap)));
-  return attach(taps_.back()->device, {.name = name}, prefixes);
+  return attach(taps_.back()->device, {.name = name}, *prefixes);
 }
 
 Result<InterfaceId> Host::attach(AnyDevice& device, const AttachOptions& options, std::span<const IpPrefix> addresses) {

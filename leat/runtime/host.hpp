@@ -20,6 +20,8 @@
 
 namespace leat {
 
+struct OpenTap;
+
 struct HostOptions {
   Limits limits = hosted_limits(4096);
   std::size_t packet_memory = std::size_t{128} << 20;  // when all of it is in use
@@ -62,8 +64,6 @@ class Host {
 
  private:
   Host(const HostOptions& options, ReservedStorage&& storage, PacketMemory&& memory);
-
-  struct OpenTap;
 
   ReservedStorage storage_;
   PacketMemory memory_;

@@ -88,6 +88,11 @@ class ModelWorld {
   void withdraw_all(Errc why) {
     while (!parked_.empty()) (void)withdraw(*parked_.front(), why);
   }
+  void reset_peers() {
+    const Owner owner(*this);
+    if (!parked_.empty() || told_) scheduler->fail("peers are told once, when nobody waits any more");
+    told_ = true;
+  }
   Op* take_completed() {
     const Owner owner(*this);
     if (completed_.empty()) return nullptr;
@@ -334,6 +339,7 @@ class ModelWorld {
   bool wish_ = false, rung_ = false;
   std::array<unsigned, kSockets> sockets_{};
   std::vector<Op*> parked_;
+  bool told_ = false;  // that the stack ends
   std::deque<Op*> completed_;
   std::vector<std::pair<Op*, unsigned>> posts_;
   unsigned starts_ = 0;

@@ -12,9 +12,9 @@
 //
 // World:  types Atomics, Sleeper (derived from SleeperState<Atomics>); kForeignOps, the budget of rule 6; kAlone,
 //         the waits in a row after which a thread counts as alone
-//   under the token   start, withdraw, withdraw_all, take_completed, turn, flush, turn_time, received, checks,
-//                     before_sleep, after_sleep, arm, led_again (who is armed still becomes the watcher once more),
-//                     set_timer, drain_watch
+//   under the token   start, withdraw, withdraw_all, reset_peers (once, at the end), take_completed, turn, flush,
+//                     turn_time, received, checks, before_sleep, after_sleep, arm, led_again (who is armed still
+//                     becomes the watcher once more), set_timer, drain_watch
 //   from any thread   sleeper, ref, unref, wake, kick, ask_janitor, wake_janitor, sleep, sleep_alone, pause,
 //   pause_long,
 //                     begin_spin, spin_on, end_spin, posted_spins, now, held, follow_up

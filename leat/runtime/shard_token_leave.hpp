@@ -140,6 +140,7 @@ void ShardToken<World>::kick(Visit& v) {
 template <class World>
 void ShardToken<World>::kill(Visit& v) {
   world_->withdraw_all(Errc::shut_down);
+  world_->reset_peers();
   publish_completed(v);
   while (!backlog_.empty()) end_posted(*backlog_.pop_front(), v);
   for (sync::PostList rest = word_.kill(); !rest.empty();) end_posted(*rest.pop_front(), v);

@@ -7,6 +7,7 @@
 #include <leat/drive/op_engine.hpp>
 #include <leat/runtime/clock.hpp>
 #include <leat/runtime/janitor.hpp>
+#include <leat/runtime/open_tap.hpp>
 #include <leat/runtime/packet_memory.hpp>
 #include <leat/runtime/shard_token.hpp>
 #include <leat/runtime/shard_watch.hpp>
@@ -66,12 +67,6 @@ struct SharedStack::Inside {
   static constexpr unsigned kForeignOps = 64;
   static constexpr unsigned kAlone = 8;
 
-  struct OpenTap {
-    explicit OpenTap(Tap&& opened) : tap(std::move(opened)), device(tap) {}
-    Tap tap;
-    DeviceRef<Tap> device;
-  };
-
   Inside(const SharedStackOptions& o, ReservedStorage&& s, PacketMemory&& m, ShardWatch&& w)
       : options(o),
         storage(std::move(s)),
@@ -101,10 +96,8 @@ struct SharedStack::Inside {
     return engine.start(op);
   }
   bool withdraw(Op& op, Errc why) { return engine.withdraw(op, why); }
-  void withdraw_all(Errc why) {  // the end: the peers hear of it, too
-    engine.withdraw_all(why);
-    shard.reset_peers(monotonic_now());
-  }
+  void withdraw_all(Errc why) { engine.withdraw_all(why); }
+  void reset_peers() { shard.reset_peers(monotonic_now()); }
   Op* take_completed() { return engine.take_completed(); }
   Instant turn() {
     now_ = monotonic_now();
@@ -392,16 +385,9 @@ Result<void> SharedStack::detach(InterfaceId interface) {
 
 Result<InterfaceId> SharedStack::open_tap(std::string_view name, std::initializer_list<std::string_view> addresses,
                                           TapProblem* why) {
-  std::vector<IpPrefix> prefixes;
-  for (const std::string_view text : addresses) {
-    const auto prefix = IpPrefix::parse(text);
-    if (!prefix) {
-      if (why != nullptr) *why = {"an address is not understood", "write it as 10.9.0.2/24 or fd09::2/64", 0};
-      return fail(Errc::invalid_argument);
-    }
-    prefixes.push_back(*prefix);
-  }
-  Inside::OpenTap* opened = nullptr;
+  const auto prefixes = parse_addresses(addresses, why);
+  if (!prefixes) return fail(prefixes.error());
+  OpenTap* opened = nullptr;
   Errc problem{};
   const Result<void> called = with_owner([&](Shard&) {  // the device takes chunks of the pool
     auto tap = Tap::open({.name = name}, inside_->memory.pool(), why);
@@ -409,11 +395,11 @@ Result<InterfaceId> SharedStack::open_tap(std::string_view name, std::initialize
       problem = tap.error();
       return;
     }
-    opened = inside_->taps.emplace_back(std::make_unique<Inside::OpenTap>(std::move(*tap))).get();
+    opened = inside_->taps.emplace_back(std::make_unique<OpenTap>(std::move(*tap))).get();
   });
   if (!called) return fail(called.error());
   if (opened == nullptr) return fail(problem);
-  return attach(opened->device, {.name = name}, prefixes);
+  return attach(opened->device, {.name = name}, *prefixes);
 }
 
 }  // namespace leat
