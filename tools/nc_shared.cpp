@@ -58,17 +58,24 @@ class InputThread {
   // `take` gets every piece; an empty one is the end. False from it: no more.
   template <class Take>
   explicit InputThread(std::size_t most, Take take)
-      : bell_(::eventfd(0, EFD_CLOEXEC)), thread_([this, most, take] { run(most, take); }) {}
+      : bell_(::eventfd(0, EFD_CLOEXEC)),
+        end_(::eventfd(0, EFD_CLOEXEC)),
+        thread_([this, most, take] { run(most, take); }) {}
   ~InputThread() {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t rung = ::write(bell_.get(), &one, sizeof one);
+    ring(bell_);
     thread_.join();
   }
   InputThread(const InputThread&) = delete;
   InputThread& operator=(const InputThread&) = delete;
   [[nodiscard]] bool ended() const { return ended_.load(std::memory_order_relaxed); }
+  // Readable from then on.
+  [[nodiscard]] int end_fd() const { return end_.get(); }
 
  private:
+  static void ring(const Descriptor& bell) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t rung = ::write(bell.get(), &one, sizeof one);
+  }
   template <class Take>
   void run(std::size_t most, Take take) {
     std::vector<std::uint8_t> buffer(most);
@@ -78,11 +85,15 @@ class InputThread {
       if (fds[1].revents != 0) return;
       if (fds[0].revents == 0) continue;
       const ssize_t got = ::read(STDIN_FILENO, buffer.data(), buffer.size());
-      if (got <= 0) ended_.store(true, std::memory_order_relaxed);  // before the end is passed on
+      if (got <= 0) {  // before the end is passed on
+        ended_.store(true, std::memory_order_relaxed);
+        ring(end_);
+      }
       if (!take(ByteSpan{buffer.data(), got <= 0 ? 0 : static_cast<std::size_t>(got)}) || got <= 0) return;
     }
   }
   Descriptor bell_;
+  Descriptor end_;
   // Written by the thread, read by who waits for the end of a conversation. Relaxed: nothing hangs on it.
   std::atomic<bool> ended_{false};
   std::thread thread_;
@@ -200,22 +211,46 @@ class SharedNc {
   // acknowledged everything.
   void send_the_rest(FormStream& s, const InputThread& input) {
     if (!input.ended() && ::isatty(STDIN_FILENO) != 0) log_info("the peer has finished; the end of input ends this");
-    for (std::uint64_t acknowledged = 0;;) {
-      Ready ready = Ready::none;
-      std::optional<Errc> error;
-      node_.with_stack([&](Stack& stack) {
-        ready = stack.readiness(s.handle());
-        if (any(ready & Ready::error)) error = stack.take_error(s.handle());
-        const Index i = stack.core().sockets.find(s.handle());
-        if (i == kNoIndex || any(ready & Ready::closed)) return;
-        const std::uint64_t now = tcp::info(stack.core(), i).bytes_acked;
-        if (std::exchange(acknowledged, now) != now) touch();
-      });
-      if (error) return lost(s, *error);
-      if (any(ready & Ready::closed) || out_of_patience(s)) return;
+    while (!input.ended()) {  // or until the connection is over
+      Watch over;
+      over.socket = s.handle();
+      Op op;
+      op.verb = Verb::poll;
+      op.watches = {&over, 1};
+      op.also_fd = input.end_fd();
+      op.deadline = node_.shared()->now() + kLook;
+      node_.shared()->run(op);
+      if (op.error != Errc::timed_out && op.error != Errc::interrupted) break;
+      if (out_of_patience(s)) return;
       progress_.update({sent_.load(std::memory_order_relaxed), received_});
-      std::this_thread::sleep_for(std::chrono::milliseconds(input.ended() ? 1 : 20));
     }
+    for (std::uint64_t acknowledged = 0;;) {
+      Op op;
+      op.finish(s.handle());
+      op.deadline = node_.shared()->now() + kLook;
+      node_.shared()->run(op);
+      if (op.error == Errc{}) return;
+      if (op.error == Errc::not_connected) return was_over(s);
+      if (op.error != Errc::timed_out) return lost(s, op.error);
+      tcp::TcpInfo info;
+      op.reset();
+      op.verb = Verb::tcp_info;
+      op.socket = s.handle();
+      op.info = &info;
+      node_.shared()->run(op);
+      if (std::exchange(acknowledged, info.bytes_acked) != info.bytes_acked) touch();
+      if (out_of_patience(s)) return;
+      progress_.update({sent_.load(std::memory_order_relaxed), received_});
+    }
+  }
+
+  // The connection had ended before finish() was asked for: well, or with an error that nobody has heard of.
+  void was_over(const FormStream& s) {
+    Op op;
+    op.verb = Verb::take_error;
+    op.socket = s.handle();
+    node_.shared()->run(op);
+    if (const auto error = static_cast<Errc>(op.value); op.error == Errc{} && error != Errc{}) lost(s, error);
   }
 
   void datagrams() {
