@@ -12,7 +12,7 @@
 #include <leat/asio/asio.hpp>
 #include <vector>
 
-#include "../support/virtual_service.hpp"
+#include "../support/cancel_every.hpp"
 
 namespace leat::asio {
 namespace {
@@ -20,7 +20,6 @@ namespace {
 using net::ip::tcp;
 using net::ip::udp;
 using test::TwoHosts;
-using test::VirtualWorld;
 
 constexpr std::size_t kBytes = 5000;
 
@@ -34,14 +33,13 @@ constexpr std::array kMoments{
     Moment{Moment::Way::late_slot, 1}, Moment{Moment::Way::late_socket, 1}, Moment{Moment::Way::late_slot, 4},
 };
 
-class Conversation {
+class Conversation : public test::Cancelled<Moment> {
  public:
-  Conversation(std::size_t chosen, Moment moment) : chosen_(chosen), moment_(moment) {
+  Conversation(std::size_t chosen, Moment moment) : Cancelled(chosen, moment) {
     for (std::size_t i = 0; i < kBytes; ++i) sent_[i] = static_cast<char>(i * 7 + (i >> 8));
   }
 
   void run() {
-    const auto free_before = world_.hosts.pool().packets_free();
     for (auto task :
          {&Conversation::serve, &Conversation::ask, &Conversation::serve_datagrams, &Conversation::ask_datagrams})
       net::co_spawn(io_, (this->*task)(), [](const std::exception_ptr& e) {
@@ -55,15 +53,8 @@ class Conversation {
     }
     EXPECT_EQ(received_, sent_);
     EXPECT_TRUE(datagrams_done_);
-    world_.run_for(Duration::s(300));  // TIME-WAIT and what was abandoned
-    for (std::size_t host : {0U, 1U}) {
-      EXPECT_EQ(world_.hosts.stack(host).core().sockets.used(), 0U) << "host " << host;
-      EXPECT_EQ(world_.hosts.stack(host).core().tcp.connection_pool.used(), 0U) << "host " << host;
-    }
-    EXPECT_EQ(world_.hosts.pool().packets_free(), free_before);
+    expect_nothing_left();
   }
-  [[nodiscard]] bool was_cancelled() const { return cancelled_; }
-  [[nodiscard]] bool ended_early() const { return ended_early_; }
 
  private:
   using token = net::as_tuple_t<net::use_awaitable_t<>>;
@@ -72,8 +63,7 @@ class Conversation {
   // Awaits what start(token) begins on this socket, and cancels it when it is the chosen one.
   template <class Socket, class Start>
   auto sabotaged(Socket& socket, Start start) -> decltype(start(kToken)) {
-    if (next_++ != chosen_) co_return co_await start(kToken);
-    cancelled_ = true;
+    if (!is_chosen()) co_return co_await start(kToken);
     net::cancellation_signal signal;
     bool over = false;
     bool hopping = true;
@@ -96,7 +86,7 @@ class Conversation {
     auto result = co_await start(net::bind_cancellation_slot(signal.slot(), kToken));
     over = true;
     while (hopping) co_await net::post(io_, net::use_awaitable);  // NOLINT(bugprone-infinite-loop): hop() ends it
-    if (std::get<0>(result) == net::error::operation_aborted) ended_early_ = true;
+    if (std::get<0>(result) == net::error::operation_aborted) was_ended_early();
     co_return result;
   }
   static bool again(const error_code& e) { return e == net::error::operation_aborted; }
@@ -203,36 +193,14 @@ class Conversation {
     datagrams_done_ = true;
   }
 
-  std::size_t chosen_;
-  Moment moment_;
-  std::size_t next_ = 0;
-  bool cancelled_ = false;
-  bool ended_early_ = false;
   bool datagrams_done_ = false;
   std::array<char, kBytes> sent_{};
   std::array<char, kBytes> received_{};
-  VirtualWorld world_;
   net::io_context io_;
 };
 
 TEST(S8_CancelEveryAsioOperation, NoByteAndNoConnectionIsLost) {
-  std::size_t runs = 0;
-  std::size_t ended_early = 0;
-  for (const Moment moment : kMoments) {
-    for (std::size_t chosen = 0;; ++chosen) {
-      SCOPED_TRACE("operation " + std::to_string(chosen) + ", way " + std::to_string(static_cast<int>(moment.way)) +
-                   ", after " + std::to_string(moment.turns) + " turns");
-      Conversation c(chosen, moment);
-      c.run();
-      if (HasFatalFailure() || HasNonfatalFailure()) return;
-      if (!c.was_cancelled()) break;  // past the last one: it ran untouched
-      ++runs;
-      ended_early += c.ended_early() ? 1 : 0;
-    }
-  }
-  EXPECT_GT(runs, 100U);
-  EXPECT_GT(ended_early, 50U);  // the others were complete before their cancellation
-  std::cout << runs << " cancellations, " << ended_early << " of them before the operation was complete\n";
+  test::cancel_every<Conversation>(kMoments);
 }
 
 }  // namespace

@@ -11,13 +11,12 @@
 #include <optional>
 #include <vector>
 
-#include "../support/virtual_service.hpp"
+#include "../support/cancel_every.hpp"
 
 namespace leat::coroutine {
 namespace {
 
 using test::TwoHosts;
-using test::VirtualWorld;
 
 constexpr std::size_t kBytes = 6000;
 constexpr Port kPort{80};
@@ -35,14 +34,13 @@ constexpr std::array kMoments{
     Moment{Moment::Way::deadline}, Moment{Moment::Way::late},    Moment{Moment::Way::late, 3},
 };
 
-class Conversation {
+class Conversation : public test::Cancelled<Moment> {
  public:
-  Conversation(std::size_t chosen, Moment moment) : chosen_(chosen), moment_(moment) {
+  Conversation(std::size_t chosen, Moment moment) : Cancelled(chosen, moment) {
     for (std::size_t i = 0; i < kBytes; ++i) sent_[i] = static_cast<std::uint8_t>(i * 7 + (i >> 8));
   }
 
   void run() {
-    const auto free_before = world_.hosts.pool().packets_free();
     executor_.spawn(serve());
     executor_.spawn(ask());
     executor_.spawn(serve_datagrams());
@@ -51,35 +49,26 @@ class Conversation {
     EXPECT_TRUE(conversation_done_);
     EXPECT_TRUE(datagrams_done_);
     EXPECT_EQ(received_, sent_);
-    world_.run_for(Duration::s(300));  // TIME-WAIT and what was abandoned
-    for (std::size_t host : {0U, 1U}) {
-      EXPECT_EQ(world_.hosts.stack(host).core().sockets.used(), 0U) << "host " << host;
-      EXPECT_EQ(world_.hosts.stack(host).core().tcp.connection_pool.used(), 0U) << "host " << host;
-    }
-    EXPECT_EQ(world_.hosts.pool().packets_free(), free_before);
+    expect_nothing_left();
   }
-  [[nodiscard]] std::size_t operations() const { return next_; }
-  [[nodiscard]] bool was_cancelled() const { return cancelled_; }
-  [[nodiscard]] bool ended_early() const { return ended_early_; }
 
  private:
   // Awaits what make() makes, and cancels it when it is the chosen one. `make` gets the limit to use.
   template <class Make>
   auto sabotaged(Make make) -> Task<detail::Awaited<std::invoke_result_t<Make, const Limit&>>> {
-    const bool chosen = next_++ == chosen_;
+    const bool chosen = is_chosen();
     Limit limit;
     std::stop_source source;
     const std::stop_token token = source.get_token();
     limit.stop = &token;
     if (!chosen) co_return co_await make(limit);
-    cancelled_ = true;
     if (moment_.way == Moment::Way::before) source.request_stop();
     if (moment_.way == Moment::Way::deadline) limit.within = Duration{};
     auto operation = make(limit);
     bool over = false;
     auto results = co_await when_all(end_of(operation, over), cancel(operation, source, over));
     auto& result = std::get<0>(results);
-    if (!result && (result.error() == Errc::cancelled || result.error() == Errc::timed_out)) ended_early_ = true;
+    if (!result && (result.error() == Errc::cancelled || result.error() == Errc::timed_out)) was_ended_early();
     co_return std::move(result);
   }
   template <class O>
@@ -208,37 +197,15 @@ class Conversation {
     datagrams_done_ = true;
   }
 
-  std::size_t chosen_;
-  Moment moment_;
-  std::size_t next_ = 0;
-  bool cancelled_ = false;
-  bool ended_early_ = false;
   bool conversation_done_ = false;
   bool datagrams_done_ = false;
   std::array<std::uint8_t, kBytes> sent_{};
   std::array<std::uint8_t, kBytes> received_{};
-  VirtualWorld world_;
   Executor executor_{world_.shared_service(0)};
 };
 
 TEST(S8_CancelEveryCoroutineOperation, NoByteAndNoConnectionIsLost) {
-  std::size_t runs = 0;
-  std::size_t ended_early = 0;
-  for (const Moment moment : kMoments) {
-    for (std::size_t chosen = 0;; ++chosen) {
-      SCOPED_TRACE("operation " + std::to_string(chosen) + ", way " + std::to_string(static_cast<int>(moment.way)) +
-                   ", after " + std::to_string(moment.turns) + " turns");
-      Conversation c(chosen, moment);
-      c.run();
-      if (HasFatalFailure() || HasNonfatalFailure()) return;
-      if (!c.was_cancelled()) break;  // past the last one: it ran untouched
-      ++runs;
-      ended_early += c.ended_early() ? 1 : 0;
-    }
-  }
-  EXPECT_GT(runs, 100U);
-  EXPECT_GT(ended_early, 50U);  // the others were complete before their cancellation
-  std::cout << runs << " cancellations, " << ended_early << " of them before the operation was complete\n";
+  test::cancel_every<Conversation>(kMoments);
 }
 
 }  // namespace
