@@ -181,6 +181,22 @@ TEST(C11_TimerWheel, HourJumpIsWorkedOffInOrder) {
   EXPECT_TRUE(w.wheel.next_deadline().is_never());
 }
 
+// C11: as many as one likes may be due at one tick, or be armed for the past: a budget splits them too.
+TEST(C11_TimerWheel, ManyOfOneTickAreWorkedOffBudgetByBudget) {
+  for (const std::int64_t due : {std::int64_t{5}, std::int64_t{40}, std::int64_t{100'000}, std::int64_t{-3}}) {
+    Wheel w(10, at(1));
+    for (Index i = 0; i < 10; ++i) w.wheel.arm(i, at(due));
+    const Instant now = at(std::max<std::int64_t>(due, 1));
+    std::vector<Index> order;
+    for (unsigned calls = 0; w.wheel.next_deadline() <= now && calls < 50; ++calls) {
+      const std::vector<Index> some = w.advance(now, 3);
+      EXPECT_LE(some.size(), 3U) << due;
+      order.insert(order.end(), some.begin(), some.end());
+    }
+    EXPECT_EQ(order, (std::vector<Index>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})) << due;
+  }
+}
+
 // C11: the clock goes back an hour: nothing fires early, old timers keep their instants, new ones follow the new clock.
 TEST(C11_TimerWheel, BackwardClockNeitherFiresNorStalls) {
   const Instant start = Instant{} + Duration::s(10'000);

@@ -277,6 +277,19 @@ TEST_F(C9_TimeWait, AMillionConnectionsStayWithinTheCap) {
   many.check_invariants();
 }
 
+// Records keep their expiry in 32 bits of milliseconds. A table that is never empty must still know, after more than
+// the 24 days of half their range, which of them are over.
+TEST_F(C9_TimeWait, ATableThatIsNeverEmptyEndsItsRecordsInTimeForMonths) {
+  constexpr std::int64_t kStep = 40'000;
+  constexpr std::int64_t kTwoMonths = std::int64_t{60} * 86'400'000;
+  for (std::int64_t ms = 0; ms < kTwoMonths; ms += kStep) {
+    const std::size_t before = ended.size();
+    (void)table.advance(at_ms(ms), 8, callback());
+    ASSERT_EQ(ended.size() - before, ms < 2 * kStep ? 0U : 1U) << "day " << ms / 86'400'000;
+    ASSERT_NE(add(static_cast<std::uint16_t>(ms / kStep), ms), kNoIndex);
+  }
+}
+
 TEST_F(TimeWait, AReusedPairStartsBeyondWhatTheOldOneUsed) {
   const TimeWaitRecord& r = table[add(1, 0)];
   EXPECT_EQ(reuse_iss(r, SeqNum{5000}), SeqNum{5000});
