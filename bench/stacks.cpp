@@ -32,6 +32,7 @@ Limits limits_for(std::uint32_t connections) {
   l.tcp.time_wait = 65536;
   l.tcp.ranges = connections + 8192;
   l.tcp.ooo_nodes = 4096;
+  l.tcp.paths = 256;  // as hosted_limits: a million connections have 17 addresses
   return l;
 }
 

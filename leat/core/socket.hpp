@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <leat/base/index_list.hpp>
+#include <leat/base/prefetch.hpp>
 #include <leat/base/result.hpp>
 #include <leat/core/error_queue.hpp>
 #include <leat/op/handle.hpp>
@@ -70,6 +71,11 @@ class SocketTable {
   }
   [[nodiscard]] Socket& operator[](Index i) { return sockets_[i]; }
   [[nodiscard]] const Socket& operator[](Index i) const { return sockets_[i]; }
+
+  void prefetch(Index i) const {
+    leat::prefetch(&sockets_[i].pending);
+    leat::prefetch(&sockets_[i].sink);  // half of the sockets lie on two lines
+  }
 
   // Something became true for socket `i` (kNoIndex: nobody listens, nothing happens).
   void notify(Index i, Ready edges) {

@@ -68,6 +68,7 @@ StorageView build(Source& source, const Limits& limits) {
   view.tcp.paths = source.template take<tcp::CachedPath>(std::bit_ceil(t.paths));
   view.tcp.tallies = source.template take<tcp::Tally>(tcp::tally_count(t));
   view.tcp.memo = source.template take<FlowMemo::Entry>(FlowMemo::entries_for(t.connections));
+  view.tcp.acks = source.template take<tcp::AckQueue::Entry>(tcp::AckQueue::entries_for(t.connections));
   return view;
 }
 

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <leat/base/assert.hpp>
 #include <leat/base/delegate.hpp>
+#include <leat/base/prefetch.hpp>
 #include <span>
 
 namespace leat {
@@ -39,8 +40,8 @@ class IndexTable {
   explicit IndexTable(std::span<IndexBucket> storage, Commit commit = {});
 
   void prefetch(std::uint32_t hash) const {
-    __builtin_prefetch(&storage_[first_bucket(hash)]);
-    __builtin_prefetch(&storage_[second_bucket(hash)]);
+    leat::prefetch(&storage_[first_bucket(hash)]);
+    leat::prefetch(&storage_[second_bucket(hash)]);
   }
   // The value with this hash for which match(value) holds; 0: none. `match` sees values whose hashes are equal.
   template <class Match>

@@ -12,7 +12,7 @@ auto links(State& s) {
   return [&s](Index i) -> Index& { return s.hot[i].link; };
 }
 auto active_links(State& s) {
-  return [&s](Index i) -> Index& { return s.active[i].ack_due; };
+  return [&s](Index i) -> Index& { return s.active[i].next_free; };
 }
 
 void release_active(Tcb& t) {
@@ -57,10 +57,10 @@ void destroy(Tcb& t) {
   detach(t);
   s.wheel.cancel(t.id);
   release_active(t);
-  if (t.hot.bind_entry != 0) s.binds.unbind(t.hot.bind_entry - 1U);
-  t.hot.bind_entry = 0;
-  t.core.profiles.drop_user(t.cold.profile);
-  t.cold.profile = 0;
+  if (t.cold.bind_entry != 0) s.binds.unbind(t.cold.bind_entry - 1U);
+  t.cold.bind_entry = 0;
+  t.core.profiles.drop_user(t.hot.profile);
+  t.hot.profile = 0;
   const Index link = t.hot.link;
   std::construct_at(&t.hot);  // CLOSED, without anything
   if (link != kUnlinked) {    // its list lets go of it first
@@ -190,13 +190,27 @@ bool acquire_active(Tcb& t) {
   std::construct_at(&s.active[i]);
   s.active[i].small_end = t.hot.snd_una;
   t.hot.active = i;
+  if (t.hot.has(Flag::ack_later)) {  // the block was given back meanwhile
+    s.active[i].full_segments = 1;
+    s.active[i].rcv_mss = static_cast<std::uint16_t>(t.hot.rcv_nxt - t.hot.last_ack_sent);
+  }
   return true;
 }
+
+namespace {
+
+// One full segment and nothing else waits for its ACK: what the block knows of that can be told without it.
+bool owes_for_one_segment(const Hot& h, const Active& a) {
+  return a.full_segments == 1 && h.rcv_nxt - h.last_ack_sent == a.rcv_mss;
+}
+
+}  // namespace
 
 void release_if_quiet(Tcb& t) {
   Active* a = t.active();
   if (a == nullptr || !a->send.empty() || !a->receive.empty() || a->ooo.count != 0 || a->ranges.count != 0) return;
-  if (t.hot.flags.any(Flag::ack_now, Flag::ack_later, Flag::fin_ahead) || a->corked) return;
+  if (t.hot.flags.any(Flag::ack_now, Flag::fin_ahead) || a->corked) return;
+  if (t.hot.has(Flag::ack_later) && !owes_for_one_segment(t.hot, *a)) return;
   if (a->recovery != Recovery::none || a->owes_dsack) return;
   if (a->congestion_ready) t.cold.w_max = a->congestion.words[0];
   State& s = t.tables();
@@ -262,7 +276,7 @@ CachedPath* path_of(Tcb& t) {
   const auto bound = static_cast<InterfaceId>(t.options().get(OptionId::bind_interface));
   CachedPath* c = find_cached_path(t.core, t.hot.key.local, t.hot.key.remote, bound, t.hot.key.scope);
   if (c == nullptr) return nullptr;
-  t.hot.interface = c->path.interface;
+  t.hot.interface = static_cast<std::uint8_t>(c->path.interface);
   if (std::min<std::uint32_t>(c->path.mtu, 0xffff) != t.hot.pmtu) compute_mss(t, c->path.mtu);
   return c;
 }

@@ -20,7 +20,7 @@ TcpInfo connection_info(const Core& core, Index connection) {
   const State& s = core.tcp;
   const Hot& h = s.hot[connection];
   const Cold& c = s.cold[connection];
-  const OptionValues& o = c.profile == 0 ? core.options : core.profiles[c.profile];
+  const OptionValues& o = h.profile == 0 ? core.options : core.profiles[h.profile];
   const Active* a = h.active == kNoIndex ? nullptr : &s.active[h.active];
   const auto kind = static_cast<std::size_t>(o.get(OptionId::tcp_congestion));
   const CongestionOps* ops = kind < kCongestionKinds ? core.modules.congestion[kind] : nullptr;
@@ -39,16 +39,16 @@ TcpInfo connection_info(const Core& core, Index connection) {
   i.backoff = a != nullptr ? a->backoff : c.retries;
   const auto us = [&](OptionId id) { return static_cast<std::uint32_t>(o.get(id)); };
   i.rto_us =
-      h.rtt.rto_us(us(OptionId::tcp_rto_initial), us(OptionId::tcp_rto_min), us(OptionId::tcp_rto_max), i.backoff);
-  i.srtt_us = h.rtt.srtt_us();
-  i.rttvar_us = h.rtt.rttvar_us();
+      c.rtt.rto_us(us(OptionId::tcp_rto_initial), us(OptionId::tcp_rto_min), us(OptionId::tcp_rto_max), i.backoff);
+  i.srtt_us = c.rtt.srtt_us();
+  i.rttvar_us = c.rtt.rttvar_us();
   i.min_rtt_us = c.min_rtt_us;
   i.ato_us = us(OptionId::tcp_delayed_ack);
   i.snd_mss = h.mss;
   i.pmtu = h.pmtu;
   i.advertised_mss = mss_to_offer(o, h.key.remote, h.pmtu);
-  i.cwnd = h.window.cwnd;
-  i.ssthresh = h.window.ssthresh;
+  i.cwnd = c.window.cwnd;
+  i.ssthresh = c.window.ssthresh;
   i.snd_wnd = h.snd_wnd;
   i.rcv_wnd = h.receive_window();
   i.iss = c.iss.value();
@@ -72,18 +72,18 @@ TcpInfo connection_info(const Core& core, Index connection) {
     i.unsent = i.send_queue - std::min(i.send_queue, flying);
   }
   i.in_flight = h.in_flight();
-  i.since_data_sent_ms = ms_now(core) - c.last_tx_ms;
-  i.since_received_ms = ms_now(core) - c.last_rx_ms;
+  i.since_data_sent_ms = ms_now(core) - h.last_tx_ms;
+  i.since_received_ms = ms_now(core) - h.last_rx_ms;
   if (h.state != TcpState::closed || h.has(Flag::detached)) {
     i.bytes_acked = distance(c.iss, h.snd_una, c.una_wraps);
     i.bytes_received = distance(c.irs, h.rcv_nxt, c.rcv_wraps);
     if (i.bytes_acked > 0) --i.bytes_acked;  // the SYNs
     if (i.bytes_received > 0) --i.bytes_received;
   }
-  i.segments_in = c.segments_in;
-  i.segments_out = c.segments_out;
-  i.data_segments_in = c.data_in;
-  i.data_segments_out = c.data_out;
+  i.segments_in = h.segments_in;
+  i.segments_out = h.segments_out;
+  i.data_segments_in = h.data_in;
+  i.data_segments_out = h.data_out;
   i.retransmits = c.retransmits;
   const Spent all = spent(core, connection);
   i.busy_us = all.busy_us;

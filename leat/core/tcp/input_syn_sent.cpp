@@ -25,14 +25,14 @@ Disposition check_rst(Tcb& t, const Segment& s) {
 // The SYN's round trip. RFC 6298 3 (Karn): only when it was sent once, or timestamps tell which copy was answered.
 void sample_syn_rtt(Tcb& t, const wire::TcpOptions& o) {
   if (t.cold.retries == 0) {
-    t.hot.rtt.sample(us_now(t.core) - t.cold.w_max);
+    t.cold.rtt.sample(us_now(t.core) - t.cold.w_max);
   } else if (o.timestamps && t.hot.has(Flag::timestamps)) {
     // The echo may be of the first SYN, when the peer's answers were what was lost: then it says nothing (RFC
     // 6298 5.7).
     const std::uint32_t ms = timestamp_now(t) - o.timestamps->echo;
-    if (ms < 3000) t.hot.rtt.sample(ms * 1000);
+    if (ms < 3000) t.cold.rtt.sample(ms * 1000);
   }
-  t.cold.min_rtt_us = t.hot.rtt.srtt_us();
+  t.cold.min_rtt_us = t.cold.rtt.srtt_us();
 }
 
 }  // namespace

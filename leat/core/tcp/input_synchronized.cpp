@@ -29,7 +29,7 @@ Disposition check_timestamp(Arrival& a) {
     return go_on();
   }
   if (static_cast<std::int32_t>(s.ts_value - t.hot.ts_recent) >= 0) return go_on();
-  if (ms_now(t.core) - t.cold.last_rx_ms > kPawsIdleMs) {
+  if (ms_now(t.core) - t.hot.last_rx_ms > kPawsIdleMs) {
     t.hot.ts_recent = s.ts_value;  // RFC 7323 5.5: after 24 days the value says nothing
     return go_on();
   }
@@ -118,7 +118,7 @@ Disposition check_sequence(Arrival& a) {
   }
   if (!good) return unacceptable(a);
   trim(a);
-  a.t.cold.last_rx_ms = ms_now(a.t.core);
+  a.t.hot.last_rx_ms = ms_now(a.t.core);
   if (s.timestamps && h.has(Flag::timestamps)) record_timestamp(a.t, s);
   return go_on();
 }

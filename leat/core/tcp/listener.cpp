@@ -34,7 +34,7 @@ Result<Handle> accept(Core& core, Index socket, Endpoint* remote) {
   t.hot.flags.clear(Flag::in_accept_queue);
   t.hot.socket = accepted;
   Socket& sock = core.sockets[accepted];
-  sock.profile = t.cold.profile;
+  sock.profile = t.hot.profile;
   if (t.hot.has(Flag::detached) && t.hot.state == TcpState::closed) sock.error = Errc::connection_reset;
   if (remote != nullptr) *remote = {t.hot.key.remote, t.hot.key.remote_port};
   // What happened before anybody listened is told now.

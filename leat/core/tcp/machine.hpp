@@ -6,6 +6,7 @@
 // text, recovery.cpp takes acknowledgements. A visit of the egress: sender.cpp, segment_output.cpp. Time: timeouts.cpp.
 // Threading: the owner of the shard.
 
+#include <leat/base/prefetch.hpp>
 #include <leat/core/core.hpp>
 #include <leat/core/tcp/segment.hpp>
 
@@ -67,7 +68,7 @@ struct Tcb {
   [[nodiscard]] State& tables() const { return core.tcp; }
   [[nodiscard]] Active* active() const { return hot.active == kNoIndex ? nullptr : &core.tcp.active[hot.active]; }
   [[nodiscard]] const OptionValues& options() const {
-    return cold.profile == 0 ? core.options : core.profiles[cold.profile];
+    return hot.profile == 0 ? core.options : core.profiles[hot.profile];
   }
   [[nodiscard]] std::uint32_t option(OptionId o) const { return static_cast<std::uint32_t>(options().get(o)); }
   // The socket that listens to events; kNoIndex while nobody has accepted, and after close.
@@ -92,7 +93,7 @@ struct Tcb {
     const SeqNum una = data_una();
     return una < nxt ? nxt - una : 0;
   }
-  [[nodiscard]] std::uint32_t max_window() const { return std::uint32_t{cold.max_window} << hot.snd_shift(); }
+  [[nodiscard]] std::uint32_t max_window() const { return std::uint32_t{hot.max_window} << hot.snd_shift(); }
   [[nodiscard]] const CongestionOps& congestion() const;
 
   Core& core;
@@ -101,19 +102,15 @@ struct Tcb {
   Cold& cold;
 };
 
-// What will be asked of connection i before anything else: its lines, and those of its active block. The second needs
-// the first to have arrived, else it waits.
+// What will be asked of connection i before anything else, and what else a sender needs and its active block. The
+// second needs the first to have arrived, else it waits.
 inline void prefetch_connection(const State& s, Index i) {
-  const auto* hot = static_cast<const char*>(static_cast<const void*>(&s.hot[i]));
-  __builtin_prefetch(hot, 1);
-  __builtin_prefetch(hot + 64, 1);
-  __builtin_prefetch(&s.cold[i], 1);
+  prefetch_two(&s.hot[i]);
 }
-inline void prefetch_active(const State& s, const Hot& h) {
-  if (h.active == kNoIndex) return;
-  const auto* active = static_cast<const char*>(static_cast<const void*>(&s.active[h.active]));
-  __builtin_prefetch(active, 1);
-  __builtin_prefetch(active + 64, 1);
+inline void prefetch_sender(const State& s, Index i) {
+  const Hot& h = s.hot[i];
+  if (h.in_flight() != 0) prefetch(&s.cold[i]);
+  if (h.active != kNoIndex) prefetch_two(&s.active[h.active]);
 }
 
 // --- connection.cpp: life, state, lists ----------------------------------------------------------------------------
@@ -251,7 +248,10 @@ struct Spent {
 
 // --- timeouts.cpp ---------------------------------------------------------------------------------------------------
 
-void schedule(Tcb& t);  // arms the wheel for the earliest deadline
+void schedule(Tcb& t);  // sees to it that the earliest deadline is met
+void delay_ack(Tcb& t, std::uint64_t us);
+// Ticks until the delayed ACK is due; 0: it is.
+[[nodiscard]] std::uint32_t ack_wait(const Core& core, const Hot& h);
 void start_rtx(Tcb& t);
 void start_rtx_in(Tcb& t, std::uint64_t us);
 void stop_rtx(Tcb& t);
@@ -291,7 +291,7 @@ void send_cookie(Core& core, Index listener, const Segment& s, const wire::TcpOp
 [[nodiscard]] std::uint32_t timestamp_now(const Core& core, std::uint32_t offset);
 [[nodiscard]] std::uint32_t timestamp_offset_of(const Core& core, const FlowKey& key);
 inline std::uint32_t timestamp_now(const Tcb& t) {
-  return timestamp_now(t.core, t.cold.ts_offset);
+  return timestamp_now(t.core, t.hot.ts_offset);
 }
 
 // --- listener.cpp ---------------------------------------------------------------------------------------------------

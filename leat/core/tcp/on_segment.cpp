@@ -9,8 +9,6 @@
 namespace leat::tcp {
 namespace {
 
-constexpr std::size_t kStage = 16;  // segments in the air at once
-
 // The checksum over pseudo-header and segment. The addresses stand right before the segment wherever there are no IP
 // options, so that one pass takes them along.
 bool checksum_is_right(const TransportInput& in, const Packet& p, std::uint32_t at, std::uint32_t size) {
@@ -66,12 +64,6 @@ bool parse(Core& core, TransportInput& in, Segment& s) {
   s.timestamps = wire::fast_timestamps(options, s.ts_value, s.ts_echo);
   s.fast_options = s.timestamps || options.empty();
   return true;
-}
-
-void prefetch(const State& s, FlowHash hash) {
-  // Whose slot it is is known only by its key, so this compares hashes alone and may bring a stranger's lines.
-  const FlowValue v = s.flows.find(hash, [](FlowValue) { return true; });
-  if (v.kind() == FlowKind::connection) prefetch_connection(s, v.index());
 }
 
 std::uint64_t mix_of(const Segment& s) {
@@ -153,54 +145,78 @@ void input_one(Core& core, TransportInput& in) {
   dispatch(core, look_up(core, s, mix), s);
 }
 
-void input_stage(Core& core, std::span<TransportInput> burst) {
-  struct Staged {
-    Segment segment;
-    std::uint64_t mix;
-    Index guess;  // kNoIndex: segment.hash is set, and the table is asked
-    FlowValue value;
-  };
+// A segment on its way through the stations below; each asks for memory that a later one will look at, while others
+// are looked after.
+struct Staged {
+  Segment segment;
+  std::uint64_t mix = 0;
+  Index guess = kNoIndex;  // else segment.hash is set, and the table is asked
+  std::uint32_t epoch = 0;
+  FlowValue value;
+};
+
+// First station: whose may it be?
+bool guess_flow(Core& core, TransportInput& in, Staged& e) {
   State& state = core.tcp;
-  RawArray<Staged, kStage> memory;  // made one by one
-  std::size_t n = 0;
-  for (TransportInput& in : burst) {
-    Staged& e = *std::construct_at(&memory.span()[n]);
-    if (!parse(core, in, e.segment)) continue;
-    e.mix = mix_of(e.segment);
-    e.guess = state.memo.guess(e.mix);
-    if (e.guess < state.connection_pool.watermark()) {
-      prefetch_connection(state, e.guess);
-    } else {
-      e.guess = kNoIndex;
-      e.segment.hash = state.flows.hash(e.segment.key(core.scope));
-      state.flows.prefetch(e.segment.hash);
-    }
-    ++n;
+  if (!parse(core, in, e.segment)) return false;
+  e.mix = mix_of(e.segment);
+  e.guess = state.memo.guess(e.mix);
+  if (e.guess < state.connection_pool.watermark()) {
+    prefetch_connection(state, e.guess);
+  } else {
+    e.guess = kNoIndex;
+    e.segment.hash = state.flows.hash(e.segment.key(core.scope));
+    state.flows.prefetch(e.segment.hash);
   }
-  const std::span<Staged> staged = memory.span().first(n);
-  for (Staged& e : staged) {
-    if (e.guess == kNoIndex) {
-      prefetch(state, e.segment.hash);
-    } else if (!is_flow_of(core, e.guess, e.segment)) {
-      e.guess = kNoIndex;
-      e.segment.hash = state.flows.hash(e.segment.key(core.scope));
-    }
+  return true;
+}
+
+// Second station: the bucket is here. Whose slot it is is known only by its key, so this compares hashes alone and may
+// bring a stranger's lines.
+void fetch_flow(const State& s, const Staged& e) {
+  if (e.guess != kNoIndex) return;
+  const FlowValue v = s.flows.find(e.segment.hash, [](FlowValue) { return true; });
+  if (v.kind() == FlowKind::connection) prefetch_connection(s, v.index());
+}
+
+// Third station: the connection is here.
+void find_staged(Core& core, Staged& e) {
+  State& state = core.tcp;
+  if (e.guess != kNoIndex && !is_flow_of(core, e.guess, e.segment)) {
+    e.guess = kNoIndex;
+    e.segment.hash = state.flows.hash(e.segment.key(core.scope));
   }
-  const std::uint32_t epoch = state.flows.epoch();
-  for (Staged& e : staged) {
-    e.value = e.guess != kNoIndex ? FlowValue{FlowKind::connection, e.guess} : look_up(core, e.segment, e.mix);
-    if (e.value.kind() != FlowKind::connection) continue;
-    const Hot& h = state.hot[e.value.index()];
-    if (!h.has(Flag::in_accept_queue) && h.socket != kNoIndex) __builtin_prefetch(&core.sockets[h.socket], 1);
-    prefetch_active(state, h);
+  e.epoch = state.flows.epoch();
+  e.value = e.guess != kNoIndex ? FlowValue{FlowKind::connection, e.guess} : look_up(core, e.segment, e.mix);
+  if (e.value.kind() != FlowKind::connection) return;
+  const Hot& h = state.hot[e.value.index()];
+  if (!h.has(Flag::in_accept_queue) && h.socket != kNoIndex) core.sockets.prefetch(h.socket);
+  prefetch_sender(state, e.value.index());
+}
+
+// Last station.
+void take_staged(Core& core, Staged& e) {
+  // An earlier segment may have opened or ended connections.
+  if (core.tcp.flows.epoch() != e.epoch && (e.guess == kNoIndex || !is_flow_of(core, e.guess, e.segment))) {
+    e.segment.hash = core.tcp.flows.hash(e.segment.key(core.scope));
+    e.value = look_up(core, e.segment, e.mix);
   }
-  for (Staged& e : staged) {
-    // An earlier segment of the burst may have opened or ended connections.
-    if (state.flows.epoch() != epoch && (e.guess == kNoIndex || !is_flow_of(core, e.guess, e.segment))) {
-      e.segment.hash = state.flows.hash(e.segment.key(core.scope));
-      e.value = look_up(core, e.segment, e.mix);
-    }
-    dispatch(core, e.value, e.segment);
+  dispatch(core, e.value, e.segment);
+}
+
+// All but a lone one. Memory answers within some segments' work, so that this is the distance from station to station.
+void input_staged(Core& core, std::span<TransportInput> burst) {
+  constexpr std::size_t kLag = 5;
+  constexpr std::size_t kStaged = 3 * kLag + 1;
+  RawArray<Staged, kStaged> memory;  // made one by one
+  std::array<bool, kStaged> good;
+  const auto at = [&](std::size_t i) -> Staged& { return memory.span()[i % kStaged]; };
+  const std::size_t n = burst.size();
+  for (std::size_t i = 0; i < n + 3 * kLag; ++i) {
+    if (i < n) good[i % kStaged] = guess_flow(core, burst[i], *std::construct_at(&at(i)));
+    if (const std::size_t k = i - kLag; k < n && good[k % kStaged]) fetch_flow(core.tcp, at(k));
+    if (const std::size_t k = i - 2 * kLag; k < n && good[k % kStaged]) find_staged(core, at(k));
+    if (const std::size_t k = i - 3 * kLag; k < n && good[k % kStaged]) take_staged(core, at(k));
   }
 }
 
@@ -219,8 +235,8 @@ bool predicted(Tcb& t, Segment& s) {
   Active* const a = t.active();
   if (a != nullptr && (a->ooo.count != 0 || a->recovery != Recovery::none)) return false;
   t.core.counters.add(Counter::tcp_header_predicted);
-  ++t.cold.segments_in;
-  t.cold.last_rx_ms = ms_now(t.core);
+  ++t.hot.segments_in;
+  t.hot.last_rx_ms = ms_now(t.core);
   record_timestamp(t, s);
   if (acked != 0) {
     if (a == nullptr || !on_usual_ack(t, *a, s)) on_ack(t, s, nullptr);
@@ -255,8 +271,7 @@ FlowValue find_flow(const State& s, FlowHash hash, const FlowKey& key) {
 
 void input(Core& core, std::span<TransportInput> burst) {
   if (burst.size() == 1) return input_one(core, burst[0]);
-  for (std::size_t i = 0; i < burst.size(); i += kStage)
-    input_stage(core, burst.subspan(i, std::min(kStage, burst.size() - i)));
+  input_staged(core, burst);
 }
 
 wire::TcpOptions parse_options(const Segment& s) {
@@ -265,7 +280,7 @@ wire::TcpOptions parse_options(const Segment& s) {
 
 void on_segment(Tcb& t, Segment& s) {
   if (predicted(t, s)) return;
-  ++t.cold.segments_in;
+  ++t.hot.segments_in;
   if (t.hot.state == TcpState::syn_sent) {
     input_syn_sent(t, s);
   } else {

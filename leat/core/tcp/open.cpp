@@ -55,8 +55,8 @@ void learn_from_syn(Tcb& t, SeqNum irs, std::uint16_t window, const wire::TcpOpt
   // RFC 7323 2.2: the window of a SYN is never scaled (attack row D5).
   h.snd_wnd = window;
   h.snd_wl1 = irs;
-  t.cold.max_window = static_cast<std::uint16_t>((std::uint32_t{window} + (1U << h.snd_shift()) - 1) >> h.snd_shift());
-  t.cold.last_rx_ms = ms_now(t.core);
+  t.hot.max_window = static_cast<std::uint16_t>((std::uint32_t{window} + (1U << h.snd_shift()) - 1) >> h.snd_shift());
+  t.hot.last_rx_ms = ms_now(t.core);
   h.pmtu = 0;
   if (path_of(t) == nullptr) compute_mss(t, 576);
 }
@@ -66,13 +66,13 @@ void established(Tcb& t) {
   Active* a = t.active();
   // RFC 5681 3.1: after a lost SYN or SYN-ACK the first window is one segment.
   const std::uint32_t segments = t.cold.retries > 0 ? 1 : t.option(OptionId::tcp_initial_window);
-  t.congestion().on_start(a != nullptr ? a->congestion : fresh, t.hot.window, t.hot.mss, segments);
-  if (t.cold.retries > 0) t.hot.window.cwnd = t.hot.mss;
+  t.congestion().on_start(a != nullptr ? a->congestion : fresh, t.cold.window, t.hot.mss, segments);
+  if (t.cold.retries > 0) t.cold.window.cwnd = t.hot.mss;
   if (a != nullptr) a->congestion_ready = true;
   t.cold.w_max = 0;
   t.cold.retries = 0;
   if (t.hot.flags.take(Flag::soft_error)) forget_soft_error(t);
-  t.cold.last_tx_ms = ms_now(t.core);
+  t.hot.last_tx_ms = ms_now(t.core);
   t.hot.flags.clear(Flag::send_syn);
   t.notify(Ready::connected | Ready::writable);
   if (t.hot.has(Flag::keep_alive)) schedule(t);
@@ -84,7 +84,7 @@ Index make_accepted(Core& core, Index listener, const Opened& o) {
   Tcb t{core, i};
   const Listener& l = core.tcp.listeners[listener];
   core.profiles.add_user(l.profile);
-  t.cold.profile = l.profile;
+  t.hot.profile = l.profile;
   load_options(t);
   begin_quick_acks(t);
   Hot& h = t.hot;
@@ -97,8 +97,7 @@ Index make_accepted(Core& core, Index listener, const Opened& o) {
   if (h.has(Flag::window_scaling)) h.set_shifts(o.wscale, l.shift);
   t.cold.iss = o.iss;
   t.cold.irs = o.irs;
-  t.cold.ts_offset = timestamp_offset(core.keys.timestamps, o.key);
-  t.cold.flow_label = static_cast<std::uint16_t>(core.rng.next32());
+  t.hot.ts_offset = timestamp_offset(core.keys.timestamps, o.key);
   t.cold.peer_mss = std::max(kLeastMss, o.mss);
   h.ts_recent = o.ts_recent;
   h.snd_una = o.iss;
@@ -107,7 +106,7 @@ Index make_accepted(Core& core, Index listener, const Opened& o) {
   h.rcv_nxt = o.irs + 1;
   h.last_ack_sent = h.rcv_nxt;
   h.rcv_adv = h.rcv_nxt + std::min<std::uint32_t>(largest_window(t.options()), 0xffff);
-  t.cold.last_rx_ms = t.cold.last_tx_ms = ms_now(core);
+  t.hot.last_rx_ms = t.hot.last_tx_ms = ms_now(core);
   t.cold.retries = o.resent ? 1 : 0;
   if (path_of(t) == nullptr) compute_mss(t, 576);
   return i;

@@ -200,8 +200,7 @@ void owe_ack(Tcb& t, Active& a, std::uint32_t size, std::uint32_t merged, bool p
     a.ack_may_wait = false;
     return;
   }
-  h.flags.set(Flag::ack_later);
-  a.ack_due = tick_in(t.core, static_cast<std::uint64_t>(delay));
+  delay_ack(t, static_cast<std::uint64_t>(delay));
 }
 
 void reader_waits(Tcb& t) {
@@ -238,7 +237,7 @@ Disposition take_text(Tcb& t, Segment& s) {
   }
   const PacketMeta& m = s.in->packet.meta();
   const std::uint32_t merged = std::max<std::uint32_t>(1, m.merged);
-  t.cold.data_in += merged;
+  t.hot.data_in += merged;
   const std::uint32_t size = m.gso_size != 0 ? std::min<std::uint32_t>(m.gso_size, s.length) : s.length;
   if (s.seq != h.rcv_nxt) {
     keep_for_later(t, a, s);
@@ -279,7 +278,7 @@ void take_next_text(Tcb& t, Segment& s) {
   const std::uint32_t before = h.rcv_nxt.value();
   h.rcv_nxt += n;
   if (h.rcv_nxt.value() < before) ++t.cold.rcv_wraps;
-  t.cold.data_in += merged;
+  t.hot.data_in += merged;
   core.counters.add(Counter::tcp_bytes_in, n);
   t.notify(Ready::readable);
   owe_ack(t, a, size, merged, s.flags.psh());

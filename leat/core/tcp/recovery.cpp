@@ -78,7 +78,7 @@ void advance_una(Tcb& t, const Segment& s, AckNews& news) {
   if (h.has(Flag::fin_sent) && h.snd_una == h.snd_nxt) h.flags.clear(Flag::fin_lost);
   news.rtt_us = rtt_sample(t, s, covered);
   if (news.rtt_us != 0) {
-    h.rtt.sample(news.rtt_us);
+    t.cold.rtt.sample(news.rtt_us);
     if (t.cold.min_rtt_us == 0 || news.rtt_us < t.cold.min_rtt_us) t.cold.min_rtt_us = news.rtt_us;
     if (a != nullptr) a->backoff = 0;
   }
@@ -117,11 +117,11 @@ namespace {
 void enter_recovery(Tcb& t, Active& a) {
   State& tables = t.tables();
   Hot& h = t.hot;
-  a.before = h.window;
+  a.before = t.cold.window;
   prepare_congestion(t, a);
   // RFC 6675 5 (4.1), (4.2): FlightSize, then the window; RFC 6582 3.2 (1): recover.
-  t.congestion().on_congestion(a.congestion, h.window, loss_event(t, h.in_flight()));
-  h.window.cwnd = h.window.ssthresh;
+  t.congestion().on_congestion(a.congestion, t.cold.window, loss_event(t, h.in_flight()));
+  t.cold.window.cwnd = t.cold.window.ssthresh;
   a.recovery = Recovery::fast;
   a.recover = h.snd_nxt;
   tables.ranges.mark_first_lost(a.ranges, h.mss, kRangeCap);
@@ -136,7 +136,7 @@ void leave_recovery(Tcb& t, Active& a, bool by_sack) {
   a.recovery = Recovery::none;
   a.dup_acks = 0;
   if (!by_sack) t.tables().ranges.clear_lost(a.ranges);
-  if (was_fast && a.ranges.lost == 0) t.congestion().on_exit(a.congestion, t.hot.window, loss_event(t, pipe(t, a)));
+  if (was_fast && a.ranges.lost == 0) t.congestion().on_exit(a.congestion, t.cold.window, loss_event(t, pipe(t, a)));
 }
 
 // RFC 5681 2: what counts as a duplicate. With SACK: RFC 6675 2, an ACK that SACKs something new.
@@ -204,11 +204,11 @@ void grow_window(Tcb& t, Active& a, const AckNews& news) {
                    .in_flight = news.flight_before,
                    .mss = t.hot.mss,
                    .rtt_us = news.rtt_us,
-                   .srtt_us = t.hot.rtt.srtt_us(),
+                   .srtt_us = t.cold.rtt.srtt_us(),
                    .snd_una = t.hot.snd_una.value(),
                    .snd_nxt = t.hot.snd_nxt.value(),
                    .app_limited = t.hot.has(Flag::app_limited)};
-  t.congestion().on_ack(a.congestion, t.hot.window, e);
+  t.congestion().on_ack(a.congestion, t.cold.window, e);
 }
 
 }  // namespace
@@ -228,7 +228,7 @@ void prepare_congestion(Tcb& t, Active& a) {
   if (a.congestion_ready) return;
   a.congestion_ready = true;
   a.congestion.words[0] = t.cold.w_max;
-  Window untouched = t.hot.window;
+  Window untouched = t.cold.window;
   t.congestion().on_idle(a.congestion, untouched, t.hot.mss, 64);
 }
 
@@ -237,7 +237,7 @@ void update_window(Tcb& t, const Segment& s) {
   Hot& h = t.hot;
   if (s.seq < h.snd_wl1 || s.ack < h.snd_una) return;  // row D10: older than what the window was taken from
   h.snd_wl1 = s.seq;
-  if (t.cold.max_window < s.window) t.cold.max_window = s.window;
+  if (t.hot.max_window < s.window) t.hot.max_window = s.window;
   const std::uint32_t window = std::uint32_t{s.window} << h.snd_shift();
   const std::uint32_t before = std::exchange(h.snd_wnd, window);
   if (window <= before) return;
@@ -307,7 +307,7 @@ bool on_usual_ack(Tcb& t, Active& a, const Segment& s) {
   if (s.ack.value() < h.snd_una.value()) ++cold.una_wraps;
   h.snd_una = s.ack;
   h.flags.clear(Flag::rtx_running);
-  h.rtt.sample(rtt_us);
+  t.cold.rtt.sample(rtt_us);
   if (cold.min_rtt_us == 0 || rtt_us < cold.min_rtt_us) cold.min_rtt_us = rtt_us;
   confirm_path(t, &a);
   update_window(t, s);
@@ -330,11 +330,11 @@ void on_retransmission_timeout(Tcb& t, Active* a) {
     const Range* first = tables.ranges.first(a->ranges);
     // RFC 5681 3.1: ssthresh falls once for a segment, however often it times out.
     if (t.cold.retries == 1) {
-      a->before = h.window;
+      a->before = t.cold.window;
       prepare_congestion(t, *a);
-      t.congestion().on_timeout(a->congestion, h.window, loss_event(t, h.in_flight()));
+      t.congestion().on_timeout(a->congestion, t.cold.window, loss_event(t, h.in_flight()));
     }
-    h.window.cwnd = h.mss;
+    t.cold.window.cwnd = h.mss;
     // RFC 6675 5.1: SACK information stays, but where the receiver has taken it back (RFC 2018 8).
     tables.ranges.mark_all_lost(a->ranges, first->sacked);
     a->recovery = Recovery::timeout;

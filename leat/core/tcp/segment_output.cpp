@@ -13,6 +13,12 @@ namespace {
 constexpr Sum kNotSummed = 0xffffffffU;
 // What SACK blocks leave of a segment's text at least, on paths whose packets are hardly larger than their headers.
 constexpr std::uint32_t kLeastText = 4;
+
+// RFC 6437 3: the same for all packets of a flow, and nobody's guess. The initial sequence number is that, and what it
+// tells who sees the packets is nothing new.
+std::uint32_t flow_label(SeqNum iss) {
+  return (iss.value() * 0x9e3779b1U) >> 16;
+}
 }  // namespace
 
 // The largest payload that may leave as one packet.
@@ -147,15 +153,15 @@ ip::SendInfo Visit::send_info() const {
           .protocol = 6,
           .ttl = m.ttl,
           .traffic_class = m.traffic_class,
-          .flow_label = t_.cold.flow_label,
+          .flow_label = h_.key.remote.is_v4() ? 0 : flow_label(t_.cold.iss),
           .mark = m.mark};
 }
 
 void Visit::count_data(std::uint32_t payload, std::uint32_t segments) {
   t_.core.counters.add(Counter::tcp_segments_out);
-  t_.cold.segments_out += segments;
-  t_.cold.data_out += segments;
-  t_.cold.last_tx_ms = ms_now(t_.core);
+  t_.hot.segments_out += segments;
+  t_.hot.data_out += segments;
+  t_.hot.last_tx_ms = ms_now(t_.core);
   sent_bytes_ += payload;
 }
 
@@ -171,7 +177,7 @@ bool Visit::emit(const Piece& p, std::uint32_t& sent) {
   const SeqNum ack = p.early_ack ? p.ack : h_.rcv_nxt;
   if (sent == 0) {
     t_.core.counters.add(Counter::tcp_segments_out);
-    ++t_.cold.segments_out;
+    ++t_.hot.segments_out;
   } else {
     count_data(sent, sent > segment_size() ? (sent + segment_size() - 1) / segment_size() : 1);
   }
@@ -247,7 +253,7 @@ bool Visit::emit_ack(SeqNum ack) {
   Packet packet = t_.core.pool.allocate(ChunkClass::small, kHeadroom, Priority::control);
   if (!packet) return stop(Outcome::starved);
   t_.core.counters.add(Counter::tcp_segments_out);
-  ++t_.cold.segments_out;
+  ++t_.hot.segments_out;
   send_plain(std::move(packet), h_.snd_nxt, ack, TcpFlag::ack, 0);
   acknowledged(ack);
   return true;

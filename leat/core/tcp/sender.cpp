@@ -37,7 +37,7 @@ bool Visit::send_syn() {
   h_.flags.clear(Flag::send_syn);
   if (t_.cold.retries == 0) t_.cold.w_max = us_now(t_.core);
   if (t_.cold.retries != 0) t_.core.counters.add(Counter::tcp_retransmitted_segments);
-  ++t_.cold.segments_out;
+  ++t_.hot.segments_out;
   if (!h_.has(Flag::rtx_running)) start_rtx(t_);
   return true;
 }
@@ -58,7 +58,7 @@ bool Visit::resend() {
     } else {
       // RFC 6675 5 (C): while the pipe has room for a segment. Into a closed window only the first one goes.
       const std::uint32_t in_pipe = pipe(t_, *a);
-      const std::uint32_t room = h_.window.cwnd > in_pipe ? h_.window.cwnd - in_pipe : 0;
+      const std::uint32_t room = t_.cold.window.cwnd > in_pipe ? t_.cold.window.cwnd - in_pipe : 0;
       if (room < std::min(n, size) || h_.snd_wnd == 0) break;
       n = std::min(n, std::max(room, size));
     }
@@ -118,16 +118,16 @@ void Visit::hold_partial(Active& a) {
 
 // RFC 5681 4.1: after an RTO of silence the window says nothing about the network.
 void Visit::restart_after_idle(Active& a) {
-  const std::uint32_t idle_ms = ms_now(t_.core) - t_.cold.last_tx_ms;
+  const std::uint32_t idle_ms = ms_now(t_.core) - t_.hot.last_tx_ms;
   if (idle_ms == 0 || h_.in_flight() != 0 || !t_.options().on(OptionId::tcp_slow_start_after_idle)) return;
   if (std::uint64_t{idle_ms} * 1000 <= rto_us(t_)) return;
   prepare_congestion(t_, a);
-  t_.congestion().on_idle(a.congestion, h_.window, h_.mss, t_.option(OptionId::tcp_initial_window));
+  t_.congestion().on_idle(a.congestion, t_.cold.window, h_.mss, t_.option(OptionId::tcp_initial_window));
 }
 
 // What leaves soon after something came is taken for a reply: so will the next one be.
 void Visit::begin_flight() {
-  const std::uint32_t since_ms = ms_now(t_.core) - t_.cold.last_rx_ms;
+  const std::uint32_t since_ms = ms_now(t_.core) - t_.hot.last_rx_ms;
   if (std::uint64_t{since_ms} * 1000 > t_.option(OptionId::tcp_reply_wait)) return;
   h_.flags.set(Flag::talks_back);
   h_.flags.clear(Flag::quick_ack);  // as Linux: the next ACK has a reply to go with
@@ -150,7 +150,7 @@ bool Visit::send_new() {
     std::uint32_t n = std::min(unsent, window);
     if (n == 0) break;
     const std::uint32_t in_pipe = pipe(t_, *a);
-    const std::uint32_t room = h_.window.cwnd > in_pipe ? h_.window.cwnd - in_pipe : 0;
+    const std::uint32_t room = t_.cold.window.cwnd > in_pipe ? t_.cold.window.cwnd - in_pipe : 0;
     if (room < std::min(n, size)) break;  // the congestion window
     n = std::min({n, room, largest()});
     if (n % size != 0 && !partial_may_go(n, unsent)) {
@@ -186,7 +186,7 @@ bool Visit::send_new() {
   }
   h_.flags.clear(Flag::uncork);
   // RFC 7661 4.3, RFC 9438 5.8: whether the window was what held us back.
-  h_.flags.put(Flag::app_limited, t_.unsent() == 0 && pipe(t_, *a) + h_.mss <= h_.window.cwnd);
+  h_.flags.put(Flag::app_limited, t_.unsent() == 0 && pipe(t_, *a) + h_.mss <= t_.cold.window.cwnd);
   note_spending(t_, *a);
   return true;
 }
@@ -209,7 +209,7 @@ bool Visit::send_usual() {
   const std::uint32_t in_flight = h.in_flight();       // payload alone: in ESTABLISHED neither SYN nor FIN is
   const std::uint32_t n = queued - in_flight;
   if (n == 0 || n > kCopyBytes || n > h.mss || in_flight > kCopyDepth) return false;
-  if (queued > h.snd_wnd || queued > h.window.cwnd) return false;
+  if (queued > h.snd_wnd || queued > t_.cold.window.cwnd) return false;
   if (in_flight != 0 && !h.has(Flag::nodelay)) return false;
   RangePool& ranges = core.tcp.ranges;
   if (!ranges.room(a.ranges) || !prepared()) return false;
@@ -233,7 +233,7 @@ bool Visit::send_usual() {
   a.corked = false;
   core.counters.add(Counter::tcp_bytes_out, n);
   if (!h.has(Flag::rtx_running)) start_rtx(t_);  // RFC 6298 5.1
-  h.flags.put(Flag::app_limited, queued + h.mss <= h.window.cwnd);
+  h.flags.put(Flag::app_limited, queued + h.mss <= t_.cold.window.cwnd);
   if (a.spending != Spending::busy || h.has(Flag::write_blocked)) note_spending(t_, a);
   return true;
 }
@@ -272,11 +272,10 @@ bool Visit::wait_for_reply() {
   if (a == nullptr || !a->ack_may_wait || !a->receive.empty() || h_.has(Flag::window_update)) return false;
   if (a->owes_dsack) return false;
   const std::uint32_t most = std::min(t_.option(OptionId::tcp_reply_wait), t_.option(OptionId::tcp_delayed_ack));
-  const std::uint32_t due = tick_in(t_.core, most);
-  if (!h_.has(Flag::ack_later) || static_cast<std::int32_t>(due - a->ack_due) < 0) a->ack_due = due;
   a->ack_may_wait = false;
   h_.flags.clear(Flag::ack_now);
-  h_.flags.set(Flag::ack_later);
+  if (!h_.has(Flag::ack_later) || tick_in(t_.core, most) - tick_now(t_.core) < ack_wait(t_.core, h_))
+    delay_ack(t_, most);
   return true;
 }
 
@@ -327,8 +326,19 @@ bool Visit::only_acknowledges() const {
   return a == nullptr || (a->send.empty() && a->ranges.count == 0);
 }
 
+// What came is read, or waits for its reader; its ACK waits, too.
+bool Visit::nothing_leaves() const {
+  const Active* a = t_.active();
+  return !h_.flags.any(Flag::ack_now, Flag::window_update) && (a == nullptr || a->ooo.count == 0) &&
+         only_acknowledges();
+}
+
 Outcome Visit::run() {
   if (h_.has(Flag::detached) || h_.state == TcpState::closed) return Outcome::done;
+  if (nothing_leaves()) {
+    finish_visit();
+    return Outcome::done;
+  }
   CachedPath* const cached = path_of(t_);
   if (cached == nullptr) {
     // No way there now: what is owed is dropped, what waits for an acknowledgement is tried again by its timer.
@@ -337,6 +347,7 @@ Outcome Visit::run() {
     h_.flags.clear(Flag::probe_now);
     if (!h_.has(Flag::rtx_running) && (h_.in_flight() != 0 || wants_data() || h_.has(Flag::send_syn))) start_rtx(t_);
     h_.flags.clear(Flag::send_syn);
+    probe_if_held();
     finish_visit();
     return Outcome::done;
   }
@@ -348,25 +359,29 @@ Outcome Visit::run() {
   }
   measure_options();
   if (only_acknowledges()) {
-    if (t_.active() != nullptr) h_.flags.put(Flag::app_limited, h_.mss <= h_.window.cwnd);
+    if (t_.active() != nullptr) h_.flags.put(Flag::app_limited, h_.mss <= t_.cold.window.cwnd);
     send_acks();
-  } else if (send_syn() && resend() && send_new() && send_fin() && send_probe()) {
-    send_acks();
+  } else {
+    if (send_syn() && resend() && send_new() && send_fin() && send_probe()) send_acks();
+    probe_if_held();
   }
   finish_visit();
   return outcome_;
 }
 
-void Visit::finish_visit() {
-  // RFC 9293 3.8.6.1: data waits, nothing is in flight whose acknowledgement could open the window: probe.
+// RFC 9293 3.8.6.1: data waits, nothing is in flight whose acknowledgement could open the window: probe.
+void Visit::probe_if_held() {
   Active* const a = t_.active();
+  if (outcome_ != Outcome::done || !kSending.has(h_.state) || h_.in_flight() != 0 || h_.has(Flag::rtx_running)) return;
+  if (!wants_data() || (a != nullptr && a->corked)) return;
+  h_.flags.set(Flag::persist);
+  if (a != nullptr) a->stalled_since = tick_now(t_.core);  // RFC 5482: the user timeout begins here
+  start_rtx(t_);
+}
+
+void Visit::finish_visit() {
+  const Active* const a = t_.active();
   const bool corked = a != nullptr && a->corked;
-  if (outcome_ == Outcome::done && kSending.has(h_.state) && h_.in_flight() == 0 && wants_data() && !corked &&
-      !h_.has(Flag::rtx_running)) {
-    h_.flags.set(Flag::persist);
-    if (a != nullptr) a->stalled_since = tick_now(t_.core);  // RFC 5482: the user timeout begins here
-    start_rtx(t_);
-  }
   if (h_.has(Flag::ack_later) || corked) schedule(t_);  // what rtx_due runs for was scheduled when it began
   if (sent_bytes_ != 0) tell_writer(t_);                // TCP_NOTSENT_LOWAT: less is unsent now
   release_if_quiet(t_);

@@ -47,7 +47,7 @@ Result<Snapshot> snapshot(Core& core, Index connection, MutableByteSpan bytes) {
   s.rcv_nxt = h.rcv_nxt.value();
   s.rcv_adv = h.rcv_adv.value();
   s.peer_mss = t.cold.peer_mss;
-  s.max_window = t.cold.max_window;
+  s.max_window = t.hot.max_window;
   s.snd_shift = static_cast<std::uint8_t>(h.snd_shift());
   s.rcv_shift = static_cast<std::uint8_t>(h.rcv_shift());
   s.timestamps = h.has(Flag::timestamps);
@@ -57,10 +57,10 @@ Result<Snapshot> snapshot(Core& core, Index connection, MutableByteSpan bytes) {
   s.fin_sent = h.has(Flag::fin_sent);
   s.ts_recent = h.ts_recent;
   s.ts_now = timestamp_now(t);
-  s.cwnd = h.window.cwnd;
-  s.ssthresh = h.window.ssthresh;
-  s.srtt_us = h.rtt.srtt_us();
-  s.rttvar_us = h.rtt.rttvar_us();
+  s.cwnd = t.cold.window.cwnd;
+  s.ssthresh = t.cold.window.ssthresh;
+  s.srtt_us = t.cold.rtt.srtt_us();
+  s.rttvar_us = t.cold.rtt.rttvar_us();
   s.min_rtt_us = t.cold.min_rtt_us;
   s.w_max = t.cold.w_max;
   if (const Active* a = t.active()) {
@@ -118,8 +118,8 @@ Result<Handle> restore(Core& core, const Snapshot& s, ByteSpan bytes, std::uint8
   h.rcv_nxt = h.last_ack_sent = SeqNum{s.rcv_nxt};
   h.rcv_adv = SeqNum{s.rcv_adv};
   h.ts_recent = s.ts_recent;
-  h.window = {s.cwnd, s.ssthresh};
-  h.rtt.restore(s.srtt_us, s.rttvar_us);
+  t.cold.window = {s.cwnd, s.ssthresh};
+  t.cold.rtt.restore(s.srtt_us, s.rttvar_us);
   load_options(t);
   h.flags.put(Flag::timestamps, s.timestamps);
   h.flags.put(Flag::sack, s.sack && core.modules.sack != nullptr);
@@ -127,12 +127,11 @@ Result<Handle> restore(Core& core, const Snapshot& s, ByteSpan bytes, std::uint8
   h.flags.put(Flag::fin_queued, s.fin_queued);
   h.flags.put(Flag::fin_sent, s.fin_sent);
   t.cold.peer_mss = s.peer_mss;
-  t.cold.max_window = s.max_window;
+  t.hot.max_window = s.max_window;
   t.cold.min_rtt_us = s.min_rtt_us;
   t.cold.w_max = s.w_max;
-  t.cold.ts_offset = s.ts_now - ms_now(core);
-  t.cold.last_rx_ms = t.cold.last_tx_ms = ms_now(core);
-  t.cold.flow_label = static_cast<std::uint16_t>(core.rng.next32());
+  t.hot.ts_offset = s.ts_now - ms_now(core);
+  t.hot.last_rx_ms = t.hot.last_tx_ms = ms_now(core);
   if (!attach(t, t.tables().flows.hash(t.hot.key))) {
     core.sockets.close(socket);
     destroy(t);

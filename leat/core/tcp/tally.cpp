@@ -26,7 +26,7 @@ Spending spending_now(const Tcb& t, const Active& a) {
   if (a.send.empty()) return Spending::nothing;
   const Hot& h = t.hot;
   const std::uint32_t in_pipe = pipe(t, a);
-  const std::uint32_t room = h.window.cwnd > in_pipe ? h.window.cwnd - in_pipe : 0;
+  const std::uint32_t room = t.cold.window.cwnd > in_pipe ? t.cold.window.cwnd - in_pipe : 0;
   const std::uint32_t unsent = t.unsent();
   if (unsent == 0) return h.has(Flag::write_blocked) && room >= h.mss ? Spending::buffer : Spending::busy;
   const std::uint32_t next = std::min<std::uint32_t>(unsent, h.mss);

@@ -1,10 +1,11 @@
 #pragma once
-// The control block of one connection, in three parts, so that an idle connection costs 192 bytes and a received
-// segment touches two cache lines before it is known to be good:
+// The control block of one connection, in three parts, so that an idle connection costs 192 bytes, a received segment
+// touches one cache line before it is known to be good, and who only receives and acknowledges two:
 //
-//   Hot    128 B  what a segment or an ACK needs            (line 0: demux compare and receive, line 1: ACK, send,
-//   lists) Cold    64 B  what is needed per connection or per second Active 256 B  only from the first byte in flight,
-//   unread or out of order until the connection is quiescent
+//   Hot    128 B  what text that comes in order, and its ACK, need (line 0: demux compare and receive, line 1: the
+//   rest) Cold    64 B  what else a sender needs, what is needed per connection, and the timer Active 256 B  only from
+//   the first byte in flight, unread or out of order until the connection is quiescent. One full
+//                 segment that was read and waits for its ACK is quiet enough: acquire_active works out the rest.
 //
 // Beside them a Tally of 64 B counts what nobody but TCP_INFO asks for, where the storage has room for it; it is not
 // touched before there is something to count.
@@ -107,18 +108,24 @@ struct alignas(64) Hot {
 
   SeqNum snd_wl1;
   SeqNum last_ack_sent;
-  Window window;  // cwnd and ssthresh
-  Rtt rtt;
-  std::uint16_t mss = 536;  // payload of a full segment that we send: options are taken off
-  std::uint16_t pmtu = 0;   // what `mss` was computed from
   Flags flags;
   Index active = kNoIndex;
   Index link = kUnlinked;  // of the dirty list of its interface, or of the list that waits for memory
-  TimerNode timer;
-  std::uint32_t rtx_due = 0;  // ticks
   Index socket = kNoIndex;
-  std::uint16_t bind_entry = 0;  // index + 1; 0: none
-  InterfaceId interface = kNoInterface;
+  std::uint16_t mss = 536;       // payload of a full segment that we send: options are taken off
+  std::uint16_t pmtu = 0;        // what `mss` was computed from
+  std::uint16_t profile = 0;     // the option profile: the connection outlives its socket
+  std::uint16_t max_window = 0;  // the largest window that the peer advertised, unscaled
+  std::uint16_t ack_due = 0;     // ticks modulo 2^16, with Flag::ack_later
+  bool ack_queued = false;       // an entry of the AckQueue comes up not later than `ack_due`
+  std::uint8_t interface = 0;    // InterfaceId
+  std::uint32_t last_rx_ms = 0;  // last acceptable segment; also the age of TS.Recent (RFC 7323 5.5)
+  std::uint32_t last_tx_ms = 0;  // last segment with payload sent
+  std::uint32_t ts_offset = 0;   // added to our timestamp clock: no relation between connections (RFC 7323 5.4)
+  std::uint32_t segments_in = 0;
+  std::uint32_t segments_out = 0;
+  std::uint32_t data_in = 0;
+  std::uint32_t data_out = 0;
 
   [[nodiscard]] constexpr unsigned snd_shift() const { return scales & 15U; }
   [[nodiscard]] constexpr unsigned rcv_shift() const { return scales >> 4U; }
@@ -135,24 +142,19 @@ struct alignas(64) Cold {
   static constexpr std::uint16_t kUndrawn = 0xffff;
   SeqNum iss;
   SeqNum irs;
-  std::uint32_t ts_offset = 0;   // added to our timestamp clock: no relation between connections (RFC 7323 5.4)
-  std::uint32_t last_rx_ms = 0;  // last acceptable segment; also the age of TS.Recent (RFC 7323 5.5)
-  std::uint32_t last_tx_ms = 0;  // last segment with payload sent
+  Window window;  // cwnd and ssthresh
+  Rtt rtt;
+  TimerNode timer;
+  std::uint32_t rtx_due = 0;  // ticks
   std::uint32_t min_rtt_us = 0;
   std::uint32_t w_max = 0;  // congestion memory between flights; before ESTABLISHED: when the SYN was sent, us
   std::uint16_t peer_mss = 536;
   std::uint16_t challenge_left = kUndrawn;  // challenge ACKs left in second `challenge_second`
   std::uint16_t una_wraps = 0;              // times SND.UNA and RCV.NXT came around
   std::uint16_t rcv_wraps = 0;
-  std::uint16_t max_window = 0;  // the largest window that the peer advertised, unscaled
-  std::uint16_t flow_label = 0;
-  std::uint16_t profile = 0;  // the option profile: the connection outlives its socket
-  std::uint8_t retries = 0;   // retransmissions or probes without an answer
+  std::uint16_t bind_entry = 0;  // index + 1; 0: none
+  std::uint8_t retries = 0;      // retransmissions or probes without an answer
   std::uint8_t challenge_second = 0;
-  std::uint32_t segments_in = 0;
-  std::uint32_t segments_out = 0;
-  std::uint32_t data_in = 0;
-  std::uint32_t data_out = 0;
   std::uint32_t retransmits = 0;
 };
 static_assert(sizeof(Cold) == 64);
@@ -180,11 +182,13 @@ struct alignas(64) Tally {
 static_assert(sizeof(Tally) == 64);
 
 struct alignas(64) Active {
+  Active() {
+  }  // NOLINT(modernize-use-equals-default): each member once; a defaulted one would clear all 256 bytes first
   // Line 0: all that a connection needs which only receives.
   ChunkQueue receive;
   OutOfOrder ooo;
-  std::uint32_t ack_due = 0;  // ticks, with Flag::ack_later; of a free block: the next free one
-  std::uint16_t rcv_mss = 0;  // largest payload received: what "a full segment" means
+  Index next_free = kNoIndex;  // of a free block
+  std::uint16_t rcv_mss = 0;   // largest payload received: what "a full segment" means
   Recovery recovery = Recovery::none;
   std::uint8_t full_segments = 0;  // full segments received since the last ACK
   bool owes_dsack = false;         // `dsack` is to be reported

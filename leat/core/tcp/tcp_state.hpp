@@ -14,6 +14,7 @@
 #include <leat/core/ip/ip.hpp>
 #include <leat/core/keys.hpp>
 #include <leat/core/tcp/accept_queue.hpp>
+#include <leat/core/tcp/ack_queue.hpp>
 #include <leat/core/tcp/syn_cache.hpp>
 #include <leat/core/tcp/syn_cookie.hpp>
 #include <leat/core/tcp/tcb.hpp>
@@ -70,6 +71,7 @@ struct Storage {
   std::span<CachedPath> paths;      // a power of two
   std::span<FlowMemo::Entry> memo;  // FlowMemo::entries_for(connections)
   std::span<Tally> tallies;         // one a connection, or none
+  std::span<AckQueue::Entry> acks;  // AckQueue::entries_for(connections)
 };
 
 // Memory for N objects that nobody constructs before they are taken: it stays out of the image's data section.
@@ -102,7 +104,7 @@ struct StaticStorage {
             listeners.span(),   flows.span(),     {binds.span(), bind_groups.span(), bind_ports.span()},
             syn_records.span(), time_wait.span(), ranges.span(),
             ooo.span(),         paths.span(),     memo.span(),
-            tallies.span()};
+            tallies.span(),     acks.span()};
   }
   RawArray<Hot, limits.connections> hot;
   RawArray<Cold, limits.connections> cold;
@@ -119,6 +121,7 @@ struct StaticStorage {
   RawArray<CachedPath, limits.paths> paths;
   RawArray<FlowMemo::Entry, FlowMemo::entries_for(limits.connections)> memo;
   RawArray<Tally, tally_count(limits)> tallies;
+  RawArray<AckQueue::Entry, AckQueue::entries_for(limits.connections)> acks;
 };
 
 // Dirty lists: one for each interface, by id; list 0 is that of connections to ourselves.
@@ -140,7 +143,8 @@ struct State {
         binds(s.binds, keys.flow_hash, BindRule::stream),
         ports(keys.ports),
         cookies(keys.cookies),
-        wheel(TimerNodes::of(s.hot, &Hot::timer), now),
+        wheel(TimerNodes::of(s.cold, &Cold::timer), now),
+        acks(s.acks),
         syn_cache(s.syn_records, {}),
         time_wait(s.time_wait),
         ranges(s.ranges, static_cast<std::uint32_t>(keys.trees.k0)),
@@ -164,6 +168,7 @@ struct State {
   PortAllocator ports;
   SynCookies cookies;
   TimerWheel wheel;
+  AckQueue acks;
   SynCache syn_cache;
   TimeWaitTable time_wait;
   RangePool ranges;

@@ -24,13 +24,13 @@ std::uint64_t keep_alive_in(const Tcb& t) {
   const OptionValues& o = t.options();
   const auto wait = static_cast<std::uint64_t>(o.get(OptionId::tcp_keep_idle)) +
                     std::uint64_t{t.cold.retries} * static_cast<std::uint64_t>(o.get(OptionId::tcp_keep_interval));
-  const std::uint64_t idle = std::uint64_t{ms_now(t.core) - t.cold.last_rx_ms} * 1000;
+  const std::uint64_t idle = std::uint64_t{ms_now(t.core) - t.hot.last_rx_ms} * 1000;
   return idle >= wait ? 0 : wait - idle;
 }
 
 void keep_alive_expired(Tcb& t) {
   // retries counts probes since the peer was last heard; hearing from it starts anew.
-  const std::uint64_t idle = std::uint64_t{ms_now(t.core) - t.cold.last_rx_ms} * 1000;
+  const std::uint64_t idle = std::uint64_t{ms_now(t.core) - t.hot.last_rx_ms} * 1000;
   if (idle < static_cast<std::uint64_t>(t.options().get(OptionId::tcp_keep_idle)) +
                  static_cast<std::uint64_t>(t.options().get(OptionId::tcp_keep_interval)) / 2)
     t.cold.retries = 0;
@@ -129,25 +129,58 @@ void rtx_expired(Tcb& t) {
   start_rtx(t);
 }
 
+// --- delayed ACKs (RFC 9293 3.8.6.3)
+// --------------------------------------------------------------------------------------
+
+// Nobody waits longer than the largest value of the option; what seems to be further away is long past.
+constexpr std::uint32_t kLongestAckWait = (500'000'000U >> TimerWheel::kTickShift) + 2;  // both ends rounded
+
+void send_delayed_ack(Tcb& t) {
+  t.hot.flags.clear(Flag::talks_back);
+  t.hot.flags.clear(Flag::ack_later);  // due is due: with an empty pool the deadline must not come again at once
+  ack_soon(t);
+}
+
+// Into the queue, unless that takes longer deadlines first: one socket with a long delay must not shut all others out.
+bool queue_ack(Tcb& t) {
+  const Core& core = t.core;
+  const std::uint32_t now = tick_now(core);
+  const std::uint32_t wait = ack_wait(core, t.hot);
+  const auto usual = static_cast<std::uint64_t>(core.options.get(OptionId::tcp_delayed_ack));
+  return wait <= tick_in(core, usual) - now && t.tables().acks.push(t.id, now + wait);
+}
+
+// Entries of the queue that are due. Those of the next ones are fetched meanwhile: they come from all over memory.
+void run_acks(Core& core, unsigned budget) {
+  constexpr std::size_t kAhead = 16;
+  State& s = core.tcp;
+  for (; budget != 0 && !s.acks.empty() && tick_passed(core, s.acks.front().due); --budget) {
+    if (const Index later = s.acks.upcoming(kAhead); later != kNoIndex) prefetch_connection(s, later);
+    const AckQueue::Entry entry = s.acks.pop();
+    Tcb t{core, entry.connection};
+    t.hot.ack_queued = false;
+    if (!t.hot.has(Flag::ack_later)) continue;
+    if (static_cast<std::uint16_t>(entry.due) == t.hot.ack_due || ack_wait(core, t.hot) == 0) {
+      send_delayed_ack(t);
+    } else {
+      schedule(t);
+    }
+  }
+}
+
 void expired(Core& core, Index i) {
   Tcb t{core, i};
   Hot& h = t.hot;
   if (h.has(Flag::freed) || h.state == TcpState::closed) return;
-  if (h.has(Flag::rtx_running) && tick_passed(core, h.rtx_due)) {
+  if (h.has(Flag::rtx_running) && tick_passed(core, t.cold.rtx_due)) {
     rtx_expired(t);
     if (h.has(Flag::detached) || h.state == TcpState::closed) return;
   }
-  if (Active* a = t.active()) {
-    if (h.has(Flag::ack_later) && tick_passed(core, a->ack_due)) {
-      h.flags.clear(Flag::talks_back);
-      h.flags.clear(Flag::ack_later);  // due is due: with an empty pool the deadline must not come again at once
-      ack_soon(t);
-    }
-    if (a->corked && tick_passed(core, a->cork_due)) {
-      a->corked = false;
-      h.flags.set(Flag::uncork);
-      mark_dirty(t);
-    }
+  if (h.has(Flag::ack_later) && ack_wait(core, h) == 0) send_delayed_ack(t);
+  if (Active* a = t.active(); a != nullptr && a->corked && tick_passed(core, a->cork_due)) {
+    a->corked = false;
+    h.flags.set(Flag::uncork);
+    mark_dirty(t);
   }
   if (keep_alive_runs(t)) {
     keep_alive_expired(t);
@@ -162,7 +195,7 @@ void on_wheel(void* context, Index i) {
   const Index next = core.tcp.wheel.upcoming();
   if (next != kNoIndex) prefetch_connection(core.tcp, next);
   expired(core, i);
-  if (next != kNoIndex) prefetch_active(core.tcp, core.tcp.hot[next]);
+  if (next != kNoIndex) prefetch_sender(core.tcp, next);
 }
 void on_time_wait(void* context, Index record) {
   Core& core = *static_cast<Core*>(context);
@@ -201,15 +234,15 @@ std::uint32_t rto_us(const Tcb& t) {
   const Active* a = t.active();
   unsigned backoff = a != nullptr && kSynchronized.has(t.hot.state) ? a->backoff : t.cold.retries;
   if (backoff != 0 && o.on(OptionId::tcp_thin_linear_timeouts) && is_thin(t)) backoff = 0;
-  return t.hot.rtt.rto_us(value(OptionId::tcp_rto_initial), value(OptionId::tcp_rto_min), value(OptionId::tcp_rto_max),
-                          backoff);
+  return t.cold.rtt.rto_us(value(OptionId::tcp_rto_initial), value(OptionId::tcp_rto_min), value(OptionId::tcp_rto_max),
+                           backoff);
 }
 
 void start_rtx_in(Tcb& t, std::uint64_t us) {
-  t.hot.rtx_due = tick_in(t.core, us);
+  t.cold.rtx_due = tick_in(t.core, us);
   t.hot.flags.set(Flag::rtx_running);
   // With every flight the deadline moves away, while the node stays where an earlier one left it.
-  if (!t.tables().wheel.fires_by(t.id, t.hot.rtx_due)) schedule(t);
+  if (!t.tables().wheel.fires_by(t.id, t.cold.rtx_due)) schedule(t);
 }
 
 void start_rtx(Tcb& t) {
@@ -224,12 +257,27 @@ void start_rtx(Tcb& t) {
   start_rtx_in(t, us);
 }
 
+std::uint32_t ack_wait(const Core& core, const Hot& h) {
+  const auto wait = static_cast<std::uint16_t>(h.ack_due - tick_now(core));
+  return wait <= kLongestAckWait ? wait : 0;
+}
+
+// An entry that is in the queue already comes first, and finds out that there is more to wait for. A deadline that is
+// earlier than such an entry needs one of its own.
+void delay_ack(Tcb& t, std::uint64_t us) {
+  Hot& h = t.hot;
+  const std::uint32_t due = tick_in(t.core, us);
+  if (h.has(Flag::ack_later) || !t.tables().acks.none_after(due)) h.ack_queued = false;
+  h.flags.set(Flag::ack_later);
+  h.ack_due = static_cast<std::uint16_t>(due);
+}
+
 void stop_rtx(Tcb& t) {
   t.hot.flags.clear(Flag::rtx_running);
 }
 
 void schedule(Tcb& t) {
-  const Hot& h = t.hot;
+  Hot& h = t.hot;
   const std::uint32_t now = tick_now(t.core);
   constexpr std::uint32_t kNever = 0x7fffffffU;
   std::uint32_t wait = kNever;  // ticks
@@ -237,11 +285,12 @@ void schedule(Tcb& t) {
     const auto left = static_cast<std::int32_t>(due - now);
     wait = std::min(wait, left < 0 ? 0U : static_cast<std::uint32_t>(left));
   };
-  if (h.has(Flag::rtx_running)) consider(h.rtx_due);
-  if (const Active* a = t.active()) {
-    if (h.has(Flag::ack_later)) consider(a->ack_due);
-    if (a->corked) consider(a->cork_due);
+  if (h.has(Flag::ack_later) && !h.ack_queued) {
+    h.ack_queued = queue_ack(t);
+    if (!h.ack_queued) wait = ack_wait(t.core, h);
   }
+  if (h.has(Flag::rtx_running)) consider(t.cold.rtx_due);
+  if (const Active* a = t.active(); a != nullptr && a->corked) consider(a->cork_due);
   if (keep_alive_runs(t)) wait = std::min(wait, clamp_ticks(keep_alive_in(t)) + 1);
   if (wait == kNever) return;
   const Instant due = tick_instant(t.core, now + wait);
@@ -254,6 +303,7 @@ void run_timers(Core& core, unsigned budget) {
   State& s = core.tcp;
   if (s.waiting_count != 0) wake_waiting(core);
   s.wheel.advance(core.now, budget, {&on_wheel, &core});
+  run_acks(core, budget);
   s.syn_cache.advance(core.now, budget, {&on_syn, &core});
   s.time_wait.advance(core.now, budget, {&on_time_wait, &core});
 }
@@ -261,6 +311,7 @@ void run_timers(Core& core, unsigned budget) {
 Instant next_deadline(const Core& core) {
   const State& s = core.tcp;
   Instant t = earlier(s.wheel.next_deadline(), earlier(s.syn_cache.next_deadline(), s.time_wait.next_deadline()));
+  if (!s.acks.empty()) t = earlier(t, tick_instant(core, s.acks.front().due));
   // Memory comes back without a sign: who waits for it looks again soon.
   if (s.waiting_count != 0) t = earlier(t, core.now + Duration::ms(10));
   return t;

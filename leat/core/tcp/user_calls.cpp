@@ -40,7 +40,7 @@ PortRange port_range(const Core& core) {
 Result<void> bind(Core& core, Index socket, const Endpoint& to) {
   Tcb t = connection_of(core, socket);
   State& s = t.tables();
-  if (!never_used(t) || t.hot.bind_entry != 0) return fail(Errc::invalid_argument);
+  if (!never_used(t) || t.cold.bind_entry != 0) return fail(Errc::invalid_argument);
   const OptionValues& o = t.options();
   if (!to.address.is_unspecified() && !o.on(OptionId::ip_freebind) &&
       !ip::is_local_address(core, to.address, core.scope))
@@ -64,7 +64,7 @@ Result<void> bind(Core& core, Index socket, const Endpoint& to) {
     s.binds.unbind(*entry);
     return fail(Errc::no_memory);
   }
-  t.hot.bind_entry = static_cast<std::uint16_t>(*entry + 1);
+  t.cold.bind_entry = static_cast<std::uint16_t>(*entry + 1);
   t.hot.key.local = key.address;
   t.hot.key.local_port = key.port;
   return {};
@@ -76,9 +76,9 @@ Result<void> listen(Core& core, Index socket, std::uint32_t backlog) {
   Tcb t = connection_of(core, socket);
   State& s = t.tables();
   if (!never_used(t)) return fail(Errc::invalid_argument);
-  if (t.hot.bind_entry == 0)
+  if (t.cold.bind_entry == 0)
     if (const Result<void> bound = bind(core, socket, {IpAddress{}, Port{}}); !bound) return bound;
-  const Index entry = t.hot.bind_entry - 1U;
+  const Index entry = t.cold.bind_entry - 1U;
   const Index i = s.listener_pool.take([&s](Index k) -> Index& { return s.listeners[k].next_free; });
   if (i == kNoIndex) return fail(Errc::no_memory);
   Listener& l = *std::construct_at(&s.listeners[i]);
@@ -90,8 +90,8 @@ Result<void> listen(Core& core, Index socket, std::uint32_t backlog) {
   l.bind_entry = entry;
   l.queue.set_backlog(backlog);
   l.shift = receive_shift(t.option(OptionId::receive_buffer));
-  l.profile = std::exchange(t.cold.profile, std::uint16_t{0});
-  t.hot.bind_entry = 0;  // the listener's now
+  l.profile = std::exchange(t.hot.profile, std::uint16_t{0});
+  t.cold.bind_entry = 0;  // the listener's now
   set_state(t, TcpState::listen);
   destroy(t);
   Socket& sock = core.sockets[socket];
@@ -113,7 +113,7 @@ Result<void> connect(Core& core, Index socket, const Endpoint& to) {
   const OptionValues& o = t.options();
   if (to.port == Port{} || to.address.is_unspecified()) return fail(Errc::address_not_available);
   if (to.address.is_v4() && o.on(OptionId::v6only)) return fail(Errc::network_unreachable);
-  const bool bound = h.bind_entry != 0;
+  const bool bound = t.cold.bind_entry != 0;
   const IpAddress local = bound ? h.key.local : IpAddress::any(to.address.version());
   if (!local.is_unspecified() && local.is_v4() != to.address.is_v4()) return fail(Errc::network_unreachable);
   const auto interface = static_cast<InterfaceId>(o.get(OptionId::bind_interface));
@@ -148,12 +148,11 @@ Result<void> connect(Core& core, Index socket, const Endpoint& to) {
   h.flags.put(Flag::sack, o.on(OptionId::tcp_sack) && core.modules.sack != nullptr);
   h.flags.put(Flag::window_scaling, o.on(OptionId::tcp_window_scaling));
   t.cold.iss = choose_iss(core, key);
-  t.cold.ts_offset = timestamp_offset(core.keys.timestamps, key);
-  t.cold.flow_label = static_cast<std::uint16_t>(core.rng.next32());
-  t.cold.last_rx_ms = ms_now(core);
+  t.hot.ts_offset = timestamp_offset(core.keys.timestamps, key);
+  t.hot.last_rx_ms = ms_now(core);
   h.snd_una = t.cold.iss;
   h.snd_nxt = t.cold.iss + 1;
-  h.interface = path->interface;
+  h.interface = static_cast<std::uint8_t>(path->interface);
   h.flags.set(Flag::send_syn);
   start_rtx(t);
   mark_dirty(t);
@@ -391,7 +390,7 @@ Result<Endpoint> remote(Core& core, Index socket) {
 
 void option_changed(Core& core, Index socket, OptionId id) {
   Tcb t = connection_of(core, socket);
-  t.cold.profile = core.sockets[socket].profile;
+  t.hot.profile = core.sockets[socket].profile;
   load_options(t);
   if (id == OptionId::ip_min_ttl) core.tcp.checks_ttl = true;
   if (id == OptionId::tcp_quickack) {

@@ -24,17 +24,17 @@ std::vector<std::uint64_t> state_of(tcp::Tcb& t) {
                                  h.snd_nxt.value(),
                                  h.snd_wnd,
                                  h.snd_wl1.value(),
-                                 h.window.cwnd,
-                                 h.window.ssthresh,
-                                 h.rtt.srtt_us(),
-                                 h.rtt.rttvar_us(),
+                                 c.window.cwnd,
+                                 c.window.ssthresh,
+                                 c.rtt.srtt_us(),
+                                 c.rtt.rttvar_us(),
                                  h.active,
                                  h.link,
-                                 h.rtx_due,
+                                 c.rtx_due,
                                  c.min_rtt_us,
                                  c.w_max,
                                  c.una_wraps,
-                                 c.max_window,
+                                 h.max_window,
                                  c.retries,
                                  t.core.pool.packets_free(),
                                  t.tables().ranges.used(),
@@ -80,7 +80,7 @@ std::vector<std::uint64_t> after(const Case& of, bool usual) {
   a.dup_acks = 2;
   t.cold.retries = 1;
   t.cold.min_rtt_us = 50'000;
-  t.hot.window.cwnd = 5000;
+  t.cold.window.cwnd = 5000;
   t.hot.flags.put(Flag::app_limited, of.app_limited);
   tcp::Segment s;
   s.seq = t.hot.rcv_nxt;

@@ -61,6 +61,7 @@ class Visit {
   [[nodiscard]] ip::HeaderMarks marks() const;
   [[nodiscard]] ip::SendInfo send_info() const;
   [[nodiscard]] bool only_acknowledges() const;
+  [[nodiscard]] bool nothing_leaves() const;
   bool emit_ack(SeqNum ack);
   [[nodiscard]] bool prepared();
   void send_plain(Packet&& packet, SeqNum seq, SeqNum ack, wire::TcpFlags flags, Sum payload_sum);
@@ -74,6 +75,7 @@ class Visit {
   void acknowledged(SeqNum ack);
   void measure_options();
   [[nodiscard]] bool wants_data() const;
+  void probe_if_held();
   void finish_visit();
 
   Tcb& t_;
