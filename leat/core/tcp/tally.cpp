@@ -56,8 +56,8 @@ void all_delivered(Tcb& t, Active& a) {
   change_spending(t, a, Spending::nothing);
   const Cold& c = t.cold;
   // Of what was sent, each once. (A FIN that went again is counted with what did.)
-  if (Tally* tally = tally_of(t); tally != nullptr && c.retransmits < c.data_out)
-    tally->delivered = c.data_out - c.retransmits;
+  if (Tally* tally = tally_of(t); tally != nullptr && c.retransmits < t.hot.data_out)
+    tally->delivered = t.hot.data_out - c.retransmits;
 }
 
 // As Linux: what is longer than any window was is not believed.
