@@ -71,6 +71,33 @@ TEST(Shard, AFullDeviceHoldsTheSenderBackWithoutLoss) {
   EXPECT_EQ(net.stack(0).counters().get(Counter::tcp_timeouts), 0U);
 }
 
+// Room comes while packets leave, behind the stage that tells of it: nobody else would call the shard again.
+TEST(Shard, AWriterWhomLeavingPacketsMadeRoomForIsToldWithoutDelay) {
+  for (const bool flush : {false, true}) {
+    SCOPED_TRACE(flush);
+    TwoHosts net({.ring = 256});
+    Stack& stack = net.stack(0);
+    const Endpoint to{TwoHosts::address(1), Port{9}};
+    ASSERT_TRUE(net.stack(1).bind(net.stack(1).open_udp().value(), to));
+    const Handle writer = stack.open_udp().value();
+    unsigned told = 0;
+    const Sink sink{[](void* n, std::uint64_t, Handle, Ready, Ready) { ++*static_cast<unsigned*>(n); }, &told};
+    ASSERT_TRUE(stack.set_sink(writer, &sink, 0, Ready::writable));
+    const std::array<std::uint8_t, 3> data{1, 2, 3};
+    ASSERT_TRUE(stack.try_send_to(writer, data, to));
+    net.run_for(Duration::s(10));
+    told = 0;
+    while (stack.try_send_to(writer, data, to)->status == IoStatus::done) {
+    }
+    Shard& shard = net.shard(0);
+    const auto call = [&] { return flush ? shard.flush(net.now()) : shard.turn(net.now()); };
+    EXPECT_EQ(call(), net.now());
+    EXPECT_FALSE(stack.has_output(net.interface(0)));
+    (void)call();
+    EXPECT_EQ(told, 1U);
+  }
+}
+
 TEST(Shard, BatchesOfOneAndOfSixtyFourGiveTheSameStream) {
   for (const std::size_t batch : {std::size_t{1}, std::size_t{64}}) {
     TwoHosts net({.budgets = {.receive_batches = 64, .transmit_batches = 256, .batch = batch}});
