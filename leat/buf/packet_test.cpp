@@ -37,6 +37,21 @@ TEST(PacketPool, GivesTheSmallestClassThatFitsAndTakesAllBack) {
   EXPECT_TRUE(m.pool.all_free());
 }
 
+// The one or the other may be what runs out first: chunks, or what describes a packet.
+TEST(PacketPool, TheReserveHoldsForChunksAndForDescriptions) {
+  for (const PoolLayout& layout : {PoolLayout{.packets = 20, .chunks = {6, 0, 0}, .reserve = 2},
+                                   PoolLayout{.packets = 6, .chunks = {20, 0, 0}, .reserve = 2}}) {
+    Memory m(layout);
+    std::vector<Packet> held;
+    while (Packet p = m.pool.allocate(ChunkClass::small)) held.push_back(std::move(p));
+    EXPECT_EQ(held.size(), 4U);
+    while (Packet p = m.pool.allocate(ChunkClass::small, kHeadroom, Priority::control)) held.push_back(std::move(p));
+    EXPECT_EQ(held.size(), 6U);
+    held.clear();
+    EXPECT_TRUE(m.pool.all_free());
+  }
+}
+
 TEST(PacketPool, ExhaustionReturnsEmptyIsCountedAndLeavesTheReserveToControl) {
   Memory m({.packets = 4, .chunks = {4, 0, 0}, .reserve = 1});
   std::vector<Packet> held;

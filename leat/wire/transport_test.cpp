@@ -185,6 +185,11 @@ TEST(TcpOptions, StopsAtImpossibleLengths) {
     EXPECT_FALSE(o.window_scale);
   }
   EXPECT_TRUE(TcpOptions::parse(Bytes{1, 1, 1, 8}).malformed) << "a kind without a length";
+  for (const std::uint8_t length : {std::uint8_t{0}, std::uint8_t{1}}) {
+    const Bytes scale{3, length, 7};
+    EXPECT_TRUE(TcpOptions::parse(scale).malformed);
+    EXPECT_FALSE(TcpOptions::parse(scale).window_scale) << "what is left is not its body";
+  }
 }
 
 TEST(TcpOptions, IgnoresKnownOptionsOfWrongLength) {
@@ -194,6 +199,8 @@ TEST(TcpOptions, IgnoresKnownOptionsOfWrongLength) {
   EXPECT_FALSE(o.malformed);
   TcpOptions nothing;
   EXPECT_EQ(o, nothing);
+  const Bytes longer{2, 6, 5, 0xb4, 5, 0xb4, 3, 4, 7, 7, 8, 12, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+  EXPECT_EQ(TcpOptions::parse(longer), nothing);
 }
 
 TEST(TcpOptions, SkipsAndCountsUnknownKindsAndStopsAtTheEnd) {

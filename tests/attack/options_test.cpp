@@ -1,5 +1,6 @@
 // T10 - T15: options of a SYN, numbers and ports that nobody may guess, and a peer that never answers.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <random>
@@ -103,11 +104,12 @@ TEST(T11_OptionsThatLie, NeverLoopNeverResetAndTheGoodOnesCount) {
 
 TEST(T11_OptionsThatLie, ATinyMssDoesNotMakeUsSendHeaders) {
   on_both([](IpVersion v) {
-    for (const std::uint16_t mss : {std::uint16_t{0}, std::uint16_t{1}, std::uint16_t{48}, std::uint16_t{65535}}) {
-      SCOPED_TRACE(mss);
+    for (const int n : {0, 1, 2, 3, 4, 5, 6, 7}) {
+      const std::uint16_t mss = std::array<std::uint16_t, 4>{0, 1, 48, 65535}[static_cast<std::size_t>(n / 2)];
+      const bool they_connect = n % 2 == 0;
+      SCOPED_TRACE(testing::Message() << mss << (they_connect ? " of a SYN" : " of a SYN-ACK"));
       Arena a(v);
-      const Handle listener = a.listen(80);
-      Peer p = a.accept_from(40000, listener, {.mss = mss});
+      Peer p = they_connect ? a.accept_from(40000, a.listen(80), {.mss = mss}) : a.connected_to(80, {.mss = mss});
       EXPECT_EQ(a.write(p.socket, pattern(20'000)), 20'000U);
       Bytes got;
       std::size_t count = 0;

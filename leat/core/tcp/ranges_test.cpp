@@ -477,6 +477,14 @@ TEST(D14_SackBlocksThatLie, ADuplicateIsReportedByTheFirstBlockAlone) {
   r = kSack.apply(f.pool, f.list, f.una, f.nxt, blocks, f.cap);
   EXPECT_FALSE(r.dsack);
   EXPECT_EQ(r.newly_sacked, 0U);
+  // An empty or a reversed block reports nothing, below the acknowledgement or not.
+  for (const SackBlock lie : {SackBlock{f.una - 100, f.una - 100}, SackBlock{f.una - 100, f.una - 200},
+                              SackBlock{f.una + 150, f.una + 120}}) {
+    blocks = {lie, {f.una + 100, f.una + 200}};
+    r = kSack.apply(f.pool, f.list, f.una, f.nxt, blocks, f.cap);
+    EXPECT_FALSE(r.dsack);
+    EXPECT_EQ(r.newly_sacked, 0U);
+  }
   f.check_coverage();
 }
 
