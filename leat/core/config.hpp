@@ -17,7 +17,10 @@ struct InterfaceConfig {
   MacAddress mac{};
   std::uint32_t mtu = 1500;   // 68..65535; IPv6 needs 1280
   std::uint32_t max_gso = 0;  // bytes of IP packet that the way out accepts as one super-segment
-  bool promiscuous = false;   // take frames for other stations too
+  // The way out completes transport checksums for nothing (ChecksumState::to_fill). Where it does not, packets of that
+  // state go out, too, and are completed behind the stack; but a payload that is copied is summed on the way.
+  bool tx_checksum = false;
+  bool promiscuous = false;  // take frames for other stations too
 };
 
 }  // namespace leat

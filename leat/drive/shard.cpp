@@ -14,6 +14,7 @@ Result<InterfaceId> Shard::attach(AnyDevice& device, const AttachOptions& o) {
                                      .mac = caps.mac,
                                      .mtu = o.mtu == 0 ? caps.mtu : o.mtu,
                                      .max_gso = o.max_gso,
+                                     .tx_checksum = caps.tx_checksum,
                                      .promiscuous = o.promiscuous});
     if (id) port.attach(device, *id, budgets_.batch);
     return id;

@@ -1,5 +1,6 @@
 #include <leat/drive/shard.hpp>
 #include <leat/drive/two_hosts_test_support.hpp>
+#include <leat/offload/checksum_completion.hpp>
 
 namespace leat {
 namespace {
@@ -63,6 +64,31 @@ TEST(Shard, ADeviceThatTakesSuperSegmentsGetsThemWhole) {
   transfer(net, 2'000'000);
   // 2 MB in segments of 1,448 bytes would be 1,382 packets.
   EXPECT_LT(net.shard(0).ports()[0].device()->counters().tx_packets, 700U);
+}
+
+// A payload that is copied is summed on the way, unless the device sums for nothing; what is right comes of both.
+TEST(Shard, ASmallSegmentIsSummedOnlyWhereTheDeviceDoesNot) {
+  for (const bool offload : {false, true})
+    for (const IpAddress& server : {TwoHosts::address(1), TwoHosts::address6(1)}) {
+      TwoHosts net({.caps = {.link = LinkType::ethernet, .mtu = 1500, .tx_checksum = offload}});
+      Stack& from = net.stack(0);
+      Stack& to = net.stack(1);
+      const Handle listener = to.open_stream().value();
+      ASSERT_TRUE(to.bind(listener, {server, Port{80}}));
+      ASSERT_TRUE(to.listen(listener, 4));
+      const Handle out = from.open_stream().value();
+      ASSERT_TRUE(from.connect(out, {server, Port{80}}));
+      ASSERT_TRUE(net.run(net.now() + Duration::s(60), [&] { return to.try_accept(listener).has_value(); }));
+      net.run_for(Duration::s(10));  // reports and probes of the beginning
+      const std::array<std::uint8_t, 7> data{1, 2, 3, 4, 5, 6, 7};
+      ASSERT_TRUE(from.try_send(out, data));
+      PacketBatch batch;
+      from.output(net.interface(0), batch, net.now());
+      ASSERT_EQ(batch.size(), 1U);
+      EXPECT_EQ(batch[0].meta().checksum, offload ? ChecksumState::to_fill : ChecksumState::none);
+      ASSERT_TRUE(complete_checksum(batch[0], LinkType::ethernet));  // as a device does
+      EXPECT_EQ(verify_checksum(batch[0], LinkType::ethernet), ChecksumVerdict::good);
+    }
 }
 
 TEST(Shard, AFullDeviceHoldsTheSenderBackWithoutLoss) {

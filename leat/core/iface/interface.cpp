@@ -68,6 +68,7 @@ Result<InterfaceId> add_interface(Core& core, const InterfaceConfig& c) {
   ifc.used = true;
   ifc.up = true;
   ifc.promiscuous = c.promiscuous;
+  ifc.tx_checksum = c.tx_checksum;
   ifc.link = c.link;
   ifc.mac = c.mac;
   ifc.mtu = c.mtu;

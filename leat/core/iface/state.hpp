@@ -105,6 +105,7 @@ struct Interface {
   bool used = false;
   bool up = false;
   bool promiscuous = false;
+  bool tx_checksum = false;
   LinkType link = LinkType::ip;
   MacAddress mac;
   std::uint8_t name_length = 0;

@@ -29,6 +29,7 @@ struct Path {
   std::uint32_t mtu = 0;          // bytes of IP packet: interface, route and path MTU taken together
   std::uint32_t max_gso = 0;      // bytes of IP packet that may leave as one super-segment; 0: none
   bool loopback = false;          // the destination is one of our own addresses
+  bool tx_checksum = false;       // the interface completes transport checksums
   std::uint32_t route_epoch = 0;  // Core::route_epoch at the look-up
 
   IpCast cast = IpCast::unicast;     // of the destination: TCP must not connect to the other two

@@ -240,8 +240,10 @@ Result<Path> look_up_path(Core& core, const IpAddress& remote, const IpAddress& 
     }
     if (p.source.is_unspecified()) return fail(Errc::address_not_available);
   }
-  p.mtu = core.iface.find(p.interface)->mtu;
-  p.max_gso = core.iface.find(p.interface)->max_gso;
+  const iface::Interface& ifc = *core.iface.find(p.interface);
+  p.mtu = ifc.mtu;
+  p.max_gso = ifc.max_gso;
+  p.tx_checksum = ifc.tx_checksum;
   if (route_mtu != 0) p.mtu = std::min(p.mtu, route_mtu);
   if (const PathMtu* known = path_mtu(core, scope, remote); known != nullptr && known->mtu < p.mtu) {
     p.mtu = known->mtu;

@@ -10,7 +10,6 @@ using wire::TcpFlags;
 using wire::TcpHeader;
 
 namespace {
-constexpr Sum kNotSummed = 0xffffffffU;
 // What SACK blocks leave of a segment's text at least, on paths whose packets are hardly larger than their headers.
 constexpr std::uint32_t kLeastText = 4;
 
@@ -48,6 +47,17 @@ std::size_t Visit::write_options(MutableByteSpan out) {
   return o.emit(out);
 }
 
+// The sum of what was copied; where the interface sums, nobody wants it.
+Sum Visit::copy_payload(const Active& a, std::uint32_t offset, std::uint32_t length, Packet& to) {
+  const MutableByteSpan at = to.append(length);
+  Sum sum = path_->tx_checksum ? kNotSummed : 0;
+  const std::size_t copied =
+      path_->tx_checksum ? a.send.peek(t_.core.pool, offset, at) : a.send.peek_summed(t_.core.pool, offset, at, sum);
+  LEAT_ASSERT(copied == length);
+  t_.core.counters.add(Counter::copied_bytes, length);
+  return sum;
+}
+
 // The payload: copied where it is small, else by reference. `taken` may be less than asked for. `sum` is that of the
 // payload where it came for nothing: while it was copied.
 Packet Visit::build(const Piece& p, std::uint32_t& taken, Sum& sum) {
@@ -62,9 +72,8 @@ Packet Visit::build(const Piece& p, std::uint32_t& taken, Sum& sum) {
   Active& a = *t_.active();
   const std::uint32_t offset = p.seq - t_.data_una();
   if (p.length <= kCopyBytes && offset <= kCopyDepth) {
-    taken = static_cast<std::uint32_t>(a.send.peek_summed(pool, offset, packet.append(p.length), sum));
-    LEAT_ASSERT(taken == p.length);
-    t_.core.counters.add(Counter::copied_bytes, taken);
+    taken = p.length;
+    sum = copy_payload(a, offset, taken, packet);
     return packet;
   }
   sum = kNotSummed;

@@ -15,6 +15,7 @@ namespace leat::tcp {
 inline constexpr std::uint32_t kVisitBytes = 65536;
 inline constexpr std::uint32_t kCopyBytes = 128;   // fits behind the headroom of a small chunk
 inline constexpr std::uint32_t kCopyDepth = 4096;  // so deep in the send queue a copy is found without a cursor
+inline constexpr Sum kNotSummed = 0xffffffffU;     // of a payload that somebody else sums
 
 enum class Outcome : std::uint8_t {
   done,     // nothing more to do now
@@ -56,6 +57,7 @@ class Visit {
     return false;
   }
   void count_data(std::uint32_t payload, std::uint32_t segments);
+  Sum copy_payload(const Active& a, std::uint32_t offset, std::uint32_t length, Packet& to);
   [[nodiscard]] Packet build(const Piece& p, std::uint32_t& taken, Sum& sum);
   void add_header(Packet& packet, const Piece& p, wire::TcpFlags flags, std::uint32_t payload, Sum sum);
   [[nodiscard]] ip::HeaderMarks marks() const;
