@@ -38,7 +38,8 @@ TEST(Bench_Runs, LatencyInEveryForm) {
     EXPECT_GT(number(row, "p50_us"), 1);
     EXPECT_GE(number(row, "p99_us"), number(row, "p50_us"));
     EXPECT_EQ(number(row, "bytes"), (std::array{100, 500, 1400, 4096})[i / 5 % 4]);
-    EXPECT_EQ(std::get<std::string>(*row.find("form")), (std::array{"linux", "posix", "channel", "event", "floor"})[i % 5]);
+    EXPECT_EQ(std::get<std::string>(*row.find("form")),
+              (std::array{"linux", "posix", "channel", "event", "floor"})[i % 5]);
     EXPECT_EQ(number(row, "cpus"), i < 20 ? 1 : 2);
     if (i % 5 == 0) continue;
     EXPECT_GT(number(row, "ratio_to_peer"), 0);

@@ -457,6 +457,16 @@ Tap::Written Tap::write_packet(Packet& p) {
     std::memcpy(at, header.data(), vnet_length_);
     parts[0] = {at, m.head_length + std::size_t{vnet_length_}};
   }
+  std::array<std::uint8_t, kNormal> whole;  // a list costs the kernel more than this copy
+  if (count > 1 && p.size() + vnet_length_ <= whole.size()) {
+    std::size_t length = 0;
+    for (const iovec& part : std::span{parts}.first(count)) {
+      std::memcpy(whole.data() + length, part.iov_base, part.iov_len);
+      length += part.iov_len;
+    }
+    parts[0] = {whole.data(), length};
+    count = 1;
+  }
   for (;;) {
     ++counters_.tx_calls;
     const ssize_t written = count == 1 ? ::write(fd_.get(), parts[0].iov_base, parts[0].iov_len)

@@ -17,8 +17,9 @@
 // When the pool has no large chunk free, a list of 2 KiB ones takes its place, and when it has none either, a small
 // chunk of the control reserve lets ACKs in: without them nothing would ever become free. A frame that did not fit is
 // dropped and counted.
-// Writing: one write, the vnet header in the packet's headroom; a list for head and fragments where there are some. The
-// kernel's "no room" is `full`; any other refusal (interface down, gone) drops the packet and counts it.
+// Writing: one write, the vnet header in the packet's headroom; head and fragments are copied together up to 2 KiB, a
+// list above that. The kernel's "no room" is `full`; any other refusal (interface down, gone) drops the packet and
+// counts it.
 //
 // Memory: as the pool's. Threading: one owner; queues of one interface are separate Taps and may have an owner each.
 

@@ -395,6 +395,47 @@ TEST_F(Device_tap, ChecksumsAreLeftUnfinishedBothWays) {
   }
 }
 
+// Copied together where it is small, as a list where it is not: the kernel gets the same bytes.
+TEST_F(Device_tap, APacketInPiecesIsOneFrame) {
+  for (const bool vnet : {true, false})
+    for (const std::size_t size : {333U, 1990U, 5000U}) {
+      Tap tap = open({.link = LinkType::ip, .mtu = 9000, .vnet_header = vnet});
+      const Descriptor udp(::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+      socklen_t length = 0;
+      const sockaddr_storage to = socket_address(kOurs, 7777, length);
+      const Bytes hello = numbers(size);
+      ASSERT_EQ(::sendto(udp.get(), hello.data(), size, 0, reinterpret_cast<const sockaddr*>(&to), length),
+                static_cast<ssize_t>(size));
+      Bytes received(10'000);
+      EXPECT_TRUE(run(
+          tap,
+          [&] {
+            const ssize_t got = ::recv(udp.get(), received.data(), received.size(), 0);
+            if (got > 0) received.resize(static_cast<std::size_t>(got));
+            return got > 0;
+          },
+          [&](Packet& p) {
+            const PacketLayers layers = packet_layers(p, LinkType::ip);
+            if (layers.kind != PacketLayers::Kind::udp || p.size() != layers.payload + size) return;
+            Bytes reply = contents(p);
+            reverse(reply);
+            const bool unfinished = p.meta().checksum == ChecksumState::to_fill;
+            constexpr std::size_t kHead = 40, kPiece = 700;
+            Packet pieces = packet_of(m.pool, Bytes(reply.begin(), reply.begin() + kHead));
+            for (std::size_t at = kHead; at < reply.size(); at += kPiece) {
+              const std::size_t n = std::min(kPiece, reply.size() - at);
+              const ChunkRef chunk = m.pool.take_chunk(ChunkClass::normal);
+              std::memcpy(m.pool.data(chunk), &reply[at], n);
+              EXPECT_TRUE(pieces.add_fragment(chunk, 0, static_cast<std::uint32_t>(n)));
+              m.pool.drop_ref(chunk);
+            }
+            if (unfinished) pieces.meta().checksum = ChecksumState::to_fill;
+            send(tap, std::move(pieces));
+          }));
+      EXPECT_EQ(received, hello) << size << (vnet ? " bytes with vnet header" : " bytes");
+    }
+}
+
 // Just enough of TCP to shake hands with the kernel and take or give bytes: the peer that has no stack. TUN only.
 struct MiniTcp {
   Memory& memory;
