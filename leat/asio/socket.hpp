@@ -85,10 +85,7 @@ class basic_socket : public net::socket_base {
   }
   // Graceful, in the background; what is pending ends with operation_aborted. With the option linger above 0 it waits
   // first, as Boost.Asio's does, until the peer has everything or the time is over; a destructor never waits.
-  void close(error_code& e) {
-    wait_as_linger_says();
-    close_now(e);
-  }
+  void close(error_code& e) { close_now(e, true); }
   void close() {
     throwing([&](error_code& e) { close(e); });
   }
@@ -208,27 +205,16 @@ class basic_socket : public net::socket_base {
   }
 
  private:
-  void close_now(error_code& e) {
+  void close_now(error_code& e, bool may_wait) {
     e = {};
     if (!is_open()) return;
     Op op;
     op.close(std::exchange(state().handle, Handle{}));
-    e = call(op);
+    e = call(op, may_wait);
   }
   void close_quietly() {
     error_code ignored;
-    close_now(ignored);
-  }
-  void wait_as_linger_says() {
-    if (!is_open() || !std::is_same_v<Protocol, net::ip::tcp>) return;
-    Op op;
-    op.get_option(handle(), OptionId::linger);
-    if (call(op) || op.value <= 0) return;
-    const Duration most = Duration::s(op.value);
-    op.reset();
-    op.finish(handle());
-    op.deadline = service_->now() + most;
-    (void)call(op, true);  // however it ends, the socket is closed
+    close_now(ignored, false);
   }
 
   executor_type executor_;

@@ -11,7 +11,9 @@
  *   if (leat_bind(stack, fd, ...) < 0 || leat_listen(stack, fd, 128) < 0) ...
  *
  * Errors: every function answers zero or more, or minus an errno value as Linux gives it for the call of the same name;
- * leat_strerror() puts it in words. errno itself is left alone. Pointers that must not be null are checked: -EINVAL.
+ * leat_strerror() puts it in words. errno itself is left alone. Pointers that must not be null are checked: a null
+ * stack is -EINVAL, a null name, string or struct of this interface too; a null pointer of a socket call is -EFAULT
+ * wherever Linux has that.
  *
  * Structs begin with `size`: the caller's sizeof. A newer library takes an older struct and gives what fits into it, so
  * programs need not be compiled again; members are only added at the end. What may change at all is what
@@ -19,8 +21,9 @@
  *
  * Descriptors are numbers that the kernel reserved for the stack: they never collide with its own, and leat_poll,
  * leat_select and leat_epoll_wait take both kinds. Ownership: leat_create gives a stack that leat_destroy takes; spans
- * and structs belong to the caller, during the call only. Threading: every function from any thread, but leat_destroy,
- * during and after which no call may be under way. After fork() the child's calls fail.
+ * and structs belong to the caller, during the call only. Threading: every function from any thread, but leat_destroy:
+ * every other call on the stack must have returned before it begins, those that wait too, and none may follow. After
+ * fork() the child's calls fail.
  */
 
 #include <poll.h>
@@ -71,7 +74,8 @@ typedef struct leat_options {
 
 /* `options` may be null: the defaults. -EINVAL: a value is out of range; -ENOMEM: no address space, no thread. */
 LEAT_API int leat_create(const leat_options* options, leat_stack** stack);
-/* Ends every connection and every call that waits (-ENETDOWN), closes all descriptors. Null is allowed. */
+/* Closes all descriptors, without lingering, and ends every connection, of which the peers are told. No other call may
+ * be under way: who waits in one must be woken first (leat_shutdown, leat_close of the descriptor). Null is allowed. */
 LEAT_API void leat_destroy(leat_stack* stack);
 
 /* Opens a TAP and gives the stack these addresses ("10.9.0.2/24"). Answers the interface's number. -EPERM, -ENOENT (no
@@ -89,14 +93,19 @@ LEAT_API int leat_remove_address(leat_stack* stack, int interface, const char* a
 /* `destination` as "0.0.0.0/0"; `gateway` null: on-link, then `interface` must be given, otherwise it may be 0. */
 LEAT_API int leat_add_route(leat_stack* stack, const char* destination, const char* gateway, int interface);
 LEAT_API int leat_remove_route(leat_stack* stack, const char* destination, const char* gateway);
-/* Options of the stack by the names of `leat up --option list`. -ENOENT: no such name; -EINVAL: out of range. */
+/* Options of the stack by the names of `leat up --option list`. Values: yes or no are 1 and 0, times are microseconds,
+ * sizes are octets, all else is a number as that list explains it. -ENOENT: no such name; -EINVAL: out of range. */
 LEAT_API int leat_set_option(leat_stack* stack, const char* name, int64_t value);
 LEAT_API int leat_get_option(leat_stack* stack, const char* name, int64_t* value);
 /* A counter or a reason of drops by its name ("udp_in", "no_buffers" ...). */
 LEAT_API int leat_get_counter(leat_stack* stack, const char* name, uint64_t* value);
 
-/* For programs with an event loop of their own: a descriptor that is readable when leat_turn() has something to do. */
+/* For programs with an event loop of their own: a descriptor that is readable when leat_turn() has something to do. It
+ * belongs to the stack. From now on the program watches the devices whenever it sleeps. */
 LEAT_API int leat_pollable_fd(leat_stack* stack);
+/* The program does so no more: its loop has ended, and threads that wait in calls, or the stack's own, watch again.
+ * leat_pollable_fd() may follow. */
+LEAT_API int leat_release_pollable_fd(leat_stack* stack);
 /* One turn of the stack. Answers after how many milliseconds it wants to be called again at the latest; -1: only when
  * the descriptor is readable. */
 LEAT_API int leat_turn(leat_stack* stack);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <climits>
 #include <cstring>
 #include <leat/c/stack.hpp>
 #include <leat/op/op.hpp>
@@ -34,6 +35,7 @@ uint32_t leat_version(void) {
 
 const char* leat_strerror(int value) {
   if (value >= 0) return "success";
+  if (value == INT_MIN) return "unknown error";  // it has no positive
   for (const leat::ErrorInfo& e : leat::error_table())
     if (e.errno_number == -value) return e.sentence.data();  // the table's texts end with a zero
   return ::strerrordesc_np(-value) != nullptr ? ::strerrordesc_np(-value) : "unknown error";
@@ -96,7 +98,8 @@ int leat_remove_route(leat_stack* stack, const char* destination, const char* ga
 
 int leat_set_option(leat_stack* stack, const char* name, int64_t value) {
   return guarded(stack, [&] {
-    const auto id = leat::find_option(name == nullptr ? "" : name);
+    if (name == nullptr) return -EINVAL;
+    const auto id = leat::find_option(name);
     if (!id) return -ENOENT;
     leat::ControlRequest r{.verb = leat::ControlVerb::set_stack_option, .option = *id, .value = value};
     return control(stack, r);
@@ -105,9 +108,9 @@ int leat_set_option(leat_stack* stack, const char* name, int64_t value) {
 
 int leat_get_option(leat_stack* stack, const char* name, int64_t* value) {
   return guarded(stack, [&] {
-    const auto id = leat::find_option(name == nullptr ? "" : name);
+    if (name == nullptr || value == nullptr) return -EINVAL;
+    const auto id = leat::find_option(name);
     if (!id) return -ENOENT;
-    if (value == nullptr) return -EINVAL;
     leat::ControlRequest r{.verb = leat::ControlVerb::get_stack_option, .option = *id};
     const int done = control(stack, r);
     if (done == 0) *value = r.value;
@@ -138,6 +141,13 @@ int leat_pollable_fd(leat_stack* stack) {
   return guarded(stack, [&] {
     const int fd = stack->service->pollable_fd();
     return fd < 0 ? -ENETDOWN : fd;
+  });
+}
+
+int leat_release_pollable_fd(leat_stack* stack) {
+  return guarded(stack, [&] {
+    stack->service->release_pollable_fd();
+    return 0;
   });
 }
 

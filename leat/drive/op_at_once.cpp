@@ -24,10 +24,9 @@ OpEngine::Try OpEngine::run_at_once(Op& op) {
       return end(op, s.listen(op.socket, op.backlog));
     case Verb::shutdown:
       return end(op, s.shutdown(op.socket, op.how));
-    case Verb::close:
     case Verb::abort:
       end_waiters(op.socket, Errc::bad_handle);
-      return end(op, op.verb == Verb::close ? s.close(op.socket) : s.abort(op.socket));
+      return end(op, s.abort(op.socket));
     case Verb::local_endpoint:
       return give_endpoint(op, s.local_endpoint(op.socket));
     case Verb::remote_endpoint:

@@ -13,6 +13,7 @@ Ready OpEngine::interest_of(const Op& op) {
     case Verb::send_many:
     case Verb::send_lease:
     case Verb::finish:
+    case Verb::close:
       return Ready::writable | kAlways;
     default:
       return Ready::readable | Ready::peer_fin | kAlways;
@@ -53,6 +54,8 @@ OpEngine::Try OpEngine::attempt(Op& op) {
       return attempt_receive_many(op);
     case Verb::finish:
       return attempt_finish(op);
+    case Verb::close:
+      return attempt_close(op);
     case Verb::send_lease:
       return attempt_send_lease(op);
     case Verb::receive_lease:
@@ -152,6 +155,12 @@ Op* OpEngine::take_completed() {
 
 // A parked operation ends before its time: what it moved counts.
 void OpEngine::expire(Op& op, Errc why) {
+  if (op.verb == Verb::close) {  // no longer does it linger; what was sent goes on by itself
+    if (why == Errc::shut_down) op.error = why;
+    complete(op);
+    (void)stack_->close(op.socket);
+    return;
+  }
   const bool waits_for_news = op.verb == Verb::poll || op.verb == Verb::wait_set;
   const bool transfers = op.verb == Verb::send || op.verb == Verb::receive || op.verb == Verb::send_many;
   const bool moved = transfers && op.count > 0;

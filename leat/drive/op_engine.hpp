@@ -86,6 +86,8 @@ class OpEngine {
   Try attempt_receive_many(Op& op);
   Try attempt_receive_error(Op& op);
   Try attempt_finish(Op& op);
+  Try attempt_close(Op& op);
+  [[nodiscard]] bool lingers(const Op& op);
   void keep_error(Handle h, Errc error);
 
   // Packet memory that changes hands (op_lease.cpp).
@@ -93,6 +95,8 @@ class OpEngine {
   Errc release_lease(Lease& lease);
   Errc take_lease(Lease& lease, std::int64_t octets);
   Try attempt_send_lease(Op& op);
+  Result<bool> queue_lease(Op& op);
+  Result<bool> send_lease_as_datagram(Op& op);
   void settle_leases();
   void finish_lease(Op& op);
 

@@ -456,6 +456,99 @@ TEST_F(OpEngineTest, ManyIsForDatagramsAndFinishForStreams) {
   op.finish(udp);
   w.service(0).run(op);
   EXPECT_EQ(op.error, Errc::not_supported);
+TEST_F(OpEngineTest, CloseLingersAsLongAsItsOptionSays) {
+  const Bytes much(3'000'000, 5);
+  const auto linger = [this](std::int64_t seconds) {
+    Op op;
+    op.set_option(client, OptionId::linger, seconds);
+    w.service(0).run(op);
+  };
+  const auto ended = [this] { return w.hosts.stack(0).core().sockets.find(client) == kNoIndex; };
+  const auto fill = [&] {
+    Op some;
+    some.send(client, much);
+    some.deadline = w.hosts.now() + Duration::s(1);
+    w.service(0).run(some);
+    EXPECT_LT(some.count, much.size());
+  };
+  const auto start_over = [&] {
+    close(1, server);
+    close(1, listener);
+    w.run_for(Duration::ms(10));
+    connect();
+    linger(3);
+  };
+  // The peer takes all of it: it ends as soon as that is known.
+  connect();
+  linger(3);
+  send(0, client, ByteSpan{much}.first(500'000));
+  Started closing;
+  closing.close(client);
+  w.service(0).start(closing);
+  EXPECT_FALSE(closing.over);
+  w.run_for(Duration::s(1));
+  ASSERT_TRUE(closing.over);
+  EXPECT_EQ(closing.error, Errc{});
+  EXPECT_TRUE(ended());
+
+  // It does not read: three seconds. Who waits on the socket hears of the close at once.
+  start_over();
+  fill();
+  Started reading, waiting;
+  Bytes room(10);
+  reading.receive(client, room);
+  w.service(0).start(reading);
+  waiting.close(client);
+  w.service(0).start(waiting);
+  w.run_for(Duration::ms(10));
+  EXPECT_TRUE(reading.over);
+  EXPECT_EQ(reading.error, Errc::bad_handle);
+  w.run_for(Duration::ms(2900));
+  EXPECT_FALSE(waiting.over);
+  EXPECT_FALSE(ended());
+  w.run_for(Duration::ms(200));
+  ASSERT_TRUE(waiting.over);
+  EXPECT_EQ(waiting.error, Errc{});
+  EXPECT_TRUE(ended());
+
+  // Cancelled, it is closed all the same; and so it is at once for who does not wait, and with something unread.
+  start_over();
+  fill();
+  Started given_up;
+  given_up.close(client);
+  w.service(0).start(given_up);
+  EXPECT_TRUE(w.engine(0).withdraw(given_up, Errc::cancelled));
+  EXPECT_EQ(given_up.error, Errc{});
+  EXPECT_TRUE(ended());
+  w.run_for(Duration::ms(1));
+  start_over();
+  fill();
+  Op at_once;
+  at_once.close(client);
+  at_once.flags.dont_wait = true;
+  EXPECT_TRUE(w.engine(0).start(at_once));
+  EXPECT_TRUE(ended());
+  start_over();
+  fill();
+  send(1, server, numbers(10));
+  w.run_for(Duration::ms(100));
+  at_once.reset();
+  at_once.close(client);
+  EXPECT_TRUE(w.engine(0).start(at_once));
+  EXPECT_TRUE(ended());
+
+  // The peer resets: nothing is left to wait for.
+  start_over();
+  fill();
+  Started lost;
+  lost.close(client);
+  w.service(0).start(lost);
+  Op op;
+  op.abort(server);
+  w.service(1).run(op);
+  w.run_for(Duration::ms(10));
+  EXPECT_TRUE(lost.over);
+  EXPECT_TRUE(ended());
 }
 
 TEST_F(OpEngineTest, FinishWaitsUntilThePeerHasAll) {

@@ -41,13 +41,17 @@ OpEngine::Try OpEngine::attempt_receive_lease(Op& op) {
   Packet p;
   std::uint32_t from = 0;
   if (ip::DatagramSocket* const s = ip::datagram_of(core, i); s != nullptr) {
-    p = s->queue.pop(core.pool);
+    p = s->queue.lend(core.pool);
     from = p.size() - static_cast<std::uint32_t>(message.full_size);
+    op.lease->lent_ = p.true_size();
   } else {
     p = core.pool.allocate(ChunkClass::small, 0);
-    if (!p || tcp::lend(core, i, kMostOfAStream, p) == 0) return end(op, Errc::no_buffers);
+    const std::uint32_t lent = p ? tcp::lend(core, i, kMostOfAStream, p) : 0;
+    if (lent == 0) return end(op, Errc::no_buffers);
+    op.lease->lent_ = lent;
   }
   Lease& lease = *op.lease;
+  lease.lender_ = op.socket;
   lease.count_ = 0;
   p.for_each_piece(from, [&lease](ByteSpan piece) {
     if (!piece.empty()) lease.pieces_[lease.count_++] = piece;
@@ -62,6 +66,14 @@ Errc OpEngine::release_lease(Lease& lease) {
   if (!lease.held()) return Errc::invalid_argument;
   const Packet p = Packet::adopt(stack_->pool(), lease.packet_);
   lent_ -= p.true_size();
+  Core& core = stack_->core();
+  if (const Index i = core.sockets.find(lease.lender_); i != kNoIndex) {
+    if (ip::DatagramSocket* const s = ip::datagram_of(core, i); s != nullptr) {
+      s->queue.give_back(lease.lent_);
+    } else {
+      tcp::give_back(core, i, lease.lent_);
+    }
+  }
   lease = Lease{};
   return {};
 }
@@ -79,6 +91,36 @@ Errc OpEngine::take_lease(Lease& lease, std::int64_t octets) {
   return {};
 }
 
+// False: there is no room now.
+Result<bool> OpEngine::queue_lease(Op& op) {
+  const auto may = stack_->try_send(op.socket, {});
+  if (!may) return fail(may.error());
+  Lease& lease = *op.lease;
+  Packet p = Packet::adopt(stack_->pool(), lease.packet_);
+  const bool queued =
+      may->status == IoStatus::done && tcp::queue_packet(stack_->core(), stack_->core().sockets.find(op.socket), p,
+                                                         static_cast<std::uint32_t>(op.value), lease.chunk_);
+  if (!queued) (void)p.release();
+  return queued;
+}
+
+Result<bool> OpEngine::send_lease_as_datagram(Op& op) {
+  Lease& lease = *op.lease;
+  Packet p = Packet::adopt(stack_->pool(), lease.packet_);
+  SendOverrides as = op.overrides != nullptr ? *op.overrides : SendOverrides{};
+  as.chunk = p.meta().chunk;
+  const auto sent = stack_->try_send_as(op.socket, lease.writable_.first(static_cast<std::size_t>(op.value)),
+                                        op.has_endpoint ? &op.endpoint : nullptr, as);
+  if (!sent || sent->status == IoStatus::would_block) {
+    (void)p.release();
+    if (!sent) return fail(sent.error());
+    return false;
+  }
+  lease.chunk_ = as.chunk;
+  stack_->pool().add_ref(lease.chunk_);  // the operation's own; that of the packet goes with it
+  return true;
+}
+
 OpEngine::Try OpEngine::attempt_send_lease(Op& op) {
   PacketPool& pool = stack_->pool();
   if (!op.started) {
@@ -87,15 +129,9 @@ OpEngine::Try OpEngine::attempt_send_lease(Op& op) {
         op.value > static_cast<std::int64_t>(lease.writable_.size())) {
       return end(op, Errc::invalid_argument);
     }
-    if (op.socket.kind() != SocketKind::stream) return end(op, Errc::not_supported);
-    const auto may = stack_->try_send(op.socket, {});
-    if (!may) return end(op, may.error());
-    Packet p = Packet::adopt(pool, lease.packet_);
-    const bool queued =
-        may->status == IoStatus::done && tcp::queue_packet(stack_->core(), stack_->core().sockets.find(op.socket), p,
-                                                           static_cast<std::uint32_t>(op.value), lease.chunk_);
-    if (!queued) {
-      (void)p.release();  // the lease has it still
+    const auto queued = op.socket.kind() == SocketKind::stream ? queue_lease(op) : send_lease_as_datagram(op);
+    if (!queued) return end(op, queued.error());
+    if (!*queued) {  // the lease has it still
       if (!op.flags.dont_wait) return Try::blocked;
       op.status = IoStatus::would_block;
       return end(op, Errc{});

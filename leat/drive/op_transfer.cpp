@@ -206,6 +206,44 @@ OpEngine::Try OpEngine::attempt_finish(Op& op) {
   return op.flags.dont_wait ? end(op, Errc::in_progress) : Try::blocked;
 }
 
+// SO_LINGER. As Linux: who closes with something unread resets, and there is nothing to wait for.
+bool OpEngine::lingers(const Op& op) {
+  const Core& core = stack_->core();
+  const Index i = core.sockets.find(op.socket);
+  if (op.flags.dont_wait || i == kNoIndex || core.sockets[i].role != SocketKind::stream) return false;
+  if (core.sockets[i].sink != nullptr) return false;  // a callback has it, and nobody could wait
+  return core.options_of(core.sockets[i]).get(OptionId::linger) > 0 && tcp::info(core, i).receive_queue == 0;
+}
+
+OpEngine::Try OpEngine::attempt_close(Op& op) {
+  if (!op.started) {
+    end_waiters(op.socket, Errc::bad_handle);
+    if (!lingers(op) || !stack_->shutdown(op.socket, ShutdownHow::write)) return end(op, stack_->close(op.socket));
+    op.started = true;
+    const std::int64_t seconds = stack_->option(op.socket, OptionId::linger).value_or(0);
+    op.deadline = earlier(op.deadline, stack_->now() + Duration::s(seconds));
+  }
+  const Index i = stack_->core().sockets.find(op.socket);
+  if (i == kNoIndex) return end(op, Errc{});  // somebody else ended it
+  switch (tcp::info(stack_->core(), i).state) {
+    case tcp::TcpState::fin_wait_1:
+    case tcp::TcpState::closing:
+    case tcp::TcpState::last_ack:
+    case tcp::TcpState::syn_received:  // its FIN waits for the handshake
+      return Try::blocked;
+    case tcp::TcpState::closed:
+    case tcp::TcpState::listen:
+    case tcp::TcpState::syn_sent:
+    case tcp::TcpState::established:
+    case tcp::TcpState::fin_wait_2:
+    case tcp::TcpState::close_wait:
+    case tcp::TcpState::time_wait:
+      break;
+  }
+  if (op.linked()) unlink(op);  // before the socket goes
+  return end(op, stack_->close(op.socket));
+}
+
 // An error that came behind bytes which were moved: it is told by the next call.
 void OpEngine::keep_error(Handle h, Errc error) {
   const Index i = stack_->core().sockets.find(h);

@@ -1,6 +1,6 @@
 #pragma once
 // Lease: packet memory that is shown to a program where it lies, without a copy: what a socket received. It stays valid
-// until it is given back (Verb::release_lease); what was lent has left the socket as if it had been read.
+// until it is given back (Verb::release_lease); what was lent is not read again.
 //
 //   Lease lease;
 //   op.verb = Verb::receive_lease; op.socket = s; op.lease = &lease; service.run(op);
@@ -8,10 +8,12 @@
 //   op.reset(); op.verb = Verb::release_lease; op.lease = &lease; service.run(op);
 //
 // The other way: take_lease gives an empty piece of it that a program fills (writable()), and send_lease queues it on a
-// stream as it is. That operation completes when nothing refers to the memory any more: when the peer has acknowledged
-// it and the device has let go, or the connection is over. The lease is empty then. Pieces of a few hundred octets are
-// copied all the same, and it completes at once.
+// stream as it is, or sends it as one datagram. That operation completes when nothing refers to the memory any more:
+// when the peer has acknowledged it (of a stream) and the device has let go, or the connection is over; of what went to
+// this host itself, when it was read. The lease is empty then. Pieces of a few hundred octets are copied all the same,
+// and it completes at once.
 //
+// What a socket lent counts against its receive_buffer until it is given back: its peer is not invited to send more.
 // All leases together hold at most half of the pool; beyond that receive_lease answers no_buffers, and the data waits
 // to be read by a copy. Memory outlives the stack's end as long as the Service lives. Threading: a value; whoever has
 // it may give it back, once.
@@ -20,6 +22,7 @@
 #include <cstddef>
 #include <leat/base/bytes.hpp>
 #include <leat/base/index_list.hpp>
+#include <leat/op/handle.hpp>
 #include <span>
 
 namespace leat {
@@ -38,6 +41,8 @@ class Lease {
   MutableByteSpan writable_;
   Index packet_ = kNoIndex;
   std::uint32_t chunk_ = 0;  // of what is being sent
+  Handle lender_;            // the socket that lent it
+  std::uint32_t lent_ = 0;   // what counts there
 };
 
 }  // namespace leat

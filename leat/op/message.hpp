@@ -47,6 +47,7 @@ struct SendOverrides {
   std::int16_t ttl = -1;                 // hop limit; -1: as usual
   std::int16_t tos = -1;                 // traffic class
   bool dont_route = false;               // through no gateway
+  std::uint32_t chunk = 0xffffffff;      // the engine's: the chunk of packet memory that the data is sent from
   [[nodiscard]] bool any() const {
     return !source.is_unspecified() || interface != kNoInterface || ttl >= 0 || tos >= 0 || dont_route;
   }

@@ -44,26 +44,29 @@ struct CancelNode : PostNode {
 };
 
 enum class Verb : std::uint8_t {
-  none,             // nothing: completes at once (a turn of the shard happens)
-  open,             // kind, version, protocol -> handle
-  bind,             // endpoint
-  listen,           // backlog
-  connect,          // endpoint; waits until it is connected
-  accept,           // -> handle, endpoint (the peer)
-  send,             // from [, endpoint] [, *overrides]; a stream: waits until all is queued
-  send_many,        // out: each of them as send_to; waits until all are queued -> count, of datagrams
-  receive_many,     // in: waits for at least one datagram, takes what is there -> count, of datagrams
-  receive,          // to [, *message] -> count, status; waits for at least one byte or datagram
-  receive_lease,    // *lease [, *message] -> count, status: as receive, without a copy
-  release_lease,    // *lease
-  take_lease,       // value: octets -> *lease, empty and writable; no_buffers, message_too_long (64 KiB are the most)
-  send_lease,       // *lease, value: the octets that were written; waits until the memory is free again
-  receive_error,    // to -> count, *error_entry: the oldest of the socket's error queue; would_block without one
-  shutdown,         // how
-  finish,           // a stream: FIN behind what was sent; waits until the peer has acknowledged all of it
-  close,            // graceful; completes what waits on the socket with bad_handle
-  abort,            // RST
-  local_endpoint,   // -> endpoint
+  none,            // nothing: completes at once (a turn of the shard happens)
+  open,            // kind, version, protocol -> handle
+  bind,            // endpoint
+  listen,          // backlog
+  connect,         // endpoint; waits until it is connected
+  accept,          // -> handle, endpoint (the peer)
+  send,            // from [, endpoint] [, *overrides]; a stream: waits until all is queued
+  send_many,       // out: each of them as send_to; waits until all are queued -> count, of datagrams
+  receive_many,    // in: waits for at least one datagram, takes what is there -> count, of datagrams
+  receive,         // to [, *message] -> count, status; waits for at least one byte or datagram
+  receive_lease,   // *lease [, *message] -> count, status: as receive, without a copy
+  release_lease,   // *lease
+  take_lease,      // value: octets -> *lease, empty and writable; no_buffers, message_too_long (64 KiB are the most)
+  send_lease,      // *lease, value: the octets that were written [, endpoint] [, *overrides of a datagram]; waits until
+                   // the memory is free again
+  receive_error,   // to -> count, *error_entry: the oldest of the socket's error queue; would_block without one
+  shutdown,        // how
+  finish,          // a stream: FIN behind what was sent; waits until the peer has acknowledged all of it
+  close,           // graceful; completes what waits on the socket with bad_handle. A stream with a `linger` above 0
+                   // waits, but with dont_wait, until the peer has acknowledged all of it or those seconds are over;
+                   // however it ends, the socket is closed
+  abort,           // RST
+  local_endpoint,  // -> endpoint
   remote_endpoint,  // -> endpoint
   set_option,       // option, value
   get_option,       // option -> value
@@ -157,7 +160,7 @@ struct Op : PostNode, Waiter {
   Op* heap_previous = nullptr;
   bool in_heap = false;
   bool pending = false;     // parked
-  bool started = false;     // connect has begun
+  bool started = false;     // connect, finish, close, send_lease: has begun
   bool to_finish = false;   // poll: on the list of those that have something
   Op* list_next = nullptr;  // among those who wait on a ready set, on that list, or among the completed
   Op* parked_next = nullptr;

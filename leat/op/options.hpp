@@ -58,7 +58,7 @@ enum class OptionType : std::uint8_t { boolean, integer, bytes, duration_us, cho
   X(mark, socket, integer, 0, 4294967295, 0, "Linux SO_MARK", "Mark of packets sent, for devices and captures.")       \
   X(keep_alive, socket, boolean, 0, 1, 0, "RFC 9293 3.8.4", "Probe idle connections.")                                 \
   X(linger, socket, integer, -1, 65535, -1, "POSIX SO_LINGER",                                                         \
-    "Seconds that close() of a blocking form waits; 0: close resets; -1: off.")                                        \
+    "Seconds that close() waits for the peer, where it can wait; 0: close resets; -1: off.")                           \
   X(receive_lowat, socket, bytes, 1, 2147483647, 1, "POSIX SO_RCVLOWAT",                                               \
     "A stream is readable, and a receive that waits is served, from so many octets on.")                               \
   X(dont_route, socket, boolean, 0, 1, 0, "POSIX SO_DONTROUTE",                                                        \

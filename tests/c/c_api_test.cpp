@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 #include <leat/c/leat.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <thread>
 #include <vector>
@@ -146,12 +148,68 @@ TEST_F(CApi, ANewerStructGetsWhatTheLibraryKnows) {
   EXPECT_EQ(older.after, 42U);
 }
 
-TEST_F(CApi, DestroyEndsACallThatWaits) {
+TEST_F(CApi, ClosingEndsACallThatWaits) {
   const int fd = listener(7);
   std::thread waits([&] { EXPECT_LT(leat_accept(server, fd, nullptr, nullptr, 0), 0); });
   // The thread is in accept, or comes to it: close() of the descriptor ends both.
   EXPECT_EQ(leat_close(server, fd), 0);
   waits.join();
+}
+
+// A program's loop watched and has ended: who waits in a call watches for himself again.
+TEST_F(CApi, AProgramThatWatchesNoMoreHandsOn) {
+  const int fd = listener(7);
+  const timeval patience{5, 0};
+  EXPECT_EQ(leat_setsockopt(server, fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+  EXPECT_GE(leat_pollable_fd(server), 0);
+  EXPECT_EQ(leat_release_pollable_fd(server), 0);
+  EXPECT_EQ(leat_release_pollable_fd(nullptr), -EINVAL);
+  std::thread connects([&] {
+    const int c = leat_socket(client, AF_INET6, SOCK_STREAM, 0);
+    const sockaddr_in6 to = at("fd01::1", 7);
+    EXPECT_EQ(leat_connect(client, c, any(to), sizeof to), 0);
+  });
+  EXPECT_GE(leat_accept(server, fd, nullptr, nullptr, 0), 0);
+  connects.join();
+  EXPECT_GE(leat_pollable_fd(server), 0);  // and once more
+}
+
+TEST_F(CApi, NullPointersAreErrors) {
+  const int fd = listener(7);
+  EXPECT_EQ(leat_set_option(server, nullptr, 1), -EINVAL);
+  std::int64_t value = 0;
+  EXPECT_EQ(leat_get_option(server, nullptr, &value), -EINVAL);
+  EXPECT_EQ(leat_get_option(server, "tcp_keep_count", nullptr), -EINVAL);
+  EXPECT_EQ(leat_get_counter(server, nullptr, nullptr), -EINVAL);
+  EXPECT_EQ(leat_add_address(server, 1, nullptr), -EINVAL);
+  EXPECT_EQ(leat_remove_address(server, 1, nullptr), -EINVAL);
+  EXPECT_EQ(leat_add_route(server, nullptr, nullptr, 1), -EINVAL);
+  EXPECT_EQ(leat_remove_route(server, nullptr, nullptr), -EINVAL);
+  EXPECT_EQ(leat_open_tap(server, nullptr, nullptr, 0), -EINVAL);
+  EXPECT_EQ(leat_open_shm(server, nullptr, nullptr, 0), -EINVAL);
+  EXPECT_EQ(leat_open_shm(server, "x", nullptr, 1), -EINVAL);
+  EXPECT_EQ(leat_join(nullptr, nullptr, 0, server, nullptr, 0), -EINVAL);
+  EXPECT_EQ(leat_join(server, nullptr, 0, nullptr, nullptr, 0), -EINVAL);
+  EXPECT_EQ(leat_get_tcp_info(server, fd, nullptr), -EINVAL);
+  EXPECT_EQ(leat_turn(nullptr), -EINVAL);
+  EXPECT_EQ(leat_pollable_fd(nullptr), -EINVAL);
+  EXPECT_EQ(leat_bind(server, fd, nullptr, 16), -EFAULT);
+  EXPECT_EQ(leat_connect(server, fd, nullptr, 16), -EFAULT);
+  EXPECT_EQ(leat_getsockname(server, fd, nullptr, nullptr), -EFAULT);
+  EXPECT_EQ(leat_send(server, fd, nullptr, 1, 0), -EFAULT);
+  EXPECT_EQ(leat_recv(server, fd, nullptr, 1, 0), -EFAULT);
+  EXPECT_EQ(leat_sendmsg(server, fd, nullptr, 0), -EFAULT);
+  EXPECT_EQ(leat_recvmsg(server, fd, nullptr, 0), -EFAULT);
+  EXPECT_EQ(leat_writev(server, fd, nullptr, 1), -EFAULT);
+  EXPECT_EQ(leat_readv(server, fd, nullptr, 1), -EFAULT);
+  EXPECT_EQ(leat_setsockopt(server, fd, SOL_SOCKET, SO_KEEPALIVE, nullptr, 4), -EFAULT);
+  EXPECT_EQ(leat_getsockopt(server, fd, SOL_SOCKET, SO_KEEPALIVE, nullptr, nullptr), -EFAULT);
+  EXPECT_EQ(leat_ioctl(server, fd, FIONREAD, nullptr), -EFAULT);
+  EXPECT_EQ(leat_poll(server, nullptr, 1, 0), -EFAULT);
+  const int set = leat_epoll_create(server, 0);
+  EXPECT_EQ(leat_epoll_ctl(server, set, EPOLL_CTL_ADD, fd, nullptr), -EFAULT);
+  EXPECT_EQ(leat_epoll_wait(server, set, nullptr, 1, 0), -EFAULT);
+  EXPECT_STREQ(leat_strerror(std::numeric_limits<int>::min()), "unknown error");
 }
 
 TEST_F(CApi, PollAndEpollSeeReadiness) {

@@ -371,6 +371,20 @@ TEST_F(CoroutineSocket, FinishWaitsUntilThePeerHasAll) {
   }(c, s));
 }
 
+TEST_F(CoroutineSocket, CloseLingersAsLongAsItsOptionSays) {
+  auto [c, s] = pair();
+  executor.run([this](TcpStream& from, TcpStream& to) -> Task<void> {
+    EXPECT_TRUE(from.set_option(OptionId::linger, 3));
+    const auto much = pattern(8'000'000);
+    EXPECT_LT((co_await from.write_all(much, {.within = Duration::s(1)}))->count, much.size());
+    const Instant begin = client()->now();
+    EXPECT_TRUE(co_await from.close_lingering());
+    EXPECT_GE(client()->now() - begin, Duration::s(3));
+    EXPECT_FALSE(from.local_endpoint());
+    to.close();
+  }(c, s));
+}
+
 // --- datagrams -------------------------------------------------------------------------------------------------------
 
 TEST_F(CoroutineSocket, ManyDatagramsAtOnce) {

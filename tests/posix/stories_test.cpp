@@ -231,6 +231,7 @@ TEST_F(PosixStory, LingeringClose) {
     const int s = there.accept(l, nullptr, nullptr);
     const std::string data(peer_reads ? 1000 : 3'000'000, 'x');
     EXPECT_GT(here.send(c, data.data(), data.size(), MSG_DONTWAIT), 0);
+    EXPECT_EQ(here.fcntl(c, F_SETFL, O_NONBLOCK), 0);  // which changes nothing, as on Linux
     const Instant begin = world->hosts.now();
     EXPECT_EQ(here.close(c), 0);
     const auto took = (world->hosts.now() - begin).count_ms();
@@ -365,7 +366,126 @@ TEST_F(PosixStory, SendingAnOwnedBuffer) {
   EXPECT_EQ(b.error(), EPIPE);
   EXPECT_EQ(b.data().size(), 1000U);  // it is the program's still
   const int u = here.socket(AF_INET, SOCK_DGRAM, 0);
-  EXPECT_EQ(here.send_owned(u, b, 1000), -EOPNOTSUPP);
+  EXPECT_EQ(here.send_owned(u, b, 1000), -EDESTADDRREQ);
+}
+
+// As datagrams they go too, with a small copy for what is looked at on the way.
+TEST_F(PosixStory, SendingAnOwnedDatagram) {
+  const auto copied = [this] { return world->hosts.stack(0).counters().get(Counter::copied_bytes); };
+  const auto expect_sent = [&](int from, int to, const sockaddr_in* address, std::size_t in_front) {
+    std::string sent(1200, '-');
+    for (std::size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<char>('a' + i % 23);
+    posix::OwnedBuffer b;
+    ASSERT_EQ(here.take_buffer(b, sent.size()), 0);
+    std::copy(sent.begin(), sent.end(), b.data().begin());
+    const auto before = copied();
+    ASSERT_EQ(here.send_owned(from, b, sent.size(), address == nullptr ? nullptr : sa(*address),
+                              address == nullptr ? 0 : length_of(*address)),
+              0);
+    EXPECT_LE(copied() - before, 100U);
+    std::string got(2000, '?');
+    EXPECT_EQ(there.recv(to, got.data(), got.size(), 0), static_cast<ssize_t>(in_front + sent.size()));
+    EXPECT_EQ(got.substr(in_front, sent.size()), sent);
+    world->run_for(Duration::ms(10));
+    EXPECT_TRUE(b.complete());
+    EXPECT_EQ(b.error(), 0);
+    EXPECT_TRUE(b.data().empty());
+  };
+  const int r = there.socket(AF_INET, SOCK_DGRAM, 0);
+  const sockaddr_in any = v4(9, "0.0.0.0"), to = at(9);
+  ASSERT_EQ(there.bind(r, sa(any), length_of(any)), 0);
+  const int u = here.socket(AF_INET, SOCK_DGRAM, 0);
+  expect_sent(u, r, &to, 0);
+  ASSERT_EQ(here.connect(u, sa(to), length_of(to)), 0);
+  expect_sent(u, r, nullptr, 0);
+  const int raw_there = there.socket(AF_INET, SOCK_RAW, 253);
+  const int raw_here = here.socket(AF_INET, SOCK_RAW, 253);
+  const sockaddr_in host = at(0);
+  expect_sent(raw_here, raw_there, &host, 20);
+  // One that can't leave is the program's still, and may be sent again.
+  posix::OwnedBuffer b;
+  ASSERT_EQ(here.take_buffer(b, 60'000), 0);
+  ASSERT_EQ(here.send_owned(u, b, 60'000), 0);
+  EXPECT_TRUE(b.complete());
+  EXPECT_EQ(b.error(), EMSGSIZE);
+  EXPECT_EQ(b.data().size(), 60'000U);
+  ASSERT_EQ(here.send_owned(u, b, 100), 0);
+  char c[200];
+  EXPECT_EQ(there.recv(r, c, 200, 0), 100);
+  // To this host itself: it is free when it was read.
+  const int own = here.socket(AF_INET, SOCK_DGRAM, 0);
+  const sockaddr_in mine = v4(10, "127.0.0.1");
+  ASSERT_EQ(here.bind(own, sa(mine), length_of(mine)), 0);
+  posix::OwnedBuffer looped;
+  ASSERT_EQ(here.take_buffer(looped, 30'000), 0);
+  std::fill(looped.data().begin(), looped.data().end(), 'z');
+  ASSERT_EQ(here.send_owned(own, looped, 30'000, sa(mine), length_of(mine)), 0);
+  world->run_for(Duration::ms(10));
+  EXPECT_TRUE(looped.under_way());
+  std::string got(30'000, '?');
+  EXPECT_EQ(here.recv(own, got.data(), got.size(), 0), 30'000);
+  EXPECT_EQ(got, std::string(30'000, 'z'));
+  world->run_for(Duration::ms(10));
+  EXPECT_TRUE(looped.complete());
+}
+
+// What is lent counts against SO_RCVBUF until it is given back: the peer is not invited to send more.
+TEST_F(PosixStory, LoansCountAgainstTheReceiveBuffer) {
+  const int small = 20'000;
+  const int l = serve(7);
+  ASSERT_EQ(there.setsockopt(l, SOL_SOCKET, SO_RCVBUF, &small, length_of(small)), 0);
+  const int c = here.socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in a = at(7);
+  ASSERT_EQ(here.connect(c, sa(a), length_of(a)), 0);
+  const int s = there.accept(l, nullptr, nullptr);
+  const std::string much(300'000, 'x');
+  ASSERT_EQ(here.send(c, much.data(), much.size(), 0), 300'000);
+  std::vector<posix::Lent> lent(100);
+  std::size_t count = 0, octets = 0;
+  const auto take_all = [&] {
+    for (ssize_t n = 1; n > 0;) {
+      world->run_for(Duration::s(1));
+      n = there.receive_lent(s, lent[count], MSG_DONTWAIT);
+      if (n <= 0) continue;
+      ++count;
+      octets += static_cast<std::size_t>(n);
+    }
+  };
+  take_all();
+  EXPECT_GT(octets, 20'000U);
+  EXPECT_LE(octets, 40'000U);
+  world->run_for(Duration::s(30));  // however quiet it gets
+  EXPECT_EQ(there.receive_lent(s, lent[count], MSG_DONTWAIT), -EAGAIN);
+  for (std::size_t i = 0; i < count; ++i) lent[i].release();
+  while (octets < much.size()) {
+    count = 0;
+    const std::size_t before = octets;
+    take_all();
+    ASSERT_GT(octets, before);
+    EXPECT_LE(octets - before, 40'000U);
+    for (std::size_t i = 0; i < count; ++i) lent[i].release();
+  }
+  EXPECT_EQ(octets, much.size());
+  // Given back after the socket's end, and after another has its place.
+  ASSERT_EQ(here.send(c, "last", 4, 0), 4);
+  EXPECT_EQ(there.receive_lent(s, lent[0], 0), 4);
+  EXPECT_EQ(there.close(s), 0);
+  lent[0].release();
+  const int r = there.socket(AF_INET, SOCK_DGRAM, 0);
+  const sockaddr_in any = v4(9, "0.0.0.0"), to = at(9);
+  ASSERT_EQ(there.bind(r, sa(any), length_of(any)), 0);
+  ASSERT_EQ(there.setsockopt(r, SOL_SOCKET, SO_RCVBUF, &small, length_of(small)), 0);
+  const int u = here.socket(AF_INET, SOCK_DGRAM, 0);
+  for (count = 0; count < 60; ++count) {
+    EXPECT_EQ(here.sendto(u, much.data(), 1000, 0, sa(to), length_of(to)), 1000);
+    world->run_for(Duration::ms(5));
+    if (there.receive_lent(r, lent[count], MSG_DONTWAIT) < 0) break;
+  }
+  EXPECT_GT(count, 10U);
+  EXPECT_LE(count, 40U);  // of 40,000 octets, memory of 1,000 and more
+  for (std::size_t i = 0; i < count; ++i) lent[i].release();
+  EXPECT_EQ(here.sendto(u, much.data(), 1000, 0, sa(to), length_of(to)), 1000);
+  EXPECT_EQ(there.receive_lent(r, lent[0], 0), 1000);
 }
 
 // A send that is under way outlives its buffer: the stack keeps the memory, the peer gets the data.
@@ -398,11 +518,13 @@ TEST_F(PosixStory, OwnedBufferThatGoesBeforeItsSend) {
   EXPECT_EQ(there.close(s), 0);
 }
 
-// Leases hold at most half of the pool; then data is read by a copy, and nothing is lost.
+// Leases of all sockets hold at most half of the pool; then data is read by a copy, and nothing is lost.
 TEST_F(PosixStory, LeasesHoldHalfOfThePool) {
   const int r = there.socket(AF_INET, SOCK_DGRAM, 0);
   const sockaddr_in any = v4(9, "0.0.0.0");
   ASSERT_EQ(there.bind(r, sa(any), length_of(any)), 0);
+  const int large = 1 << 28;  // more than there is
+  ASSERT_EQ(there.setsockopt(r, SOL_SOCKET, SO_RCVBUF, &large, length_of(large)), 0);
   const int u = here.socket(AF_INET, SOCK_DGRAM, 0);
   const sockaddr_in to = at(9);
   const std::string data(1400, 'x');

@@ -125,6 +125,10 @@ VoidOperation TcpStream::finish(const Limit& limit) {
   return {service_.get(), limit, [&](Op& op) { op.finish(handle_); }};
 }
 
+VoidOperation TcpStream::close_lingering(const Limit& limit) {
+  return {service_.get(), limit, [&](Op& op) { op.close(handle_); }};
+}
+
 void TcpStream::abort() {
   if (!is_open()) return;
   Op op;

@@ -82,6 +82,9 @@ class TcpStream : public Socket {
   // FIN behind what was written; co_await: until the peer has acknowledged all of it (what SO_LINGER is for). Reading
   // goes on. After Errc::timed_out or cancelled sending goes on too.
   VoidOperation finish(const Limit& limit = {});
+  // Closes, and waits for the peer as long as the option `linger` says. However it ends the socket is closed; nothing
+  // may be done with it afterwards.
+  VoidOperation close_lingering(const Limit& limit = {});
   void abort();  // RST
 };
 

@@ -1,4 +1,5 @@
 #include <cerrno>
+#include <leat/api/posix/address.hpp>
 #include <leat/api/posix/errors.hpp>
 #include <leat/api/posix/fork_watch.hpp>
 #include <leat/api/posix/owned_buffer.hpp>
@@ -41,12 +42,21 @@ int Sockets::take_buffer(OwnedBuffer& buffer, std::size_t size) {
   return negative(op.error);
 }
 
-int Sockets::send_owned(int fd, OwnedBuffer& buffer, std::size_t size) {
+int Sockets::send_owned(int fd, OwnedBuffer& buffer, std::size_t size, const sockaddr* to, socklen_t length) {
   File f;
   if (const int bad = find_socket(fd, f); bad != 0) return bad;
-  if (f.handle.kind() != SocketKind::stream) return -EOPNOTSUPP;
-  if (f.phase != Phase::connected && f.phase != Phase::connecting) return -ENOTCONN;
+  const bool stream = f.handle.kind() == SocketKind::stream;
+  if (stream && f.phase != Phase::connected && f.phase != Phase::connecting) return -ENOTCONN;
   if (size == 0 || size > buffer.data().size()) return -EINVAL;
+  GivenAddress address;
+  if (!stream) {
+    if (to == nullptr && f.phase != Phase::connected) return -EDESTADDRREQ;
+    if (to != nullptr) {
+      if (const int bad = read_address(to, length, f.has(kV6), AddressUse::send_datagram, address); bad != 0)
+        return bad;
+    }
+    if (const int bad = ensure_bound(f); bad != 0) return bad;
+  }
   Op& op = buffer.op_;
   op.completed = nullptr;
   op.reset();
@@ -54,6 +64,8 @@ int Sockets::send_owned(int fd, OwnedBuffer& buffer, std::size_t size) {
   op.socket = f.handle;
   op.lease = &buffer.lease_;
   op.value = static_cast<std::int64_t>(size);
+  op.has_endpoint = !stream && to != nullptr;
+  op.endpoint = address.endpoint;
   op.context = &buffer;
   op.completed = [](Op& o) {
     auto& state = static_cast<OwnedBuffer*>(o.context)->state_;

@@ -1,7 +1,7 @@
 #pragma once
-// OwnedBuffer: a piece of packet memory that a program fills and gives to a stream, which sends it as it lies; when
-// nobody needs it any more (the peer has acknowledged it, the device has let go, or the connection is over) the buffer
-// is complete, and can be taken again.
+// OwnedBuffer: a piece of packet memory that a program fills and gives to a socket, which sends it as it lies: in a
+// stream, or as a datagram. When nobody needs it any more (the peer has acknowledged it, the device has let go, or the
+// connection is over) the buffer is complete, and can be taken again.
 //
 //   posix::OwnedBuffer b;
 //   net.take_buffer(b, 16384);
@@ -33,7 +33,8 @@ class OwnedBuffer {
   // Blocks the thread until it is not under way. (Something must turn the stack meanwhile: another thread, the
   // janitor.)
   void wait() const { state_.wait(State::under_way, std::memory_order_acquire); }
-  // 0, or the errno value with which the send ended: EPIPE, ECONNRESET, ENETDOWN ...
+  // 0, or the errno value with which the send ended: EPIPE, ECONNRESET, EMSGSIZE, ENETDOWN ... After an error the data
+  // is the program's still.
   [[nodiscard]] int error() const;
   // Gives the memory back; a send that is under way goes on without it.
   void reset();

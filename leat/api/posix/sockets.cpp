@@ -17,7 +17,16 @@ Sockets::Sockets(std::shared_ptr<Service> service, OwnerId owner)
     : service_(std::move(service)), owner_(owner), fork_generation_(fork_generation()) {}
 
 Sockets::~Sockets() {
-  table_.for_each([this](int fd) { (void)close(fd); });
+  const bool child = fork_generation_ != fork_generation();
+  table_.for_each([this, child](int fd) {
+    if (child) {
+      (void)close(fd);
+      return;
+    }
+    std::unique_lock lock(mutex_);
+    // As of a process that ends: nobody lingers.
+    if (OpenFile* const open = table_.take(fd)) (void)end_file(*open, lock, false);
+  });
 }
 
 bool Sockets::find(int fd, File& file) const {
@@ -158,12 +167,11 @@ int Sockets::close(int fd) {
 }
 
 // When that was its last descriptor. Whoever blocks in it is sent home with EBADF.
-int Sockets::end_file(OpenFile& open, std::unique_lock<std::mutex>& lock) {
+int Sockets::end_file(OpenFile& open, std::unique_lock<std::mutex>& lock, bool may_linger) {
   if (open.descriptors > 0) return 0;
   leave_sets(open);
   const std::shared_ptr<EpollSet> set = std::move(open.set);
   const Handle h = Handle::from_bits(open.handle.load(std::memory_order_relaxed));
-  const bool blocks = !open.has(kNonBlocking) && open.phase.load(std::memory_order_relaxed) == Phase::connected;
   table_.free(open);
   lock.unlock();
   Op op;
@@ -174,45 +182,11 @@ int Sockets::end_file(OpenFile& open, std::unique_lock<std::mutex>& lock) {
     set->members.clear();
     return 0;
   }
-  if (blocks && h.kind() == SocketKind::stream) {
-    op.get_option(h, OptionId::linger);
-    run_through(op);
-    if (op.error == Errc{} && op.value > 0) linger_on(h, op.value);
-    op.reset();
-  }
   op.close(h);
+  op.flags.dont_wait = !may_linger;  // O_NONBLOCK does not count here, as on Linux
   run_through(op);
   // The descriptor is gone in any case. That the stack is gone too is worth telling; that the socket had ended is not.
   return op.error == Errc::shut_down ? -ENETDOWN : 0;
-}
-
-// SO_LINGER: until the peer has taken everything, the FIN included, or the time is over.
-void Sockets::linger_on(Handle h, std::int64_t seconds) {
-  Op op;
-  op.shutdown(h, ShutdownHow::write);
-  run_through(op);
-  const Instant until = service_->now() + Duration::s(seconds);
-  while (service_->now() < until) {
-    tcp::TcpInfo info;
-    op.reset();
-    op.verb = Verb::tcp_info;
-    op.socket = h;
-    op.info = &info;
-    run_through(op);
-    if (op.error != Errc{} || info.state == tcp::TcpState::fin_wait_2 || info.state == tcp::TcpState::time_wait ||
-        info.state == tcp::TcpState::closed) {
-      return;
-    }
-    // Nobody tells of an ACK: it is looked for again soon.
-    Watch watch;
-    watch.socket = h;
-    op.reset();
-    op.verb = Verb::poll;
-    op.watches = {&watch, 1};
-    op.deadline = earlier(until, service_->now() + Duration::ms(5));
-    service_->run(op);
-    if (op.error != Errc{} || op.count > 0) return;
-  }
 }
 
 // --- duplicating -----------------------------------------------------------------------------------------------------

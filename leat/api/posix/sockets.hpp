@@ -85,10 +85,11 @@ class Sockets {
   // what is there. Flags: MSG_DONTWAIT. ENOBUFS: leases hold half of the pool; read by a copy, or release some.
   ssize_t receive_lent(int fd, Lent& to, int flags, sockaddr* from = nullptr, socklen_t* length = nullptr);
 
-  // A buffer of packet memory, at most 64 KiB, and to send the first `size` octets of it without a copy: in order with
-  // all other sends, whether there is room now or not. The buffer tells when it is complete (owned_buffer.hpp).
+  // A buffer of packet memory, at most 64 KiB, and to send the first `size` octets of it without a copy: on a stream in
+  // order with all other sends, or as one datagram, whether there is room now or not. The buffer tells when it is
+  // complete, and of errors that are found later (owned_buffer.hpp).
   int take_buffer(OwnedBuffer& buffer, std::size_t size);
-  int send_owned(int fd, OwnedBuffer& buffer, std::size_t size);
+  int send_owned(int fd, OwnedBuffer& buffer, std::size_t size, const sockaddr* to = nullptr, socklen_t length = 0);
 
   // --- options ---
   int getsockopt(int fd, int level, int name, void* value, socklen_t* length);
@@ -131,9 +132,8 @@ class Sockets {
   // What a parked operation that ended without moving anything answers.
   [[nodiscard]] int failed(int fd, const File& f, const Op& op) const;
   int name_new(Handle h, std::uint32_t flags, Phase phase, int protocol, int number, bool close_on_exec);
-  int end_file(OpenFile& open, std::unique_lock<std::mutex>& lock);
+  int end_file(OpenFile& open, std::unique_lock<std::mutex>& lock, bool may_linger = true);
   void leave_sets(OpenFile& open);
-  void linger_on(Handle h, std::int64_t seconds);
   int stop_listening(int fd, const File& f);
   int begin_again(int fd, const File& f);
   int connect_stream(int fd, const File& f, const GivenAddress& to);

@@ -25,7 +25,7 @@ bool DatagramQueue::push(Core& core, Packet&& p, std::int64_t limit, DropReason 
   const std::uint32_t size = p.true_size();
   const ChunkCounts n = chunks_of(p);
   // POSIX lets a socket receive something however small its buffer: the first datagram always fits the byte limit.
-  bool fits = packets_.empty() || std::int64_t{bytes_} + size <= limit;
+  bool fits = (packets_.empty() && lent_ == 0) || std::int64_t{bytes_} + lent_ + size <= limit;
   const PoolLayout& pool = core.pool.layout();
   for (std::size_t c = 0; c < kChunkClasses; ++c) {
     if (n[c] > 0 && chunks_[c] + n[c] > std::max(pool.chunks[c] / 4, n[c])) fits = false;
@@ -112,7 +112,28 @@ Result<const Path*> path_of(Core& core, DatagramSocket& s, const IpAddress& to, 
   return &s.path;
 }
 
-Packet make_datagram(Core& core, std::uint32_t header, ByteSpan data) {
+namespace {
+
+// So much of borrowed data is copied in any case: headers of the program's making are looked at and written to.
+constexpr std::uint32_t kCopiedFront = 64;
+
+Packet borrow(Core& core, std::uint32_t header, ByteSpan data, ChunkRef chunk) {
+  Packet p = core.pool.allocate(ChunkClass::small);
+  if (!p) return {};
+  const auto front = std::min<std::uint32_t>(kCopiedFront, static_cast<std::uint32_t>(data.size()));
+  const MutableByteSpan to = p.append(header + front);
+  std::copy_n(data.begin(), front, to.begin() + header);
+  core.counters.add(Counter::copied_bytes, front);
+  if (front == data.size()) return p;
+  const auto at = static_cast<std::uint32_t>(data.data() - core.pool.data(chunk));
+  if (!p.add_fragment(chunk, at + front, static_cast<std::uint32_t>(data.size()) - front)) return {};
+  return p;
+}
+
+}  // namespace
+
+Packet make_datagram(Core& core, std::uint32_t header, ByteSpan data, const SendOverrides* as) {
+  if (as != nullptr && as->chunk != kNoChunk) return borrow(core, header, data, as->chunk);
   const auto size = static_cast<std::uint32_t>(data.size());
   core.counters.add(Counter::copied_bytes, size);
   if (Packet p = core.pool.allocate_for(header + size)) {

@@ -20,6 +20,13 @@ class DatagramQueue {
   // Takes the packet, or drops it with `full`. True: taken.
   bool push(Core&, Packet&&, std::int64_t limit, DropReason full);
   [[nodiscard]] Packet pop(PacketPool&);
+  // The same, and it counts still until it is given back.
+  [[nodiscard]] Packet lend(PacketPool& pool) {
+    Packet p = pop(pool);
+    lent_ += p.true_size();
+    return p;
+  }
+  void give_back(std::uint32_t bytes) { lent_ -= bytes; }
   [[nodiscard]] bool empty() const { return packets_.empty(); }
   [[nodiscard]] Index front() const { return packets_.front(); }
   [[nodiscard]] std::uint32_t bytes() const { return bytes_; }
@@ -32,6 +39,7 @@ class DatagramQueue {
 
   PacketFifo packets_;
   std::uint32_t bytes_ = 0;  // true size
+  std::uint32_t lent_ = 0;   // true size
   std::uint32_t missed_ = 0;
   ChunkCounts chunks_{};
 };
@@ -68,7 +76,8 @@ struct IpFacts {
                                           const SendOverrides* as = nullptr);
 // A packet with `header` bytes of room and the data behind them. Long data is spread over several chunks; empty when
 // the pool has too few.
-[[nodiscard]] Packet make_datagram(Core&, std::uint32_t header, ByteSpan data);
+// With as->chunk, where the data must lie, most of it is not copied.
+[[nodiscard]] Packet make_datagram(Core&, std::uint32_t header, ByteSpan data, const SendOverrides* as = nullptr);
 // Whether the way out along s.path has room for one more packet. Without it, the socket waits: Ready::writable follows.
 [[nodiscard]] bool has_room(Core&, DatagramSocket&);
 // There is room again on an interface (kNoInterface: in the loopback queue), or it is gone: those who waited are told.

@@ -104,14 +104,15 @@ Result<void> connect_of_version(Core& core, Index socket, const Endpoint& remote
 
 // Linux raw(7), IP_HDRINCL: the header is the caller's, but for length and checksum, and for the source and the
 // identifier where they are zero. Where it goes says the call, not the header.
-Result<IoCount> send_with_header(Core& core, RawSocket& s, ByteSpan bytes, const IpAddress& remote, const Path& path) {
+Result<IoCount> send_with_header(Core& core, RawSocket& s, ByteSpan bytes, const IpAddress& remote, const Path& path,
+                                 const SendOverrides* as) {
   constexpr std::size_t kLeast = wire::Ipv4Header::kLength;
   if (bytes.size() < kLeast) return fail(Errc::invalid_argument);
   const std::size_t header = (bytes[0] & 15U) * std::size_t{4};
   if (bytes[0] >> 4 != 4 || header < kLeast || header > bytes.size()) return fail(Errc::invalid_argument);
   if (bytes.size() > path.mtu || bytes.size() > 0xffff) return fail(too_long(core, s, {remote, Port{}}));
   if (!has_room(core, s)) return IoCount{0, IoStatus::would_block};
-  Packet p = make_datagram(core, 0, bytes);
+  Packet p = make_datagram(core, 0, bytes, as);
   if (!p || p.head().size() < header) return fail(Errc::no_buffers);
   const MutableByteSpan at = p.writable_head();
   store_be16(&at[2], static_cast<std::uint16_t>(bytes.size()));
@@ -136,12 +137,12 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
   if ((s.protocol == 0 && !own_header) || remote.version() != s.version) return fail(Errc::invalid_argument);
   const auto path = path_of(core, s, remote, as);
   if (!path) return fail(path.error());
-  if (own_header) return send_with_header(core, s, bytes, remote, **path);
+  if (own_header) return send_with_header(core, s, bytes, remote, **path, as);
   const std::uint32_t header = s.version == IpVersion::v4 ? 20 : 40;
   // I18: what can't leave is an error of the call.
   if (bytes.size() + header > (*path)->mtu) return fail(too_long(core, s, {remote, Port{}}));
   if (!has_room(core, s)) return IoCount{0, IoStatus::would_block};
-  Packet p = make_datagram(core, 0, bytes);
+  Packet p = make_datagram(core, 0, bytes, as);
   if (!p) return fail(Errc::no_buffers);
   if (s.version == IpVersion::v6 && s.protocol == kIcmpv6 && bytes.size() >= 4) {
     // RFC 3542 3.1: the checksum of ICMPv6 is the stack's work, because it covers the source address.

@@ -211,7 +211,7 @@ void release_if_quiet(Tcb& t) {
   if (a == nullptr || !a->send.empty() || !a->receive.empty() || a->ooo.count != 0 || a->ranges.count != 0) return;
   if (t.hot.flags.any(Flag::ack_now, Flag::fin_ahead) || a->corked) return;
   if (t.hot.has(Flag::ack_later) && !owes_for_one_segment(t.hot, *a)) return;
-  if (a->recovery != Recovery::none || a->owes_dsack) return;
+  if (a->recovery != Recovery::none || a->owes_dsack || a->lent != 0) return;
   if (a->congestion_ready) t.cold.w_max = a->congestion.words[0];
   State& s = t.tables();
   s.active_pool.give(std::exchange(t.hot.active, kNoIndex), active_links(s));

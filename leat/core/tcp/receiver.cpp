@@ -11,7 +11,7 @@ namespace {
 
 std::uint32_t receive_room(const Tcb& t, const Active* a) {
   const std::uint32_t limit = t.option(OptionId::receive_buffer);
-  const std::uint32_t used = a == nullptr ? 0 : a->receive.size();
+  const std::uint32_t used = a == nullptr ? 0 : a->receive.size() + a->lent;
   return limit > used ? limit - used : 0;
 }
 

@@ -307,6 +307,7 @@ void abort_connection(Tcb& t) {
 Tcb release_socket(Core& core, Index socket) {
   Tcb t = connection_of(core, socket);
   core.sockets.close(socket);
+  if (Active* a = t.active()) a->lent = 0;  // nobody will say that it is given back
   t.hot.socket = kNoIndex;
   t.hot.flags.set(Flag::orphan);
   return t;

@@ -178,7 +178,7 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
     if (const auto taken = take_endpoint(core, s, {any, Port{}}, remote); !taken) return fail(taken.error());
   }
   if (!has_room(core, s)) return IoCount{0, IoStatus::would_block};
-  Packet p = ip::make_datagram(core, wire::UdpHeader::kLength, bytes);
+  Packet p = ip::make_datagram(core, wire::UdpHeader::kLength, bytes, as);
   if (!p) return fail(Errc::no_buffers);
   const auto length = static_cast<std::uint16_t>(wire::UdpHeader::kLength + bytes.size());
   wire::UdpHeader h{s.local.port, remote.port, length};
