@@ -138,17 +138,24 @@ TEST_F(PosixStory, HostsBehindARouterAreNotReachedWithoutRouting) {
 
 // IP_UNICAST_IF: another interface than the routes say, and nothing about what is received.
 TEST_F(PosixStory, InterfaceOfDatagramsToSingleHosts) {
+  const auto second = world->hosts.stack(0).add_interface({.name = "second", .link = LinkType::ip, .mtu = 1500});
+  ASSERT_TRUE(second.has_value());
+  ASSERT_TRUE(world->hosts.stack(0).add_address(*second, *IpPrefix::parse("10.7.0.1/24")));
   const int u = here.socket(AF_INET, SOCK_DGRAM, 0);
-  const auto one = static_cast<int>(htonl(1));
-  ASSERT_EQ(here.setsockopt(u, IPPROTO_IP, IP_UNICAST_IF, &one, length_of(one)), 0);
+  const sockaddr_in any = v4(9, "0.0.0.0"), near = v4(9, "10.0.0.2"), back = v4(9, "10.0.0.1");
+  ASSERT_EQ(here.bind(u, sa(any), length_of(any)), 0);
+  EXPECT_EQ(here.sendto(u, "x", 1, 0, sa(near), length_of(near)), 1);
+  const auto number = static_cast<int>(htonl(*second));
+  ASSERT_EQ(here.setsockopt(u, IPPROTO_IP, IP_UNICAST_IF, &number, length_of(number)), 0);
   int told = 0;
   socklen_t len = length_of(told);
   EXPECT_EQ(here.getsockopt(u, IPPROTO_IP, IP_UNICAST_IF, &told, &len), 0);
-  EXPECT_EQ(told, one);
-  const sockaddr_in near = v4(9, "10.0.0.2");
-  EXPECT_EQ(here.sendto(u, "x", 1, 0, sa(near), length_of(near)), 1);
-  ASSERT_TRUE(world->hosts.stack(0).set_interface_up(1, false).has_value());
-  EXPECT_EQ(here.sendto(u, "x", 1, 0, sa(near), length_of(near)), -ENETUNREACH);
+  EXPECT_EQ(told, number);
+  EXPECT_EQ(here.sendto(u, "x", 1, 0, sa(near), length_of(near)), -ENETUNREACH);  // not there
+  const int other = there.socket(AF_INET, SOCK_DGRAM, 0);
+  EXPECT_EQ(there.sendto(other, "x", 1, 0, sa(back), length_of(back)), 1);
+  char b = 0;
+  EXPECT_EQ(here.recv(u, &b, 1, 0), 1);
 }
 
 // What would promise something that does not happen is refused.
