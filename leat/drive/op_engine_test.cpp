@@ -456,6 +456,8 @@ TEST_F(OpEngineTest, ManyIsForDatagramsAndFinishForStreams) {
   op.finish(udp);
   w.service(0).run(op);
   EXPECT_EQ(op.error, Errc::not_supported);
+}
+
 TEST_F(OpEngineTest, CloseLingersAsLongAsItsOptionSays) {
   const Bytes much(3'000'000, 5);
   const auto linger = [this](std::int64_t seconds) {

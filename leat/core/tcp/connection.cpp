@@ -199,9 +199,10 @@ bool acquire_active(Tcb& t) {
 
 namespace {
 
-// One full segment and nothing else waits for its ACK: what the block knows of that can be told without it.
-bool owes_for_one_segment(const Hot& h, const Active& a) {
-  return a.full_segments == 1 && h.rcv_nxt - h.last_ack_sent == a.rcv_mss;
+// One full segment and nothing else waits for its ACK: what the block knows of that can be told without it. Who has
+// sent will probably do so again, and keeps it with what congestion control has learnt.
+bool only_owes_for_one_segment(const Hot& h, const Active& a) {
+  return a.full_segments == 1 && h.rcv_nxt - h.last_ack_sent == a.rcv_mss && !a.congestion_ready;
 }
 
 }  // namespace
@@ -210,7 +211,7 @@ void release_if_quiet(Tcb& t) {
   Active* a = t.active();
   if (a == nullptr || !a->send.empty() || !a->receive.empty() || a->ooo.count != 0 || a->ranges.count != 0) return;
   if (t.hot.flags.any(Flag::ack_now, Flag::fin_ahead) || a->corked) return;
-  if (t.hot.has(Flag::ack_later) && !owes_for_one_segment(t.hot, *a)) return;
+  if (t.hot.has(Flag::ack_later) && !only_owes_for_one_segment(t.hot, *a)) return;
   if (a->recovery != Recovery::none || a->owes_dsack || a->lent != 0) return;
   if (a->congestion_ready) t.cold.w_max = a->congestion.words[0];
   State& s = t.tables();

@@ -176,16 +176,34 @@ TEST_F(DelayedAck, SocketsWithDelaysOfTheirOwnKeepThemAndStandInNobodysWay) {
   EXPECT_EQ(acks.size(), 3U);
 }
 
+// An entry of the old length is of no use to an ACK that is due before it.
+TEST_F(DelayedAck, AShorterDelayDoesNotWaitForAnEntryOfALongerOne) {
+  const Connection c = connect();
+  send(c);
+  EXPECT_EQ(net.stack(1).try_send(c.server, TcpPair::pattern(10))->count, 10U);  // and the ACK with it
+  net.settle();
+  EXPECT_TRUE(net.stack(1).set_option(c.server, OptionId::tcp_delayed_ack, 5'000));
+  send(c);
+  const Instant due = net.now() + Duration::ms(5);
+  net.run_for(Duration::ms(15));
+  expect_ack(c, due);
+}
+
 // Whoever runs the stack was away: what is long past must not look like the future.
 TEST_F(DelayedAck, IsOverdueHoweverLateTheStackRuns) {
-  for (const int late_ms : {41, 500, 2'000, 4'000}) {
-    const Connection c = connect();
-    send(c);
-    net.stack(1).run_timers(net.now() + Duration::ms(late_ms));
-    EXPECT_FALSE(tables().hot[index(c.server)].has(Flag::ack_later)) << late_ms;
-    EXPECT_TRUE(tables().hot[index(c.server)].has(Flag::ack_now)) << late_ms;
-    EXPECT_TRUE(net.stack(0).abort(c.client));
-    net.run_for(Duration::s(1));
+  for (const bool by_wheel : {false, true}) {
+    for (const int late_ms : {101, 500, 2'000, by_wheel ? 3'500 : 4'000}) {
+      const Connection c = connect();
+      EXPECT_TRUE(net.stack(1).set_option(c.server, OptionId::tcp_delayed_ack, by_wheel ? 100'000 : 40'000));
+      send(c);
+      EXPECT_TRUE(tables().hot[index(c.server)].has(Flag::ack_later));
+      EXPECT_EQ(tables().acks.empty(), by_wheel);
+      net.stack(1).run_timers(net.now() + Duration::ms(late_ms));
+      EXPECT_FALSE(tables().hot[index(c.server)].has(Flag::ack_later)) << late_ms;
+      EXPECT_TRUE(tables().hot[index(c.server)].has(Flag::ack_now)) << late_ms;
+      EXPECT_TRUE(net.stack(0).abort(c.client));
+      net.run_for(Duration::s(10));
+    }
   }
 }
 
