@@ -466,6 +466,21 @@ TEST_F(Turn, RoomThatEgressMakesIsToldAtOnce) {
   }
 }
 
+// Memory comes back without a sign, so who lacks it asks to be called again soon, long before a retransmission.
+TEST_F(Turn, WhoLacksMemoryLooksAgainSoon) {
+  start({});
+  (void)establish(1);
+  ASSERT_EQ(stack.try_send(handles[0], Bytes(100)).value().count, 100U);
+  std::vector<Packet> all;
+  while (Packet p = pool.allocate_for(100, kHeadroom, Priority::control)) all.push_back(std::move(p));
+  EXPECT_LE(turn(), now + Duration::ms(10));
+  EXPECT_TRUE(a.sent.empty());
+  all.clear();
+  now = now + Duration::ms(10);
+  (void)turn();
+  EXPECT_EQ(a.sent.size(), 1U);
+}
+
 // drain inbox -> receive -> timers -> deliver -> loopback queue -> transmit (architecture.md 5).
 TEST_F(Turn, ThePhasesComeInOrder) {
   start({});
