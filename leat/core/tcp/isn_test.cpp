@@ -59,6 +59,20 @@ TEST(T13_Isn, EveryFieldOfTheTupleAndTheSecretCount) {
   std::set<std::uint32_t> numbers{initial_sequence(kSecret, base, Instant{}).value()};
   for (const FlowKey& k : others) numbers.insert(initial_sequence(kSecret, k, Instant{}).value());
   EXPECT_EQ(numbers.size(), 7U);
+  // IPv6 has another form of the hash: each half of both addresses counts there.
+  FlowKey six = base;
+  six.local = *IpAddress::parse("fd00::1");
+  six.remote = *IpAddress::parse("fd00::2");
+  numbers = {initial_sequence(kSecret, six, Instant{}).value()};
+  for (const char* other : {"fd00::3", "fd01::1", "fd01::2"}) {
+    FlowKey k = six;
+    k.local = *IpAddress::parse(other);
+    numbers.insert(initial_sequence(kSecret, k, Instant{}).value());
+    k = six;
+    k.remote = *IpAddress::parse(other);
+    numbers.insert(initial_sequence(kSecret, k, Instant{}).value());
+  }
+  EXPECT_EQ(numbers.size(), 7U);
 }
 
 // A restarted or cloned stack takes new entropy: its numbers have no relation to those before.

@@ -212,6 +212,24 @@ TEST(D16_SegmentsOfOneByte, NodesAndMemoryAreBoundedOverTheWholeWindow) {
   }
 }
 
+// A device reads a byte into a chunk for a whole frame: it moves to a small one. And bytes have a bound of their own,
+// however few nodes they take.
+TEST(D16_SegmentsOfOneByte, InLargeChunksMoveAndTheByteBudgetHolds) {
+  Receiver r(64, 100);
+  for (std::uint32_t at = 0; at < 20; at += 2) {
+    Packet p = r.memory.pool.allocate(ChunkClass::normal);
+    p.append(1)[0] = 7;
+    EXPECT_EQ(r.pool.insert(r.queue, r.base + 10 + at, std::move(p), r.cap, r.budget, nullptr), OooInsert::stored);
+  }
+  EXPECT_LE(r.queue.true_size, 10 * kChunkBytes[0]);
+  r.budget = r.queue.true_size + 3 * kChunkBytes[1];
+  std::uint32_t stored = 0;
+  for (std::uint32_t n = 0; n < 10; ++n) stored += r.insert(1000 + n * 1500, 1400, 9) == OooInsert::stored ? 1 : 0;
+  EXPECT_EQ(stored, 3U);
+  EXPECT_LE(r.queue.true_size, r.budget);
+  r.check();
+}
+
 // In whatever order single bytes come, what hangs together is as dense as it would be in order.
 TEST(D16_SegmentsOfOneByte, ThatHangTogetherShareChunks) {
   enum class Order { up, down, even_then_odd, outwards };
