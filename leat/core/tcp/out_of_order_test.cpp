@@ -114,6 +114,10 @@ TEST(OutOfOrder, TellsWhatWasHereAlready) {
   EXPECT_EQ(twice, (SackBlock{r.base + 120, r.base + 150}));
   EXPECT_EQ(r.insert(150, 100, 1, &twice), OooInsert::stored);
   EXPECT_EQ(twice, (SackBlock{r.base + 150, r.base + 200}));
+  // RFC 2883 4: of several the first.
+  EXPECT_EQ(r.insert(300, 50, 1, &twice), OooInsert::stored);
+  EXPECT_EQ(r.insert(240, 100, 1, &twice), OooInsert::stored);
+  EXPECT_EQ(twice, (SackBlock{r.base + 240, r.base + 250}));
 }
 
 TEST(D17_OverlapsWithOtherBytes, TheFirstReceivedWinsForEveryShapeOfOverlap) {
