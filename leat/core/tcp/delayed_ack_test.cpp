@@ -102,6 +102,13 @@ TEST_F(DelayedAck, TheSecondFullSegmentIsAcknowledgedAtOnceThoughTheFirstWasRead
   net.run_for(kDelay);
   expect_ack(c, due);
   EXPECT_EQ(acks.size(), 2U);
+  // Nor does it change what a full one is.
+  send(c);
+  send(c, 50);
+  EXPECT_EQ(tables().active_pool.used(), 1U) << "two that wait can't be told from one";
+  send(c);
+  expect_ack(c, net.now());
+  EXPECT_EQ(acks.size(), 3U);
 }
 
 TEST_F(DelayedAck, AnEntryWhoseAckHasLeftDoesNothing) {
