@@ -53,9 +53,9 @@ Bytes datagram(Port port, const IpAddress& to = kOurs) {
   return ip_packet(to, wire::IpProtocol::udp, udp);
 }
 
-Bytes segment(Port to, SeqNum seq, SeqNum ack, wire::TcpFlags flags) {
+Bytes segment(Port to, SeqNum seq, SeqNum ack, wire::TcpFlags flags, Port from = Port{80}) {
   wire::TcpHeader h;
-  h.source_port = Port{80};
+  h.source_port = from;
   h.destination_port = to;
   h.seq = seq;
   h.ack = ack;
@@ -324,6 +324,27 @@ TEST_F(Turn, RunsAsManyTimersAsItsBudgetSays) {
   }
   EXPECT_GE(turns, 3);
   EXPECT_GT(turn(), now);
+}
+
+// Peers that do not go on with their handshakes: their SYN-ACKs are repeated, budget by budget.
+TEST_F(Turn, RepeatsAsManySynAcksAsItsBudgetSays) {
+  start({.timers = 4});
+  const Handle listener = stack.open_stream().value();
+  ASSERT_TRUE(stack.bind(listener, {IpAddress{}, Port{80}}));
+  ASSERT_TRUE(stack.listen(listener, 64));
+  for (std::uint16_t i = 0; i < 12; ++i)
+    a.incoming.push_back(
+        segment(Port{80}, SeqNum{1}, SeqNum{0}, wire::TcpFlag::syn, Port{static_cast<std::uint16_t>(5000 + i)}));
+  (void)turn();
+  ASSERT_EQ(a.sent.size(), 12U);
+  now = now + Duration::ms(1500);
+  int turns = 0;
+  for (std::size_t before = 12; a.sent.size() < 24; ++turns, before = a.sent.size()) {
+    ASSERT_LT(turns, 20);
+    (void)turn();
+    EXPECT_LE(a.sent.size() - before, 4U);
+  }
+  EXPECT_GE(turns, 3);
 }
 
 TEST_F(Turn, CallsAsManySinksAsItsBudgetSaysInOrder) {
