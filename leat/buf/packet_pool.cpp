@@ -105,8 +105,9 @@ ChunkRef PacketPool::take_chunk_for(std::uint32_t bytes, Priority priority) {
 Packet PacketPool::allocate_for(std::uint32_t size, std::uint32_t headroom, Priority priority) {
   const ChunkRef chunk = take_chunk_for(size + headroom, priority);
   if (chunk == kNoChunk) return {};
-  const Index i = take_meta(priority);
+  const Index i = take_meta_unchecked(priority);  // one allocation, however many parts it has
   if (i == kNoIndex) {
+    ++exhausted_;
     drop_ref(chunk);
     return {};
   }
