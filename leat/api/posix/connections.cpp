@@ -115,7 +115,8 @@ int Sockets::connect(int fd, const sockaddr* address, socklen_t length) {
       read_address(address, length, f.has(kV6), stream ? AddressUse::connect_stream : AddressUse::connect_datagram, to);
   // Linux: a stream that is under way, or was, is told so before anybody looks at the address.
   const bool free_to_connect = !stream || f.phase == Phase::fresh || f.phase == Phase::failed;
-  if (bad != 0 && (free_to_connect || address == nullptr)) {
+  const bool unreadable = address == nullptr || length < sizeof(sa_family_t) || length > sizeof(sockaddr_storage);
+  if (bad != 0 && (free_to_connect || unreadable)) {
     if (bad != -EFAULT) (void)ensure_bound(f, true);  // Linux names a datagram socket before it looks at the address
     return bad;
   }
