@@ -234,8 +234,12 @@ inline constexpr std::uint32_t kRangeCap = 256;  // retransmission units per con
 // wait.
 void note_spending(Tcb& t, Active& a);
 void all_delivered(Tcb& t, Active& a);  // the last of it was acknowledged
+// Payload was queued. What may hold it back is noted when it is visited.
 inline void begin_spending(Tcb& t, Active& a) {
-  if (a.spending == Spending::nothing) note_spending(t, a);
+  if (a.spending != Spending::nothing) return;
+  a.spending = Spending::busy;
+  a.spending_since = t.core.now;
+  a.delivered = 0;
 }
 // The peer reports to have seen `octets` twice.
 void count_dsack(Tcb& t, std::uint32_t octets);

@@ -53,11 +53,14 @@ void note_spending(Tcb& t, Active& a) {
 }
 
 void all_delivered(Tcb& t, Active& a) {
-  change_spending(t, a, Spending::nothing);
-  const Cold& c = t.cold;
+  const Spending from = std::exchange(a.spending, Spending::nothing);
+  Tally* const tally = tally_of(t);
+  if (tally == nullptr) return;
+  if (from != Spending::nothing) {
+    tally->spent_ns[slot(from)] += static_cast<std::uint64_t>((t.core.now - a.spending_since).count_ns());
+  }
   // Of what was sent, each once. (A FIN that went again is counted with what did.)
-  if (Tally* tally = tally_of(t); tally != nullptr && c.retransmits < t.hot.data_out)
-    tally->delivered = t.hot.data_out - c.retransmits;
+  if (t.cold.retransmits < t.hot.data_out) tally->delivered = t.hot.data_out - t.cold.retransmits;
 }
 
 // As Linux: what is longer than any window was is not believed.
