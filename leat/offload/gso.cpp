@@ -81,7 +81,11 @@ bool GsoSplitter::begin(Packet&& super, Format format) {
       !super.pull(c.header)) {
     return false;
   }
-  if (c.linear && !can_ever_hold(super.pool(), std::size_t{kHeadroom} + c.header + c.gso_size)) return false;
+  const std::uint32_t payload = m.length - c.header;
+  // Head and fragments may be one piece more than a frame's list holds: such frames are copied.
+  if (m.fragment_count + (m.head_length > c.header ? 1U : 0U) > kMaxFragments) c.linear = true;
+  const std::size_t largest = std::size_t{kHeadroom} + c.header + std::min<std::uint32_t>(c.gso_size, payload);
+  if (c.linear && !can_ever_hold(super.pool(), largest)) return false;
   if (!measure_headers(super.head().data(), m)) return false;
   std::memcpy(headers_.data(), super.head().data(), c.header);
   state_.left = m.length - c.header;

@@ -191,5 +191,28 @@ TEST_F(Gso, RefusesToCopyIntoChunksThatThePoolHasNone) {
   EXPECT_TRUE(small.pool.all_free());
 }
 
+// One piece in the head and as many fragments as there can be: more than the list of one frame holds.
+TEST_F(Gso, AFrameOfMorePiecesThanItsListHoldsIsCopied) {
+  const FrameSpec s{.payload = numbers(6 + 18 * 73)};
+  const Bytes frame = make_frame(s);
+  const std::size_t head = header_length(s) + 6;
+  Packet super = packet_of(m.pool, Bytes(frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(head)));
+  for (std::size_t at = head; at < frame.size(); at += 73) {
+    const ChunkRef c = m.pool.take_chunk(ChunkClass::normal);
+    std::memcpy(m.pool.data(c), &frame[at], 73);
+    ASSERT_TRUE(super.add_fragment(c, 0, 73));
+    m.pool.drop_ref(c);
+  }
+  ASSERT_EQ(super.fragments().size(), kMaxFragments);
+  PacketMeta& meta = super.meta();
+  meta.l3_offset = 14;
+  meta.l4_offset = 34;
+  meta.payload_offset = static_cast<std::uint16_t>(header_length(s));
+  meta.gso_size = 60'000;
+  meta.gso_type = GsoType::tcp_v4;
+  EXPECT_EQ(split(std::move(super), {}), wire_frames(s, 60'000));
+  EXPECT_TRUE(m.pool.all_free());
+}
+
 }  // namespace
 }  // namespace leat
