@@ -88,7 +88,7 @@ bool GsoSplitter::begin(Packet&& super, Format format) {
   if (c.linear && !can_ever_hold(super.pool(), largest)) return false;
   if (!measure_headers(super.head().data(), m)) return false;
   std::memcpy(headers_.data(), super.head().data(), c.header);
-  state_.left = m.length - c.header;
+  state_.left = payload;
   state_.piece_left = m.head_length - c.header;
   state_.piece_offset = m.offset + c.header;
   state_.piece_chunk = m.chunk;

@@ -220,13 +220,7 @@ bool Visit::send_usual() {
     begin_flight();
     a.stalled_since = tick_now(core);
   }
-  Sum sum = path_->tx_checksum ? kNotSummed : 0;
-  if (sum == kNotSummed) {
-    (void)a.send.peek(core.pool, in_flight, packet.append(n));
-  } else {
-    (void)a.send.peek_summed(core.pool, in_flight, packet.append(n), sum);
-  }
-  core.counters.add(Counter::copied_bytes, n);
+  const Sum sum = copy_payload(a, in_flight, n, packet);
   count_data(n, 1);
   const SeqNum seq = h.snd_nxt;
   send_plain(std::move(packet), seq, h.rcv_nxt, TcpFlag::ack | TcpFlag::psh, sum);

@@ -35,13 +35,17 @@ Spending spending_now(const Tcb& t, const Active& a) {
   return window < next && room >= next ? Spending::window : Spending::busy;
 }
 
+void add_time(Tally& tally, const Active& a, Spending on, Instant now) {
+  tally.spent_ns[slot(on)] += static_cast<std::uint64_t>((now - a.spending_since).count_ns());
+}
+
 void change_spending(Tcb& t, Active& a, Spending to) {
   const Spending from = std::exchange(a.spending, to);
   if (from == to) return;
   if (from == Spending::nothing) {
     a.delivered = 0;
   } else if (Tally* tally = tally_of(t); tally != nullptr) {
-    tally->spent_ns[slot(from)] += static_cast<std::uint64_t>((t.core.now - a.spending_since).count_ns());
+    add_time(*tally, a, from, t.core.now);
   }
   a.spending_since = t.core.now;
 }
@@ -56,9 +60,7 @@ void all_delivered(Tcb& t, Active& a) {
   const Spending from = std::exchange(a.spending, Spending::nothing);
   Tally* const tally = tally_of(t);
   if (tally == nullptr) return;
-  if (from != Spending::nothing) {
-    tally->spent_ns[slot(from)] += static_cast<std::uint64_t>((t.core.now - a.spending_since).count_ns());
-  }
+  if (from != Spending::nothing) add_time(*tally, a, from, t.core.now);
   // Of what was sent, each once. (A FIN that went again is counted with what did.)
   if (t.cold.retransmits < t.hot.data_out) tally->delivered = t.hot.data_out - t.cold.retransmits;
 }
@@ -81,7 +83,7 @@ Spent spent(const Core& core, Index connection) {
   if (h.active != kNoIndex && !s.tallies.empty()) {
     const Active& a = s.active[h.active];
     if (a.spending != Spending::nothing) {
-      tally.spent_ns[slot(a.spending)] += static_cast<std::uint64_t>((core.now - a.spending_since).count_ns());
+      add_time(tally, a, a.spending, core.now);
       tally.delivered += a.delivered / h.mss;
     }
   }
