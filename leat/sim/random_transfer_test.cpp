@@ -4,11 +4,11 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <leat/base/rng.hpp>
 #include <leat/core/all_modules.hpp>
 #include <leat/sim/transfer.hpp>
 #include <sstream>
+#include <tests/support/from_environment.hpp>
 
 namespace leat::sim {
 namespace {
@@ -95,14 +95,9 @@ std::string told(const TransferOptions& o) {
   return s.str();
 }
 
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* const text = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): before there are threads
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
-
 TEST(SimRandomTransfer, EveryByteArrives) {
-  const std::uint64_t first = from_environment("LEAT_RANDOM_SEED", 1);
-  const std::uint64_t count = from_environment("LEAT_RANDOM_TRANSFERS", 100);
+  const std::uint64_t first = test::from_environment("LEAT_RANDOM_SEED", 1);
+  const std::uint64_t count = test::from_environment("LEAT_RANDOM_TRANSFERS", 100);
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     const TransferOptions o = draw(seed);
     const TransferReport r = run_transfer(o);

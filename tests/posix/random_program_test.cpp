@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
-#include <cstdlib>
 #include <leat/base/rng.hpp>
 #include <memory>
 #include <optional>
@@ -15,6 +14,7 @@
 
 #include "tests/posix/backends.hpp"
 #include "tests/posix/sockaddr.hpp"
+#include "tests/support/from_environment.hpp"
 
 namespace leat::test {
 namespace {
@@ -334,11 +334,6 @@ std::optional<std::string> difference(std::uint64_t seed, bool slowly) {
     if (on_linux != on_leat) return "Leat: " + on_leat + "\n" + done.str();
   }
   return {};
-}
-
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* const given = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): before there are threads
-  return given == nullptr ? otherwise : std::strtoull(given, nullptr, 10);
 }
 
 bool has_loopback(LinuxBackend& net) {
