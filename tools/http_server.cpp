@@ -100,12 +100,11 @@ class HttpServer::Exchange {
 HttpServer::HttpServer(Host& host, const Options& options)
     : host_(host), shared_(std::make_shared<Shared>(options.root, options.log_requests)) {
   shared_->idle = options.idle;
-  server_ =
-      StreamServer::with_factory(host.stack(), {.port = Port{options.port}, .max_connections = options.max_connections},
-                                 [shared = shared_](StreamConnection& connection) -> StreamServer::Handler {
-                                   auto exchange = std::make_shared<Exchange>(shared, connection.remote());
-                                   return [exchange](StreamConnection& c) { exchange->run(c); };
-                                 });
+  server_ = StreamServer::with_factory(host.stack(), {.port = Port{options.port}},
+                                       [shared = shared_](StreamConnection& connection) -> StreamServer::Handler {
+                                         auto exchange = std::make_shared<Exchange>(shared, connection.remote());
+                                         return [exchange](StreamConnection& c) { exchange->run(c); };
+                                       });
   if (const auto status = server_->status(); !status) {
     if (status.error() == Errc::address_in_use)
       throw Failure(cat("port ", options.port, " is already in use on this stack"), "choose another with --port");

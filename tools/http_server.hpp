@@ -18,7 +18,6 @@ class HttpServer {
     std::string root;
     std::uint16_t port = 80;
     bool log_requests = false;
-    std::size_t max_connections = 10000;
     Duration idle = Duration::s(60);
   };
   // Throws Failure when the folder can't be read or the port is taken.

@@ -254,6 +254,18 @@ Result<std::uint32_t> get_mtu(std::string_view name) {
   return static_cast<std::uint32_t>(r->ifr_mtu);
 }
 
+Result<void> set_queue_length(std::string_view name, std::uint32_t packets) {
+  const auto set = interface_ioctl(SIOCSIFTXQLEN, name, [&](ifreq& r) { r.ifr_qlen = static_cast<int>(packets); });
+  if (!set) return fail(set.error());
+  return {};
+}
+
+Result<std::uint32_t> get_queue_length(std::string_view name) {
+  const Result<ifreq> r = interface_ioctl(SIOCGIFTXQLEN, name);
+  if (!r) return fail(r.error());
+  return static_cast<std::uint32_t>(r->ifr_qlen);
+}
+
 Result<MacAddress> get_mac(std::string_view name) {
   const Result<ifreq> r = interface_ioctl(SIOCGIFHWADDR, name);
   if (!r) return fail(r.error());

@@ -24,6 +24,9 @@ namespace leat::netlink {
 [[nodiscard]] Result<void> add_veth(std::string_view name, std::string_view peer, std::uint32_t process = 0);
 [[nodiscard]] Result<void> set_mtu(std::string_view name, std::uint32_t mtu);
 [[nodiscard]] Result<std::uint32_t> get_mtu(std::string_view name);
+// Packets that wait to be sent (txqueuelen). A TAP's are those that its program has not read.
+[[nodiscard]] Result<void> set_queue_length(std::string_view name, std::uint32_t packets);
+[[nodiscard]] Result<std::uint32_t> get_queue_length(std::string_view name);
 [[nodiscard]] Result<MacAddress> get_mac(std::string_view name);
 // A route to `destination` through the interface, by way of `gateway` when there is one.
 [[nodiscard]] Result<void> add_route(std::string_view name, const IpPrefix& destination,

@@ -208,6 +208,7 @@ void Tap::negotiate(const TapOptions& options) {
 Result<void> Tap::configure(const TapOptions& options, TapProblem& why) {
   const std::string_view name = info_.name_view();
   if (options.mtu != 0) info_.mtu_set = netlink::set_mtu(name, options.mtu).has_value();
+  if (options.queue_packets != 0) info_.queue_set = netlink::set_queue_length(name, options.queue_packets).has_value();
   const Result<std::uint32_t> mtu = netlink::get_mtu(name);
   if (!mtu) return problem(why, Errc::io_error, 0, "the new interface can't be asked for its MTU", "try again");
   if (options.up) info_.up = netlink::link_up(name).has_value();

@@ -36,6 +36,7 @@ struct TapOptions {
   std::string_view name{};             // empty: the kernel chooses; may hold %d
   LinkType link = LinkType::ethernet;  // ethernet: TAP; ip: TUN
   std::uint32_t mtu = 1500;            // 0: as it is
+  std::uint32_t queue_packets = 4096;  // that the kernel keeps for us, more are lost; 0: as it is (500 for a new TAP)
   MacAddress mac{};                    // of our side, TAP only; zero: made from the kernel's
   bool vnet_header = true;             // what GSO and checksum offload stand on
   bool gso = true;
@@ -56,6 +57,7 @@ struct TapInfo {
   bool udp_gso = false;
   bool multi_queue = false;
   bool mtu_set = false;
+  bool queue_set = false;
   bool up = false;
   MacAddress kernel_mac;  // of the kernel's side
   [[nodiscard]] std::string_view name_view() const { return {name.data()}; }

@@ -154,6 +154,8 @@ TEST_F(Device_tap, OpensWithAllOffloadsAndSaysSo) {
   EXPECT_NE(c.mac, info.kernel_mac);
   EXPECT_FALSE(c.mac.is_multicast());
   EXPECT_EQ(*netlink::get_mtu(info.name_view()), 1400U);
+  EXPECT_TRUE(info.queue_set);
+  EXPECT_EQ(*netlink::get_queue_length(info.name_view()), 4096U);
   EXPECT_EQ(*netlink::get_mac(info.name_view()), info.kernel_mac);
 }
 
@@ -671,6 +673,25 @@ TEST_F(Device_tap, FaultInjectorSeesMtuSizedFramesOfTheKernelsSuperSegments) {
       }));
   EXPECT_EQ(peer.received(), text);
   EXPECT_GT(wrapped.counters().rx_packets, tap.counters().rx_packets);  // they were cut
+}
+
+TEST_F(Device_tap, ABurstOfTheKernelWaitsUntilItIsRead) {
+  const auto received_of = [this](std::uint32_t queue_packets, int burst) {
+    Tap tap = open({.link = LinkType::ip, .queue_packets = queue_packets});
+    const Descriptor udp(::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    socklen_t length = 0;
+    const sockaddr_storage to = socket_address(kOurs, 7777, length);
+    for (int i = 0; i < burst; ++i)
+      EXPECT_EQ(::sendto(udp.get(), &i, sizeof i, 0, reinterpret_cast<const sockaddr*>(&to), length), 4);
+    int received = 0;
+    for (;;) {
+      PacketBatch in;
+      if (tap.rx(in, Instant{}) == 0) return received;
+      for (const Packet& p : in) received += packet_layers(p, LinkType::ip).kind == PacketLayers::Kind::udp ? 1 : 0;
+    }
+  };
+  EXPECT_EQ(received_of(4096, 3000), 3000);
+  EXPECT_LT(received_of(0, 3000), 3000);  // the kernel's own choice
 }
 
 TEST_F(Device_tap, WithoutLargeChunksFramesStillArriveAndAcksGetInLast) {
