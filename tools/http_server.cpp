@@ -4,8 +4,8 @@
 #include <leat/base/error_table.hpp>
 
 #include "failure.hpp"
+#include "http_exchange.hpp"
 #include "http_site.hpp"
-#include "http_talk.hpp"
 #include "text.hpp"
 
 namespace leat::tools {
@@ -24,87 +24,16 @@ struct HttpServer::Shared {
   std::vector<std::uint8_t> scratch = std::vector<std::uint8_t>(kScratch);
 };
 
-// One connection: requests one after the other, each answered before the next is looked at.
-class HttpServer::Exchange {
- public:
-  Exchange(std::shared_ptr<Shared> shared, const Endpoint& from)
-      : shared_(std::move(shared)), talk_(shared_->site, from, shared_->idle) {}
-
-  void run(StreamConnection& c) {
-    if (!c.is_open()) return;
-    for (;;) {
-      if (!send(c)) return;  // the rest waits until the client takes more
-      if (answer_.close) {
-        drain(c);
-        return;
-      }
-      if (!receive(c)) return;
-    }
-  }
-
- private:
-  // Sends what is under way. False when the connection takes no more for now.
-  bool send(StreamConnection& c) {
-    if (c.pending() > 0) return false;
-    while (answer_.left > 0) {
-      const std::size_t got = shared_->site.read(answer_, shared_->scratch);
-      if (got == 0) {
-        c.abort();
-        return false;
-      }
-      const std::size_t sent = c.try_write({shared_->scratch.data(), got});
-      shared_->site.sent(answer_, sent);
-      if (sent < got) return false;
-    }
-    answer_.file = Descriptor{};
-    return true;
-  }
-
-  // Reads until there is a request, and answers it. False when there is nothing more for now, or ever.
-  bool receive(StreamConnection& c) {
-    for (;;) {
-      if (auto answer = talk_.next()) {
-        answer_ = std::move(*answer);
-        c.write(answer_.bytes());
-        return true;
-      }
-      const IoCount got = c.read({shared_->scratch.data(), HttpRequestReader::kMaxHead});
-      if (got.count > 0) {
-        talk_.received({shared_->scratch.data(), got.count}, c.stack().now());
-      } else {
-        if (got.status == IoStatus::end_of_stream) c.close();
-        return false;
-      }
-    }
-  }
-
-  // RFC 9112 9.6: after the last answer, our FIN; then the client's bytes are read and dropped until its own, so that
-  // no RST takes the answer from it.
-  void drain(StreamConnection& c) {
-    c.shutdown_write();
-    for (;;) {
-      const IoCount got = c.read({shared_->scratch.data(), kScratch});
-      if (got.status == IoStatus::end_of_stream) {
-        c.close();
-        return;
-      }
-      if (got.count == 0) return;
-    }
-  }
-
-  std::shared_ptr<Shared> shared_;
-  HttpTalk talk_;
-  HttpAnswer answer_;
-};
-
 HttpServer::HttpServer(Host& host, const Options& options)
     : host_(host), shared_(std::make_shared<Shared>(options.root, options.log_requests)) {
   shared_->idle = options.idle;
-  server_ = StreamServer::with_factory(host.stack(), {.port = Port{options.port}},
-                                       [shared = shared_](StreamConnection& connection) -> StreamServer::Handler {
-                                         auto exchange = std::make_shared<Exchange>(shared, connection.remote());
-                                         return [exchange](StreamConnection& c) { exchange->run(c); };
-                                       });
+  const auto serve = [shared = shared_](StreamConnection& connection) -> StreamServer::Handler {
+    auto exchange = std::make_shared<HttpExchange>(shared->site, shared->scratch, connection.remote(), shared->idle);
+    return [shared, exchange](StreamConnection& c) {
+      if (c.is_open()) exchange->run(c, c.stack().now());
+    };
+  };
+  server_ = StreamServer::with_factory(host.stack(), {.port = Port{options.port}}, serve);
   if (const auto status = server_->status(); !status) {
     if (status.error() == Errc::address_in_use)
       throw Failure(cat("port ", options.port, " is already in use on this stack"), "choose another with --port");

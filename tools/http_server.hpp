@@ -31,7 +31,6 @@ class HttpServer {
 
  private:
   struct Shared;
-  class Exchange;
   void expire();
 
   Host& host_;

@@ -145,16 +145,25 @@ HttpAnswer HttpSite::bad_request(int status) {
   return a;
 }
 
-std::size_t HttpSite::read(HttpAnswer& a, MutableByteSpan to) {
-  const std::size_t want = static_cast<std::size_t>(std::min<std::uint64_t>(a.left, to.size()));
-  const ssize_t got = ::pread(a.file.get(), to.data(), want, static_cast<off_t>(a.at));
-  return got <= 0 ? 0 : static_cast<std::size_t>(got);
+std::optional<ByteSpan> HttpSite::next(const HttpAnswer& a, MutableByteSpan buffer) {
+  const std::size_t of_head = std::min(a.head.size() - a.head_sent, buffer.size());
+  std::copy_n(a.head.data() + a.head_sent, of_head, buffer.data());
+  const MutableByteSpan rest = buffer.subspan(of_head);
+  const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(a.left, rest.size()));
+  if (want == 0) return buffer.first(of_head);
+  const ssize_t got = ::pread(a.file.get(), rest.data(), want, static_cast<off_t>(a.at));
+  if (got <= 0) return std::nullopt;
+  return buffer.first(of_head + static_cast<std::size_t>(got));
 }
 
 void HttpSite::sent(HttpAnswer& a, std::size_t count) {
-  a.at += count;
-  a.left -= count;
-  body_bytes_.fetch_add(count, std::memory_order_relaxed);
+  const std::size_t of_head = std::min(a.head.size() - a.head_sent, count);
+  const std::size_t of_body = count - of_head;
+  a.head_sent += of_head;
+  a.at += of_body;
+  a.left -= of_body;
+  if (a.left == 0) a.file = Descriptor{};
+  body_bytes_.fetch_add(of_body, std::memory_order_relaxed);
 }
 
 void HttpSite::find(HttpAnswer& a, const HttpRequest& request, const std::string& path) {

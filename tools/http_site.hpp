@@ -5,8 +5,8 @@
 //
 //   HttpSite site("public", true);
 //   HttpAnswer a = site.answer(request, peer);
-//   send(a.bytes());  while (a.left > 0) { n = site.read(a, buffer); if (n == 0) break the connection; send;
-//   site.sent(a, n); } if (a.close) end the connection
+//   while (auto piece = site.next(a, buffer); !piece->empty()) site.sent(a, send(*piece));   // !piece: break it off
+//   if (a.close) end the connection
 //
 // Threading: any thread; an answer has one user.
 
@@ -25,18 +25,15 @@ struct stat;
 namespace leat::tools {
 
 struct HttpAnswer {
-  std::string head;           // with the body of a page that is made here
-  std::size_t head_sent = 0;  // of a sender's own counting
-  Descriptor file;            // of which `left` bytes follow, from `at` on
+  std::string head;  // with the body of a page that is made here
+  std::size_t head_sent = 0;
+  Descriptor file;  // of which `left` bytes follow, from `at` on
   std::uint64_t at = 0;
   std::uint64_t left = 0;
   bool close = false;  // no further request on this connection
   bool head_only = false;
   int status = 0;
   std::uint64_t length = 0;
-  [[nodiscard]] ByteSpan bytes() const {
-    return {static_cast<const std::uint8_t*>(static_cast<const void*>(head.data())), head.size()};
-  }
 };
 
 class HttpSite {
@@ -47,8 +44,11 @@ class HttpSite {
   [[nodiscard]] HttpAnswer answer(const HttpRequest& request, const Endpoint& from);
   // To bytes that are no request.
   [[nodiscard]] HttpAnswer bad_request(int status);
-  // The next bytes of the file; 0: it became shorter. Its length was promised, so the connection must break.
-  [[nodiscard]] std::size_t read(HttpAnswer& answer, MutableByteSpan to);
+  // The next bytes of an answer, in `buffer`; empty at its end. Head and body together, so that no small segment waits
+  // for the acknowledgement of another (RFC 9293 3.7.4). Nothing: the file became shorter; its length was promised, so
+  // the connection must break.
+  [[nodiscard]] static std::optional<ByteSpan> next(const HttpAnswer& answer, MutableByteSpan buffer);
+  // So many of them were sent.
   void sent(HttpAnswer& answer, std::size_t count);
 
   [[nodiscard]] std::uint64_t requests() const { return requests_.load(std::memory_order_relaxed); }

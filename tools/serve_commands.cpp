@@ -89,6 +89,7 @@ int serve_shared(const Plan& plan, Form form, const std::string& root, std::uint
   SharedServices services(node, form);
   if (http_port != 0) services.serve_http(root, http_port, log_requests);
   if (echo_port != 0) services.serve_echo(echo_port);
+  services.start();
   node.announce();
   say_what_is_served(http_port, echo_port, node);
   wait_for_stop_signal([&node] { node.flush_capture(); });

@@ -1,17 +1,17 @@
 #pragma once
-// Services on a stack that any thread may call: HTTP and echo in the forms posix and channel (a thread for each
-// connection) and coroutine (all connections on one executor, in one thread). They answer exactly what the event form's
-// do: what HTTP says comes from HttpSite.
+// Services on a stack that any thread may call: HTTP and echo in the forms posix, channel and coroutine, in a thread of
+// their own (form_server.hpp).
 //
 //   SharedServices services(node, Form::posix);
-//   services.serve_http("public", 80, true);  services.serve_echo(7);
-//   wait_for_signal();                                        // SIGINT or SIGTERM, blocked since before the stack
-//   began services.stop();                                          // ends the stack, then every thread
+//   services.serve_http("public", 80, true);
+//   services.start();
+//   wait_for_stop_signal(...);                // SIGINT or SIGTERM, blocked since before the stack began
+//   services.stop();                          // ends the stack, then the thread
 //
 // Threading: made, used and stopped by one thread.
 
-#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -35,6 +35,7 @@ class SharedServices {
   // Both throw Failure when the port is taken or the folder can't be read.
   void serve_http(const std::string& root, std::uint16_t port, bool log_requests);
   void serve_echo(std::uint16_t port);
+  void start();
   void stop();
 
   struct Counts {

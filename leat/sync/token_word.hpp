@@ -4,7 +4,7 @@
 //   W = 0            free
 //   W = HELD         held, nothing posted
 //   W = HELD | node  held, `node` is the newest posted operation (older ones behind it by `next`)
-//   W = node         free with work left behind: only leave_behind() makes it
+//   W = node         free with work left behind, the oldest of it: only leave_behind() makes it
 //   W = DEAD         the shard has ended
 //
 //   caller:  switch (word.enter(backlog)) ...          owner:  do its own work, then
@@ -48,6 +48,11 @@ class PostList {
     (head_ == nullptr ? head_ : tail_->next) = n;
     tail_ = n;
   }
+  void push_front(PostNode* n) {
+    n->next = head_;
+    if (head_ == nullptr) tail_ = n;
+    head_ = n;
+  }
   [[nodiscard]] PostList take_all() { return std::exchange(*this, PostList{}); }
   PostNode* pop_front() {
     PostNode* n = head_;
@@ -73,16 +78,6 @@ class PostList {
     }
     return false;
   }
-  // The chain newest first, as the word keeps it; the list is empty afterwards.
-  PostNode* to_newest() {
-    PostNode* newest = nullptr;
-    while (!empty()) {
-      PostNode* n = pop_front();
-      n->next = newest;
-      newest = n;
-    }
-    return newest;
-  }
 
  private:
   PostNode* head_ = nullptr;
@@ -95,7 +90,7 @@ class TokenWord {
   enum class Enter : std::uint8_t { entered, held, dead };
   enum class Post : std::uint8_t { posted, free, dead };
 
-  // Rule 3. `entered`: the caller is the owner, and `backlog` has gained what had been left behind.
+  // Rule 3. `entered`: the caller is the owner, and `backlog`, which moves with the token, is what was left behind.
   Enter enter(PostList& backlog) {
     std::uintptr_t w = word_.load(std::memory_order_relaxed);  // only a guess, checked by the exchange
     for (;;) {
@@ -103,7 +98,7 @@ class TokenWord {
       if ((w & kHeld) != 0) return Enter::held;
       // acquire: everything the last owner wrote is seen, and the nodes that posters linked.
       if (word_.compare_exchange_weak(w, kHeld, std::memory_order_acquire, std::memory_order_relaxed)) {
-        backlog.append(PostList::from_newest(node(w)));
+        if (PostNode* const oldest = node(w); oldest != nullptr) backlog.push_front(oldest);
         return Enter::entered;
       }
     }
@@ -147,16 +142,17 @@ class TokenWord {
                                              std::memory_order_relaxed);
   }
 
-  // Rule 6, second half: lets go with work left behind; `backlog` is empty then, and the caller must kick a sleeper.
-  // False: somebody posted meanwhile; that is in the backlog now, behind the rest, and the caller is still the owner.
+  // Rule 6, second half: lets go with work left behind, and the caller must kick a sleeper. The word keeps the oldest
+  // operation, the rest stays in `backlog`, which is the next owner's then. False: somebody posted meanwhile; that is
+  // in the backlog now, behind the rest, and the caller is still the owner. O(1).
   [[nodiscard]] bool leave_behind(PostList& backlog) {
     LEAT_ASSERT(!backlog.empty());
-    PostNode* const newest = backlog.to_newest();
+    PostNode* const oldest = backlog.pop_front();
     std::uintptr_t w = kHeld;
-    // release: the next owner sees what we wrote, the backlog's links included.
-    if (word_.compare_exchange_strong(w, word(newest), std::memory_order_release, std::memory_order_relaxed))
+    // release: the next owner sees what we wrote, the backlog and its links included.
+    if (word_.compare_exchange_strong(w, word(oldest), std::memory_order_release, std::memory_order_relaxed))
       return true;
-    backlog = PostList::from_newest(newest);
+    backlog.push_front(oldest);
     backlog.append(take());
     return false;
   }

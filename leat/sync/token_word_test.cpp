@@ -44,11 +44,10 @@ TEST(TokenWord, WorkLeftBehindGoesToWhoeverEntersNextOlderFirst) {
   ASSERT_EQ(word.post(b), TokenWord<>::Post::posted);
   EXPECT_FALSE(word.leave_behind(mine)) << "b came meanwhile";
   EXPECT_TRUE(word.leave_behind(mine));
+  ASSERT_EQ(word.enter(mine), TokenWord<>::Enter::entered);
+  EXPECT_EQ(static_cast<Op*>(mine.pop_front())->number, 1);
+  EXPECT_EQ(static_cast<Op*>(mine.pop_front())->number, 2);
   EXPECT_TRUE(mine.empty());
-  PostList taken;
-  ASSERT_EQ(word.enter(taken), TokenWord<>::Enter::entered);
-  EXPECT_EQ(static_cast<Op*>(taken.pop_front())->number, 1);
-  EXPECT_EQ(static_cast<Op*>(taken.pop_front())->number, 2);
   EXPECT_TRUE(word.leave().empty());
 }
 

@@ -29,7 +29,7 @@ line=$(timeout 60 head -n 1 <&4) || fail "no echo over UDP"  # one read: a short
 [ "$line" = "over udp" ] || fail "UDP echo said '$line'"
 exec 4>&-
 
-# More connections at once than the kernel lets epoll sets nest (500), so many threads in some forms.
+# More connections at once than the kernel lets epoll sets nest (500).
 ulimit -Sn "$(ulimit -Hn)"
 many=()
 for _ in $(seq 700); do
