@@ -9,9 +9,8 @@
 // The hash is SipHash-1-3 with a secret key: a peer that picks its tuples can't make them collide.
 // Threading: one owner. Complexity: O(1), two cache lines at most; see index_table.hpp for memory and growth.
 
-#include <leat/base/address.hpp>
+#include <leat/base/flow_siphash.hpp>
 #include <leat/base/index_list.hpp>
-#include <leat/base/siphash.hpp>
 #include <leat/core/demux/index_table.hpp>
 
 namespace leat {
@@ -43,24 +42,9 @@ class FlowValue {
   std::uint32_t bits_ = 0;  // kind 2, index 30
 };
 
-// The keyed hash of a flow. IPv4 has a short form: 14 bytes instead of 38.
+// The keyed hash of a flow.
 [[nodiscard]] inline FlowHash keyed_flow_hash(SipKey secret, const FlowKey& key) {
-  const std::uint8_t* local = key.local.bytes().data();
-  const std::uint8_t* remote = key.remote.bytes().data();
-  const std::uint64_t rest = (std::uint64_t{key.scope} << 32) | (std::uint64_t{key.local_port.value()} << 16) |
-                             std::uint64_t{key.remote_port.value()};
-  detail::SipState state{secret};
-  if (key.local.is_v4() && key.remote.is_v4()) {
-    state.absorb<1>((std::uint64_t{load_be32(local + 12)} << 32) | load_be32(remote + 12));
-    state.absorb<1>((std::uint64_t{14} << 56) | rest);
-  } else {
-    state.absorb<1>(load_be64(local));
-    state.absorb<1>(load_be64(local + 8));
-    state.absorb<1>(load_be64(remote));
-    state.absorb<1>(load_be64(remote + 8));
-    state.absorb<1>((std::uint64_t{38} << 56) | rest);
-  }
-  return static_cast<FlowHash>(state.finish<3>() >> 32);
+  return static_cast<FlowHash>(flow_siphash<1, 3>(secret, key) >> 32);
 }
 
 class FlowTable {

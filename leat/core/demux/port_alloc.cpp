@@ -8,10 +8,7 @@ PortAllocator::PortAllocator(SipKey secret) : secret_(secret) {
 }
 
 PortAllocator::Start PortAllocator::begin(const IpAddress& local, const Endpoint& remote, Scope scope) const {
-  const std::uint8_t* l = local.bytes().data();
-  const std::uint8_t* r = remote.address.bytes().data();
-  const std::uint64_t rest = (std::uint64_t{scope} << 16) | remote.port.value();
-  const std::uint64_t hash = siphash24(secret_, load_be64(l), load_be64(l + 8), load_be64(r), load_be64(r + 8), rest);
+  const std::uint64_t hash = flow_siphash<2, 4>(secret_, {local, remote.address, Port{}, remote.port, scope});
   // RFC 6056 3.3.4: F chooses where this destination starts, G which of the step counters it shares: two halves of one
   // secret function.
   return {static_cast<std::uint32_t>(hash), static_cast<std::uint32_t>((hash >> 32) % kCounters)};

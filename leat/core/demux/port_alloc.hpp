@@ -8,7 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <leat/base/address.hpp>
-#include <leat/base/siphash.hpp>
+#include <leat/base/flow_siphash.hpp>
 #include <optional>
 
 namespace leat {

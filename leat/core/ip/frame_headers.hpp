@@ -25,6 +25,14 @@ void prepare(Core&, const SendInfo&, const Path&, FrameHeaders&);
 // a socket and the state of the neighbour can differ.
 [[nodiscard]] bool still_true(const Core&, const FrameHeaders&, const Path&, const HeaderMarks&);
 
+// Whether `to` holds the headers of such a packet, prepared now if they are not.
+[[nodiscard]] inline bool prepared(Core& core, const SendInfo& info, const Path& path, FrameHeaders& to) {
+  if (!still_true(core, to, path, {info.ttl, info.traffic_class, info.mark})) prepare(core, info, path, to);
+  return to.length != 0;
+}
+// Sends a packet that has its headers: into `out` when it is given and has room, else into the interface's queue.
+SendStatus send_framed(Core&, Packet&&, InterfaceId, PacketBatch* out);
+
 // I17, RFC 7739 3: identifiers come from counters that a keyed hash of the address pair selects, each pair with an
 // offset of its own, so that those seen by one peer tell nothing about those that another will see.
 inline std::uint16_t next_id(Core& core, std::uint32_t hash, std::uint32_t packets) {

@@ -287,15 +287,19 @@ SendStatus to_link(Core& core, Packet&& packet, const IpAddress& destination, co
       iface::push_ethernet(packet, ifc->mac, *to, type);
     }
   }
+  return send_framed(core, std::move(packet), path.interface, out);
+}
+
+}  // namespace
+
+SendStatus send_framed(Core& core, Packet&& packet, InterfaceId id, PacketBatch* out) {
   core.counters.add(Counter::ip_sent);
   if (out != nullptr && !out->full()) {
     out->push(std::move(packet));
     return SendStatus::sent;
   }
-  return iface::enqueue(core, path.interface, std::move(packet)) ? SendStatus::sent : SendStatus::dropped;
+  return iface::enqueue(core, id, std::move(packet)) ? SendStatus::sent : SendStatus::dropped;
 }
-
-}  // namespace
 
 SendStatus send(Core& core, Packet&& packet, const SendInfo& info, const Path& path, PacketBatch* out) {
   if (path.route_epoch != core.route_epoch) {

@@ -1,7 +1,6 @@
 // The life of a control block: taking and giving back, states, the flow table, active blocks, the lists of connections
 // with something to do, and the path that its segments take.
 
-#include <leat/core/tcp/isn.hpp>
 #include <leat/core/tcp/machine.hpp>
 #include <memory>
 
@@ -80,8 +79,15 @@ void set_state(Tcb& t, TcpState to) {
 bool attach(Tcb& t, FlowHash hash) {
   FlowTable& flows = t.tables().flows;
   if (!flows.insert(hash, {FlowKind::connection, t.id})) return false;
-  t.hot.flags.clear(Flag::detached);
+  attached(t);
   return true;
+}
+
+void attached(Tcb& t) {
+  t.hot.flags.clear(Flag::detached);
+  const FlowKey& k = t.hot.key;
+  const std::uint32_t ports = (std::uint32_t{k.remote_port.value()} << 16) | k.local_port.value();
+  t.tables().memo.note(flow_mix(k.local, k.remote, ports), t.id);  // the peer's answer comes next
 }
 
 void detach(Tcb& t) {

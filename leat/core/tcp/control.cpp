@@ -1,7 +1,7 @@
 // Segments that belong to no send queue: RST, SYN-ACK of records and cookies, ACKs of what is over. They are built from
 // nothing but their arguments, from the reserve of the pool, and go to the interface's queue at once.
 
-#include <leat/core/tcp/isn.hpp>
+#include <leat/core/ip/frame_headers.hpp>
 #include <leat/core/tcp/machine.hpp>
 
 namespace leat::tcp {
@@ -13,48 +13,89 @@ std::uint32_t timestamp_now(const Core& core, std::uint32_t offset) {
 }
 
 std::uint32_t timestamp_offset_of(const Core& core, const FlowKey& key) {
-  return timestamp_offset(core.keys.timestamps, key);
+  return timestamp_offset(core.keys.tuples, key);
 }
 
-bool send_bare(Core& core, const Bare& b, InterfaceId collecting, PacketBatch* out) {
-  const CachedPath* c = find_cached_path(core, b.key.local, b.key.remote, kNoInterface, b.key.scope);
-  if (c == nullptr) {
-    core.counters.add(DropReason::ip_no_route);
-    return false;
+namespace {
+
+ip::SendInfo send_info(const Core& core, const Bare& b) {
+  return {.source = b.key.local,
+          .destination = b.key.remote,
+          .protocol = 6,
+          .ttl = static_cast<std::uint8_t>(b.ttl != 0 ? b.ttl : core.options.get(OptionId::ip_default_ttl)),
+          .traffic_class = b.traffic_class,
+          .mark = b.mark};
+}
+
+// To who has no socket that chose a way; nullptr, and counted: there is none.
+CachedPath* path_back(Core& core, const FlowKey& key) {
+  CachedPath* const c = find_cached_path(core, key.local, key.remote, kNoInterface, key.scope);
+  if (c == nullptr) core.counters.add(DropReason::ip_no_route);
+  return c;
+}
+
+// Puts the path's prepared headers in front of a segment whose TCP checksum is right. False, and nothing is changed:
+// it takes the long way.
+bool prepend_prepared(Core& core, Packet& p, const ip::FrameHeaders& frame) {
+  PacketMeta& m = p.meta();
+  const std::uint32_t size = m.length;
+  if (size + wire::Ipv4Header::kLength > frame.mtu) return false;
+  m.payload_offset = static_cast<std::uint16_t>(frame.length + size);
+  m.l3_offset = frame.link;
+  m.l4_offset = frame.length;
+  m.interface = frame.interface;
+  m.mark = frame.marks.mark;
+  ip::write_headers(core, frame, p.fill_headroom(frame.length), size, 1);
+  return true;
+}
+
+// The header and its options; behind prepared headers the sum of the pseudo-header is known.
+void write_segment(Core& core, Packet& p, const Bare& b, const ip::FrameHeaders* frame, bool loopback) {
+  using wire::TcpHeader;
+  std::array<std::uint8_t, TcpHeader::kMaxOptions> options;
+  const auto order = static_cast<wire::TcpOptionOrder>(core.options.get(OptionId::tcp_syn_option_order));
+  const std::size_t n = b.options.emit(options, order);
+  const MutableByteSpan at = p.append(static_cast<std::uint32_t>(TcpHeader::kLength + n));
+  const TcpHeader h{b.key.local_port, b.key.remote_port, b.seq, b.ack, b.flags, b.window, 0};
+  (void)h.emit(at, n);
+  std::copy_n(options.begin(), n, at.begin() + TcpHeader::kLength);
+  const Sum pseudo = frame != nullptr ? checksum_fold(std::uint64_t{frame->pseudo_sum} + at.size())
+                                      : pseudo_header_sum(b.key.local, b.key.remote, 6, p.size());
+  if (loopback) {  // nobody will look
+    store_be16(&at[TcpHeader::kChecksumOffset], static_cast<std::uint16_t>(pseudo));
+    p.meta().checksum = ChecksumState::to_fill;
+  } else {
+    TcpHeader::finish_checksum(at, pseudo);
   }
+}
+
+}  // namespace
+
+bool send_bare(Core& core, const Bare& b, CachedPath& c, InterfaceId collecting, PacketBatch* out) {
   Packet p = core.pool.allocate(ChunkClass::small, kHeadroom, Priority::control);
   if (!p) {
     core.counters.add(DropReason::no_buffers);
     return false;
   }
-  std::array<std::uint8_t, wire::TcpHeader::kMaxOptions> options;
-  const auto order = static_cast<wire::TcpOptionOrder>(core.options.get(OptionId::tcp_syn_option_order));
-  const std::size_t n = b.options.emit(options, order);
-  const MutableByteSpan at = p.append(static_cast<std::uint32_t>(wire::TcpHeader::kLength + n));
-  const wire::TcpHeader h{b.key.local_port, b.key.remote_port, b.seq, b.ack, b.flags, b.window, 0};
-  (void)h.emit(at, n);
-  std::copy_n(options.begin(), n, at.begin() + wire::TcpHeader::kLength);
-  const Sum pseudo = pseudo_header_sum(b.key.local, b.key.remote, 6, p.size());
+  const ip::SendInfo info = send_info(core, b);
+  const bool prepared = ip::prepared(core, info, c.path, c.headers);
+  write_segment(core, p, b, prepared ? &c.headers : nullptr, c.path.loopback);
+  core.counters.add(Counter::tcp_segments_out);
+  const bool collected = out != nullptr && c.path.interface == collecting && !c.path.loopback;
+  if (prepared && prepend_prepared(core, p, c.headers)) {
+    (void)ip::send_framed(core, std::move(p), c.path.interface, collected ? out : nullptr);
+    return true;
+  }
   PacketMeta& m = p.meta();
   m.l4_offset = 0;
-  m.payload_offset = static_cast<std::uint16_t>(at.size());
-  if (c->path.loopback) {  // nobody will look
-    store_be16(&at[wire::TcpHeader::kChecksumOffset], static_cast<std::uint16_t>(pseudo));
-    m.checksum = ChecksumState::to_fill;
-  } else {
-    wire::TcpHeader::finish_checksum(at, pseudo);
-  }
-  core.counters.add(Counter::tcp_segments_out);
-  const ip::SendInfo info{
-      .source = b.key.local,
-      .destination = b.key.remote,
-      .protocol = 6,
-      .ttl = static_cast<std::uint8_t>(b.ttl != 0 ? b.ttl : core.options.get(OptionId::ip_default_ttl)),
-      .traffic_class = b.traffic_class,
-      .mark = b.mark};
-  const bool collected = out != nullptr && c->path.interface == collecting && !c->path.loopback;
-  (void)ip::send(core, std::move(p), info, c->path, collected ? out : nullptr);
+  m.payload_offset = static_cast<std::uint16_t>(m.length);
+  (void)ip::send(core, std::move(p), info, c.path, collected ? out : nullptr);
   return true;
+}
+
+bool send_bare(Core& core, const Bare& b) {
+  CachedPath* const c = path_back(core, b.key);
+  return c != nullptr && send_bare(core, b, *c);
 }
 
 void send_reset_for(Core& core, const Segment& s) {
@@ -79,20 +120,18 @@ void send_reset(Tcb& t) {
 namespace {
 
 // What a SYN-ACK offers: only what the peer's SYN had (RFC 7323 2.2, 3.2; RFC 2018 2).
-Bare syn_ack(Core& core, const Listener& l, const SynInfo& i) {
+Bare syn_ack(Core& core, const Listener& l, const SynInfo& i, std::uint32_t mtu, std::uint32_t ts_offset) {
   const OptionValues& values = core.options_of(core.sockets[l.socket]);
-  const CachedPath* path = find_cached_path(core, i.key.local, i.key.remote, kNoInterface, i.key.scope);
   Bare b{.key = i.key,
          .seq = i.iss,
          .ack = i.irs + 1,
          .flags = TcpFlag::syn | TcpFlag::ack,
          .window = static_cast<std::uint16_t>(std::min<std::uint32_t>(largest_window(values), 0xffff))};
   b.take(values);
-  b.options.mss = mss_to_offer(values, i.key.remote, path != nullptr ? path->path.mtu : 576);
+  b.options.mss = mss_to_offer(values, i.key.remote, mtu);
   if (i.wscale != SynInfo::kNoScale) b.options.window_scale = l.shift;
   b.options.sack_permitted = i.sack;
-  if (i.timestamps)
-    b.options.timestamps = {timestamp_now(core, timestamp_offset(core.keys.timestamps, i.key)), i.ts_recent};
+  if (i.timestamps) b.options.timestamps = {timestamp_now(core, ts_offset), i.ts_recent};
   return b;
 }
 
@@ -100,7 +139,14 @@ Bare syn_ack(Core& core, const Listener& l, const SynInfo& i) {
 
 void send_syn_ack(Core& core, Index record) {
   const SynInfo info = core.tcp.syn_cache[record].info();
-  send_bare(core, syn_ack(core, core.tcp.listeners[info.listener], info));
+  send_syn_ack(core, info, timestamp_offset_of(core, info.key));
+}
+
+void send_syn_ack(Core& core, const SynInfo& half_open, std::uint32_t ts_offset) {
+  CachedPath* const c = path_back(core, half_open.key);
+  if (c == nullptr) return;
+  const Listener& l = core.tcp.listeners[half_open.listener];
+  send_bare(core, syn_ack(core, l, half_open, c->path.mtu, ts_offset), *c);
 }
 
 void send_cookie(Core& core, Index listener, const Segment& s, const wire::TcpOptions& o) {
@@ -116,11 +162,13 @@ void send_cookie(Core& core, Index listener, const Segment& s, const wire::TcpOp
     i.sack = o.sack_permitted && core.modules.sack != nullptr && values.on(OptionId::tcp_sack);
   }
   i.iss = core.tcp.cookies.make(i.key, i.irs, i.mss, core.now);
-  Bare b = syn_ack(core, l, i);
+  CachedPath* const c = path_back(core, i.key);
+  if (c == nullptr) return;
+  Bare b = syn_ack(core, l, i, c->path.mtu, timestamp_offset_of(core, i.key));
   if (i.timestamps)
     b.options.timestamps->value =
         cookie_timestamp(b.options.timestamps->value, {.wscale = i.wscale, .sack = i.sack, .ecn = false});
-  if (send_bare(core, b)) core.counters.add(Counter::tcp_cookies_sent);
+  if (send_bare(core, b, *c)) core.counters.add(Counter::tcp_cookies_sent);
 }
 
 // RFC 5961 7: so many challenge ACKs in a second, per connection; the number is drawn anew every second, so that it

@@ -43,7 +43,7 @@ bool open_accepted(Core& core, Index listener, const Opened& o, FlowValue record
     destroy(t);
     return false;
   }
-  t.hot.flags.clear(Flag::detached);
+  attached(t);
   const bool queued = enqueue_accepted(core, listener, i);
   LEAT_ASSERT(queued);
   on_segment(t, s);
@@ -68,7 +68,8 @@ void take_syn(Core& core, Index listener, Segment& s, SeqNum least_iss, bool has
     return s.in->packet.reset();
   }
   SynInfo i{.key = s.key(core.scope), .irs = s.seq, .listener = listener};
-  i.iss = choose_iss(core, i.key);
+  const TupleOffsets offsets = tuple_offsets(core.keys.tuples, i.key);
+  i.iss = choose_iss(core, offsets);
   if (has_least_iss && i.iss < least_iss) i.iss = least_iss;
   i.mss = options.mss.value_or(i.key.remote.is_v4() ? 536 : 1220);
   if (options.window_scale && o.on(OptionId::tcp_window_scaling)) i.wscale = *options.window_scale;
@@ -91,7 +92,7 @@ void take_syn(Core& core, Index listener, Segment& s, SeqNum least_iss, bool has
   ++l.half_open;
   // RFC 9293 3.10.7.2 would keep data of the SYN for later; it is sent again (RFC 9293 3.10.7.2: exception), which
   // costs a round trip to who sends some without Fast Open.
-  send_syn_ack(core, record);
+  send_syn_ack(core, i, offsets.timestamp);
   s.in->packet.reset();
 }
 
@@ -266,7 +267,7 @@ void input_time_wait(Core& core, Index record, Segment& s) {
         answer();
         break;
       }
-      const SeqNum least = reuse_iss(r, choose_iss(core, r.key()));
+      const SeqNum least = reuse_iss(r, choose_iss(core, tuple_offsets(core.keys.tuples, r.key())));
       remove();
       core.counters.add(Counter::tcp_time_wait_recycled);
       return input_listen(core, listener, s, least, true);

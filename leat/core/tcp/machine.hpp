@@ -8,6 +8,7 @@
 
 #include <leat/base/prefetch.hpp>
 #include <leat/core/core.hpp>
+#include <leat/core/tcp/isn.hpp>
 #include <leat/core/tcp/segment.hpp>
 
 namespace leat::tcp {
@@ -125,6 +126,11 @@ inline void happened(Tcb& t, TcpEvent e) {
   set_state(t, next_state(t.hot.state, e));
 }
 [[nodiscard]] bool attach(Tcb& t, FlowHash hash);  // into the flow table; false: no room
+void attached(Tcb& t);                             // it took an entry over
+// What the memo knows a flow by; `ports` as in the peer's segments.
+[[nodiscard]] inline std::uint64_t flow_mix(const IpAddress& local, const IpAddress& remote, std::uint32_t ports) {
+  return FlowMemo::mix(load_be64(&local.bytes()[8]), load_be64(&remote.bytes()[8]), ports);
+}
 void detach(Tcb& t);
 // The connection is over: timers stop, what was not sent is dropped, the socket hears of `error` (Errc{}: none).
 // Received data stays for the reader. Without a socket everything goes.
@@ -164,7 +170,7 @@ void begin_quick_acks(Tcb& t);
 }
 [[nodiscard]] std::uint8_t receive_shift(std::uint32_t buffer);
 [[nodiscard]] std::uint16_t mss_to_offer(const OptionValues& options, const IpAddress& remote, std::uint32_t mtu);
-[[nodiscard]] SeqNum choose_iss(Core& core, const FlowKey& key);
+[[nodiscard]] SeqNum choose_iss(const Core& core, const TupleOffsets& offsets);
 // The peer's SYN (of a SYN-ACK, or a crossing SYN): RCV.NXT, options, windows.
 void learn_from_syn(Tcb& t, SeqNum irs, std::uint16_t window, const wire::TcpOptions& options);
 // Handshake done: congestion window, notification, keep-alive.
@@ -286,10 +292,13 @@ struct Bare {
   }
 };
 // Into `out` when it is given and has room (it collects for the egress interface), else into the interface's queue.
-bool send_bare(Core& core, const Bare& b, InterfaceId collecting = kNoInterface, PacketBatch* out = nullptr);
+bool send_bare(Core& core, const Bare& b, CachedPath& path, InterfaceId collecting = kNoInterface,
+               PacketBatch* out = nullptr);
+bool send_bare(Core& core, const Bare& b);          // along the path between the two addresses
 void send_reset_for(Core& core, const Segment& s);  // RFC 9293 3.10.7.1 and 3.5.2
 void send_reset(Tcb& t);                            // SEQ = SND.NXT
 void send_syn_ack(Core& core, Index record);
+void send_syn_ack(Core& core, const SynInfo& half_open, std::uint32_t ts_offset);
 void send_cookie(Core& core, Index listener, const Segment& s, const wire::TcpOptions& options);
 [[nodiscard]] bool may_challenge(Tcb& t);
 [[nodiscard]] std::uint32_t timestamp_now(const Core& core, std::uint32_t offset);

@@ -67,7 +67,7 @@ bool parse(Core& core, TransportInput& in, Segment& s) {
 }
 
 std::uint64_t mix_of(const Segment& s) {
-  return FlowMemo::mix(load_be64(&s.in->destination.bytes()[8]), load_be64(&s.in->source.bytes()[8]), s.ports);
+  return flow_mix(s.in->destination, s.in->source, s.ports);
 }
 
 // Whether connection i is in the flow table with the segment's flow: what a lookup would find.

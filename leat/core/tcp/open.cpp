@@ -1,7 +1,6 @@
 // What active, passive and simultaneous opens share: what is offered in a SYN, what is learnt from the peer's, and what
 // happens when the handshake is done.
 
-#include <leat/core/tcp/isn.hpp>
 #include <leat/core/tcp/machine.hpp>
 
 namespace leat::tcp {
@@ -32,10 +31,10 @@ std::uint16_t mss_to_offer(const OptionValues& options, const IpAddress& remote,
   return static_cast<std::uint16_t>(std::max<std::uint32_t>(mss, kLeastMss));
 }
 
-SeqNum choose_iss(Core& core, const FlowKey& key) {
+SeqNum choose_iss(const Core& core, const TupleOffsets& offsets) {
   if (const std::int64_t fixed = core.options.get(OptionId::tcp_isn_seed); fixed != 0)
     return SeqNum{static_cast<std::uint32_t>(fixed)};
-  return initial_sequence(core.keys.isn, key, core.now);
+  return initial_sequence(offsets, core.now);
 }
 
 void learn_from_syn(Tcb& t, SeqNum irs, std::uint16_t window, const wire::TcpOptions& o) {
@@ -97,7 +96,7 @@ Index make_accepted(Core& core, Index listener, const Opened& o) {
   if (h.has(Flag::window_scaling)) h.set_shifts(o.wscale, l.shift);
   t.cold.iss = o.iss;
   t.cold.irs = o.irs;
-  t.hot.ts_offset = timestamp_offset(core.keys.timestamps, o.key);
+  t.hot.ts_offset = timestamp_offset_of(core, o.key);
   t.cold.peer_mss = std::max(kLeastMss, o.mss);
   h.ts_recent = o.ts_recent;
   h.snd_una = o.iss;

@@ -33,7 +33,7 @@ bool Visit::send_syn() {
     b.options.window_scale = receive_shift(static_cast<std::uint32_t>(o.get(OptionId::receive_buffer)));
   b.options.sack_permitted = h_.has(Flag::sack);
   if (h_.has(Flag::timestamps)) b.options.timestamps = {timestamp_now(t_), h_.ts_recent};
-  if (!send_bare(t_.core, b, id_, &batch_)) return stop(Outcome::starved);
+  if (!send_bare(t_.core, b, *cached_, id_, &batch_)) return stop(Outcome::starved);
   h_.flags.clear(Flag::send_syn);
   if (t_.cold.retries == 0) t_.cold.w_max = us_now(t_.core);
   if (t_.cold.retries != 0) t_.core.counters.add(Counter::tcp_retransmitted_segments);
@@ -337,8 +337,8 @@ Outcome Visit::run() {
     finish_visit();
     return Outcome::done;
   }
-  CachedPath* const cached = path_of(t_);
-  if (cached == nullptr) {
+  cached_ = path_of(t_);
+  if (cached_ == nullptr) {
     // No way there now: what is owed is dropped, what waits for an acknowledgement is tried again by its timer.
     t_.core.counters.add(DropReason::ip_no_route);
     h_.flags.clear(Flag::ack_now);
@@ -349,8 +349,8 @@ Outcome Visit::run() {
     finish_visit();
     return Outcome::done;
   }
-  path_ = &cached->path;
-  headers_ = &cached->headers;
+  path_ = &cached_->path;
+  headers_ = &cached_->headers;
   if (send_usual()) {
     tell_writer(t_);
     return Outcome::done;

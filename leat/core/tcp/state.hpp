@@ -102,14 +102,15 @@ inline constexpr std::array kEdges = [] {
   });
 }();
 
-// Where `event` leads from `from`; `from` itself when it changes nothing.
-[[nodiscard]] constexpr TcpState next_state(TcpState from, TcpEvent event) {
-  for (const Edge& e : kEdges)
-    if (e.from == from && e.event == event) return e.to;
-  return from;
-}
-
 namespace detail {
+using EdgesOfState = std::array<TcpState, kEvents>;
+constexpr std::array<EdgesOfState, kStates> next_states() {
+  std::array<EdgesOfState, kStates> next{};
+  for (std::size_t from = 0; from < kStates; ++from) next[from].fill(static_cast<TcpState>(from));
+  for (const Edge& e : kEdges) next[static_cast<std::size_t>(e.from)][static_cast<std::size_t>(e.event)] = e.to;
+  return next;
+}
+inline constexpr std::array<EdgesOfState, kStates> kNext = next_states();
 constexpr std::array<std::uint16_t, kStates> legal_edges() {
   std::array<std::uint16_t, kStates> bits{};
   for (const Edge& e : kEdges)
@@ -119,6 +120,11 @@ constexpr std::array<std::uint16_t, kStates> legal_edges() {
 }
 inline constexpr std::array<std::uint16_t, kStates> kLegal = legal_edges();
 }  // namespace detail
+
+// Where `event` leads from `from`; `from` itself when it changes nothing.
+[[nodiscard]] constexpr TcpState next_state(TcpState from, TcpEvent event) {
+  return detail::kNext[static_cast<std::size_t>(from)][static_cast<std::size_t>(event)];
+}
 
 [[nodiscard]] constexpr bool is_legal_edge(TcpState from, TcpState to) {
   return (detail::kLegal[static_cast<std::size_t>(from)] >> static_cast<unsigned>(to) & 1U) != 0;

@@ -1,7 +1,6 @@
 // The user's calls on a stream (RFC 9293 3.10.1 to 3.10.6): non-blocking verbs that take effect on the state at once;
 // segments leave with the next visit.
 
-#include <leat/core/tcp/isn.hpp>
 #include <leat/core/tcp/machine.hpp>
 #include <leat/core/tcp/tcp.hpp>
 
@@ -147,8 +146,9 @@ Result<void> connect(Core& core, Index socket, const Endpoint& to) {
   h.flags.put(Flag::timestamps, o.on(OptionId::tcp_timestamps));
   h.flags.put(Flag::sack, o.on(OptionId::tcp_sack) && core.modules.sack != nullptr);
   h.flags.put(Flag::window_scaling, o.on(OptionId::tcp_window_scaling));
-  t.cold.iss = choose_iss(core, key);
-  t.hot.ts_offset = timestamp_offset(core.keys.timestamps, key);
+  const TupleOffsets offsets = tuple_offsets(core.keys.tuples, key);
+  t.cold.iss = choose_iss(core, offsets);
+  t.hot.ts_offset = offsets.timestamp;
   t.hot.last_rx_ms = ms_now(core);
   h.snd_una = t.cold.iss;
   h.snd_nxt = t.cold.iss + 1;

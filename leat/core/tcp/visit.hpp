@@ -84,6 +84,7 @@ class Visit {
   Hot& h_;
   InterfaceId id_;
   PacketBatch& batch_;
+  CachedPath* cached_ = nullptr;
   const ip::Path* path_ = nullptr;
   ip::FrameHeaders* headers_ = nullptr;  // of the path; good when `asked_`
   bool asked_ = false;                   // with the first packet of the visit, as neighbours may change
