@@ -86,6 +86,19 @@ TEST_F(RequestsAndReplies, TheReplyCarriesTheAck) {
   }
 }
 
+// Whoever sleeps until the next request would be woken by it for nothing.
+TEST_F(RequestsAndReplies, TheAckThatLeftWithTheReplyLeavesNoDeadline) {
+  request();
+  reply();
+  for (unsigned i = 0; i < 20; ++i) {
+    EXPECT_EQ(request(), 0U) << i;
+    EXPECT_LT(net_.stack(1).next_deadline(), net_.now() + Duration::ms(2)) << i;
+    reply();
+    EXPECT_GT(net_.stack(1).next_deadline(), net_.now() + Duration::ms(2)) << i;
+    net_.run_for(Duration::us(100));
+  }
+}
+
 // RFC 9293 3.8.6.3: nothing waits for long, and who was late once is not waited for again.
 TEST_F(RequestsAndReplies, ALateReplyIsNotWaitedFor) {
   request();

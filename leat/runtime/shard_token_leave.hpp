@@ -112,7 +112,7 @@ void ShardToken<World>::prepare_to_leave(Visit& v) {
     }
   }
   if (!more) {
-    if (v.next < timer_set_) {
+    if (watcher_ != Watcher::nobody && v.next < timer_set_) {
       ++counters_.timer_writes;
       timer_set_ = v.next;
       world_->set_timer(v.next);

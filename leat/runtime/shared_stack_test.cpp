@@ -442,6 +442,33 @@ TEST(SharedStack, TheJanitorKeepsTimeWhileCallersCompute) {
   EXPECT_GT(c.client.counters().janitor_turns, 0U);
 }
 
+// Rule 15: a deadline of which nobody would be told costs no system call. Whoever waits later is told of it.
+TEST(SharedStack, NoTimerRunsWhileNobodyWatches) {
+  LinkedStacks net({.janitor = false});
+  SharedStack& s = *net.stack[0];
+  net.end[0]->cut.store(true);
+  const Handle h = open_stream(s);
+  Op connect;
+  connect.connect(h, kServer);
+  connect.flags.dont_wait = true;
+  s.run(connect);
+  EXPECT_EQ(connect.error, Errc::in_progress);
+  EXPECT_EQ(s.counters().timer_writes, 0U) << "the SYN will be sent again, if somebody asks";
+  Watch watch;
+  watch.socket = h;
+  watch.wanted = Ready::connected;
+  Op poll;
+  poll.verb = Verb::poll;
+  poll.watches = {&watch, 1};
+  poll.deadline = s.now() + Duration::s(20);
+  std::thread waits([&] { s.run(poll); });
+  while (s.counters().timer_writes == 0) std::this_thread::yield();
+  net.end[0]->cut.store(false);
+  s.stop();
+  waits.join();
+  EXPECT_EQ(poll.error, Errc::shut_down);
+}
+
 // A program's loop watched and ended: what was started and nobody waits for is the janitor's again.
 TEST(SharedStack, AProgramThatWatchesNoMoreHandsOn) {
   LinkedStacks net;

@@ -260,6 +260,9 @@ struct Spent {
 
 void schedule(Tcb& t);  // sees to it that the earliest deadline is met
 void delay_ack(Tcb& t, std::uint64_t us);
+// The ACK has left: a deadline of it that is as near as one that waits for a reply would wake somebody for nothing. One
+// that is further away stays in the queue, for the ACKs that will be delayed meanwhile.
+void forget_near_ack(Tcb& t);
 // Ticks until the delayed ACK is due; 0: it is.
 [[nodiscard]] std::uint32_t ack_wait(const Core& core, const Hot& h);
 void start_rtx(Tcb& t);

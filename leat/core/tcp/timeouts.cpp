@@ -272,6 +272,15 @@ void delay_ack(Tcb& t, std::uint64_t us) {
   h.ack_due = static_cast<std::uint16_t>(due);
 }
 
+void forget_near_ack(Tcb& t) {
+  AckQueue& acks = t.tables().acks;
+  if (acks.empty() || acks.front().connection != t.id) return;
+  const std::uint32_t near = tick_in(t.core, t.option(OptionId::tcp_reply_wait));
+  if (static_cast<std::int32_t>(acks.front().due - near) > 0) return;
+  (void)acks.pop();
+  t.hot.ack_queued = false;
+}
+
 void stop_rtx(Tcb& t) {
   t.hot.flags.clear(Flag::rtx_running);
 }

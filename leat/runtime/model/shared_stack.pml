@@ -426,7 +426,7 @@ left: \
 #endif
 
 #ifdef LIMIT
-#define TIMER if :: waiting[0] && !timer_set && !late -> timer_set = true :: else fi;
+#define TIMER if :: waiting[0] && watcher != NOBODY && !timer_set && !late -> timer_set = true :: else fi;
 #else
 #define TIMER
 #endif
