@@ -84,11 +84,11 @@ TEST(ScriptRunner, TimesHaveATolerance) {
 
 // A delayed acknowledgement comes 40 ms later: the runner waits for it, and what follows counts from its time.
 TEST(ScriptRunner, RelativeTimesCountFromTheEventBefore) {
-  const std::string data = "+0 < P. 1:11(10) ack 1 win 1000\n";
+  const std::string data = "+0 setsockopt(4, SOL_TCP, TCP_QUICKACK, [0], 4) = 0\n+0 < P. 1:11(10) ack 1 win 1000\n";
   EXPECT_EQ(established(data + "+.04 > . 1:1(0) ack 11\n"), "passed");
   EXPECT_EQ(established(data + "+0~+.1 > . 1:1(0) ack 11\n"), "passed");
   EXPECT_EQ(established(data + "* > . 1:1(0) ack 11\n"), "passed");
-  EXPECT_EQ(first_line(established(data + "+.02 > . 1:1(0) ack 11\n")), "t.pkt:9:1: no segment came by 0.124000");
+  EXPECT_EQ(first_line(established(data + "+.02 > . 1:1(0) ack 11\n")), "t.pkt:10:1: no segment came by 0.124000");
   std::vector<std::string> trace;
   EXPECT_EQ(played(std::string{kEstablished} + data + "* > . 1:1(0) ack 11\n+.01 read(4, ..., 10) = 10\n", &trace),
             "passed");

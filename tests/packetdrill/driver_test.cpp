@@ -121,6 +121,9 @@ TEST_F(Packetdrill, AHandshakeDataAndAnEnd) {
   ASSERT_GE(fd, 0);
   inject({.from = 5000, .to = 8080, .seq = 1001, .ack = ours, .flags = TcpFlag::ack | wire::TcpFlags(TcpFlag::psh)},
          bytes_of("hello"));
+  const auto ack = receive();
+  ASSERT_TRUE(ack);
+  EXPECT_EQ(ack->tcp.ack.value(), 1006U);
   std::array<char, 10> buffer{};
   EXPECT_EQ(i.read(u, fd, buffer.data(), buffer.size()), 5);
   EXPECT_EQ(i.write(u, fd, "reply", 5), 5);

@@ -299,14 +299,6 @@ void compute_mss(Tcb& t, std::uint32_t mtu) {
   t.hot.pmtu = static_cast<std::uint16_t>(mtu);
 }
 
-void begin_quick_acks(Tcb& t) {
-  const bool on = t.options().on(OptionId::tcp_quickack);
-  t.hot.flags.put(Flag::quick_ack, on);
-  if (!on) return;
-  t.hot.flags.clear(Flag::talks_back);
-  if (Active* a = t.active()) a->quick_acks_left = Active::kQuickAcks;
-}
-
 void load_options(Tcb& t) {
   const OptionValues& o = t.options();
   Flags& f = t.hot.flags;

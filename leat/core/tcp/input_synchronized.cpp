@@ -118,7 +118,7 @@ Disposition check_sequence(Arrival& a) {
   }
   if (!good) return unacceptable(a);
   trim(a);
-  a.t.hot.last_rx_ms = ms_now(a.t.core);
+  heard_now(a.t);
   if (s.timestamps && h.has(Flag::timestamps)) record_timestamp(a.t, s);
   return go_on();
 }

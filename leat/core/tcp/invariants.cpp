@@ -41,7 +41,7 @@ void check_connection(const Core& core, Index i) {
   if (h.in_flight() != 0) LEAT_ASSERT(h.has(Flag::rtx_running) || h.link != kUnlinked);
   if (h.has(Flag::rtx_running)) LEAT_ASSERT(s.wheel.armed(i) || h.link != kUnlinked);
   if (h.flags.any(Flag::ack_now, Flag::probe_now, Flag::send_syn)) LEAT_ASSERT(h.link != kUnlinked);
-  if (h.has(Flag::ack_later)) LEAT_ASSERT(h.ack_queued || s.wheel.armed(i) || h.link != kUnlinked);
+  if (h.has(Flag::ack_later)) LEAT_ASSERT(h.has(Flag::ack_queued) || s.wheel.armed(i) || h.link != kUnlinked);
 }
 
 }  // namespace

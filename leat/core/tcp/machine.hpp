@@ -157,8 +157,17 @@ void wake_waiting(Core& core);
 void compute_mss(Tcb& t, std::uint32_t mtu);
 // Copies the options that have a flag and stay.
 void load_options(Tcb& t);
-// tcp_quickack begins, anew or not at all.
-void begin_quick_acks(Tcb& t);
+// Linux: the first ACKs of a connection, and those after a silence, leave at once: a sender that begins knows little of
+// the network and its window is small (slow start), and what it holds back for an ACK (Nagle) is part of a request.
+constexpr std::uint8_t kQuickAcks = 16;
+// An acceptable segment came.
+inline void heard_now(Tcb& t) {
+  constexpr std::uint32_t kSilenceMs = 200;  // Linux: an RTO, which is hardly ever longer
+  Hot& h = t.hot;
+  const std::uint32_t now_ms = ms_now(t.core);
+  if (now_ms - h.last_rx_ms > kSilenceMs) h.quick_acks = kQuickAcks;
+  h.last_rx_ms = now_ms;
+}
 
 // --- open.cpp: what active, passive and simultaneous opens share ----------------------------------------------------
 

@@ -236,7 +236,7 @@ bool predicted(Tcb& t, Segment& s) {
   if (a != nullptr && (a->ooo.count != 0 || a->recovery != Recovery::none)) return false;
   t.core.counters.add(Counter::tcp_header_predicted);
   ++t.hot.segments_in;
-  t.hot.last_rx_ms = ms_now(t.core);
+  heard_now(t);
   record_timestamp(t, s);
   if (acked != 0) {
     if (a == nullptr || !on_usual_ack(t, *a, s)) on_ack(t, s, nullptr);

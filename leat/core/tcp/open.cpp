@@ -85,7 +85,7 @@ Index make_accepted(Core& core, Index listener, const Opened& o) {
   core.profiles.add_user(l.profile);
   t.hot.profile = l.profile;
   load_options(t);
-  begin_quick_acks(t);
+  t.hot.quick_acks = kQuickAcks;
   Hot& h = t.hot;
   h.key = o.key;
   h.flags.set(Flag::passive);

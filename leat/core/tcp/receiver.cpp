@@ -167,8 +167,8 @@ constexpr std::uint32_t kReplySegments = 4;
 bool reply_may_carry(const Tcb& t, const Active& a, bool pushed) {
   const Hot& h = t.hot;
   const std::uint32_t most = kReplySegments * a.rcv_mss;
-  return pushed && h.has(Flag::talks_back) && !h.has(Flag::quick_ack) && h.rcv_nxt - h.last_ack_sent <= most &&
-         h.receive_window() >= most && t.option(OptionId::tcp_reply_wait) != 0;
+  return pushed && h.has(Flag::talks_back) && h.rcv_nxt - h.last_ack_sent <= most && h.receive_window() >= most &&
+         t.option(OptionId::tcp_reply_wait) != 0;
 }
 
 }  // namespace
@@ -186,8 +186,8 @@ void owe_ack(Tcb& t, Active& a, std::uint32_t size, std::uint32_t merged, bool p
     return;
   }
   const OptionValues& o = t.options();
-  const bool quick = h.has(Flag::quick_ack);
-  if (quick && --a.quick_acks_left == 0) h.flags.clear(Flag::quick_ack);
+  const bool quick = h.quick_acks != 0 && !h.has(Flag::talks_back);
+  if (quick) --h.quick_acks;
   if (quick || a.full_segments >= o.get(OptionId::tcp_ack_segments)) {
     h.flags.set(Flag::ack_now);
     a.ack_may_wait = reply_may_carry(t, a, pushed);

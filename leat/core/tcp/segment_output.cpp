@@ -136,7 +136,7 @@ void Visit::acknowledged(SeqNum ack) {
     a->owes_dsack = false;
   }
   if (option_bytes_ != 0) measure_options();
-  if (h_.ack_queued) forget_near_ack(t_);
+  if (h_.has(Flag::ack_queued)) forget_near_ack(t_);
 }
 
 // RFC 2018 3: every segment that acknowledges less than what is held here tells what is held, also with data.

@@ -130,7 +130,6 @@ void Visit::begin_flight() {
   const std::uint32_t since_ms = ms_now(t_.core) - t_.hot.last_rx_ms;
   if (std::uint64_t{since_ms} * 1000 > t_.option(OptionId::tcp_reply_wait)) return;
   h_.flags.set(Flag::talks_back);
-  h_.flags.clear(Flag::quick_ack);  // as Linux: the next ACK has a reply to go with
 }
 
 bool Visit::send_new() {

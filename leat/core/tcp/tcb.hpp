@@ -54,7 +54,7 @@ enum class Flag : std::uint32_t {
   in_accept_queue = 1U << 16,  // Hot::socket is the link of that queue
   nodelay = 1U << 17,          // options, copied where the sender and the receiver read them
   cork = 1U << 18,
-  quick_ack = 1U << 19,
+  ack_queued = 1U << 19,  // an entry of the AckQueue comes up not later than `ack_due`
   talks_back = 1U << 20,  // what the peer sends is answered: its ACK may wait for the reply
   keep_alive = 1U << 21,
   uncork = 1U << 22,         // a corked partial segment has waited long enough
@@ -117,7 +117,7 @@ struct alignas(64) Hot {
   std::uint16_t profile = 0;     // the option profile: the connection outlives its socket
   std::uint16_t max_window = 0;  // the largest window that the peer advertised, unscaled
   std::uint16_t ack_due = 0;     // ticks modulo 2^16, with Flag::ack_later
-  bool ack_queued = false;       // an entry of the AckQueue comes up not later than `ack_due`
+  std::uint8_t quick_acks = 0;   // ACKs that need not wait, until it is known that replies carry them
   std::uint8_t interface = 0;    // InterfaceId
   std::uint32_t last_rx_ms = 0;  // last acceptable segment; also the age of TS.Recent (RFC 7323 5.5)
   std::uint32_t last_tx_ms = 0;  // last segment with payload sent
@@ -214,9 +214,7 @@ struct alignas(64) Active {
   std::uint8_t backoff = 0;          // doublings of the RTO; held until a new measurement (RFC 6298 5.7)
   std::uint8_t duplicates_owed = 0;  // ACKs that arrivals behind a gap made due since the last one
   std::uint32_t lent = 0;            // octets that were shown to a reader without a copy and are not given back yet
-  static constexpr std::uint8_t kQuickAcks = 16;  // as Linux
-  std::uint8_t quick_acks_left = kQuickAcks;      // with Flag::quick_ack
-  Window before;                                  // the window before the last reduction
+  Window before;                     // the window before the last reduction
   Instant spending_since;
   Spending spending = Spending::nothing;
 

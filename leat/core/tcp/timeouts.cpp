@@ -158,7 +158,7 @@ void run_acks(Core& core, unsigned budget) {
     if (const Index later = s.acks.upcoming(kAhead); later != kNoIndex) prefetch_connection(s, later);
     const AckQueue::Entry entry = s.acks.pop();
     Tcb t{core, entry.connection};
-    t.hot.ack_queued = false;
+    t.hot.flags.clear(Flag::ack_queued);
     if (!t.hot.has(Flag::ack_later)) continue;
     if (static_cast<std::uint16_t>(entry.due) == t.hot.ack_due || ack_wait(core, t.hot) == 0) {
       send_delayed_ack(t);
@@ -267,7 +267,7 @@ std::uint32_t ack_wait(const Core& core, const Hot& h) {
 void delay_ack(Tcb& t, std::uint64_t us) {
   Hot& h = t.hot;
   const std::uint32_t due = tick_in(t.core, us);
-  if (h.has(Flag::ack_later) || !t.tables().acks.none_after(due)) h.ack_queued = false;
+  if (h.has(Flag::ack_later) || !t.tables().acks.none_after(due)) h.flags.clear(Flag::ack_queued);
   h.flags.set(Flag::ack_later);
   h.ack_due = static_cast<std::uint16_t>(due);
 }
@@ -278,7 +278,7 @@ void forget_near_ack(Tcb& t) {
   const std::uint32_t near = tick_in(t.core, t.option(OptionId::tcp_reply_wait));
   if (static_cast<std::int32_t>(acks.front().due - near) > 0) return;
   (void)acks.pop();
-  t.hot.ack_queued = false;
+  t.hot.flags.clear(Flag::ack_queued);
 }
 
 void stop_rtx(Tcb& t) {
@@ -294,9 +294,9 @@ void schedule(Tcb& t) {
     const auto left = static_cast<std::int32_t>(due - now);
     wait = std::min(wait, left < 0 ? 0U : static_cast<std::uint32_t>(left));
   };
-  if (h.has(Flag::ack_later) && !h.ack_queued) {
-    h.ack_queued = queue_ack(t);
-    if (!h.ack_queued) wait = ack_wait(t.core, h);
+  if (h.has(Flag::ack_later) && !h.has(Flag::ack_queued)) {
+    h.flags.put(Flag::ack_queued, queue_ack(t));
+    if (!h.has(Flag::ack_queued)) wait = ack_wait(t.core, h);
   }
   if (h.has(Flag::rtx_running)) consider(t.cold.rtx_due);
   if (const Active* a = t.active(); a != nullptr && a->corked) consider(a->cork_due);

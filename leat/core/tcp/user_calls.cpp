@@ -142,7 +142,7 @@ Result<void> connect(Core& core, Index socket, const Endpoint& to) {
   if (!attach(t, hash)) return fail(Errc::no_memory);
   happened(t, TcpEvent::active_open);
   load_options(t);
-  begin_quick_acks(t);
+  h.quick_acks = kQuickAcks;
   h.flags.put(Flag::timestamps, o.on(OptionId::tcp_timestamps));
   h.flags.put(Flag::sack, o.on(OptionId::tcp_sack) && core.modules.sack != nullptr);
   h.flags.put(Flag::window_scaling, o.on(OptionId::tcp_window_scaling));
@@ -395,16 +395,15 @@ void option_changed(Core& core, Index socket, OptionId id) {
   load_options(t);
   if (id == OptionId::ip_min_ttl) core.tcp.checks_ttl = true;
   if (id == OptionId::tcp_quickack) {
-    begin_quick_acks(t);
-    t.hot.flags.put(Flag::talks_back, !t.hot.has(Flag::quick_ack));  // as Linux: off is to wait for replies
+    t.hot.quick_acks = kQuickAcks;
+    t.hot.flags.put(Flag::talks_back, !t.options().on(id));  // as Linux: off is to wait for replies
   }
   if (id == OptionId::receive_lowat) t.notify(Ready::readable);  // less may be enough now
   if (t.hot.has(Flag::detached) || t.hot.state == TcpState::closed) return;
   Active* a = t.active();
   // What may go now goes with the next visit; what waits for time is looked at anew.
   t.hot.pmtu = 0;
-  if (id == OptionId::tcp_quickack && t.hot.has(Flag::quick_ack) && t.hot.has(Flag::ack_later))
-    t.hot.flags.set(Flag::ack_now);
+  if (id == OptionId::tcp_quickack && t.options().on(id) && t.hot.has(Flag::ack_later)) t.hot.flags.set(Flag::ack_now);
   if (id == OptionId::tcp_cork && !t.hot.has(Flag::cork)) {
     t.hot.flags.set(Flag::uncork);  // as Linux: taking the cork off means "send now"
     if (a != nullptr) a->corked = false;
