@@ -4,27 +4,17 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
-#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <leat/device/netlink_unsafe.hpp>
 #include <leat/device/tap_unsafe.hpp>
+#include <leat/device/vnet_header.hpp>
 #include <leat/offload/checksum_completion.hpp>
 #include <leat/offload/gso.hpp>
 
 namespace leat {
 namespace {
 
-// linux/virtio_net.h does not compile as C++ everywhere and older headers lack the UDP offloads: our own names. Fields
-// are in the byte order of the machine, as long as nobody asks the kernel for another.
-constexpr std::uint32_t kVnetHeader = 12;  // with num_buffers
-constexpr std::uint32_t kShortVnetHeader = 10;
-constexpr std::uint8_t kNeedsChecksum = 1;
-constexpr std::uint8_t kDataValid = 2;
-constexpr std::uint8_t kGsoTcp4 = 1;
-constexpr std::uint8_t kGsoTcp6 = 4;
-constexpr std::uint8_t kGsoUdp = 5;
-constexpr std::uint8_t kGsoEcn = 0x80;
 constexpr unsigned kOffloadUso = 0x20 | 0x40;
 
 constexpr std::uint32_t kMaxMtu = 65521;
@@ -35,18 +25,7 @@ constexpr std::uint32_t kNormal = kChunkBytes[static_cast<std::size_t>(ChunkClas
 constexpr std::uint32_t kHeadArea = kNormal - kHeadroom;
 // A frame of 64 KiB and its link header fit behind it, and a vnet header before it.
 constexpr std::uint32_t kLandingHeadroom = 104;
-static_assert(kChunkBytes[2] - kLandingHeadroom > kMaxIp + kLinkRoom && kLandingHeadroom >= kVnetHeader);
-
-struct VnetHeader {
-  std::uint8_t flags = 0;
-  std::uint8_t gso_type = 0;
-  std::uint16_t header_length = 0;
-  std::uint16_t gso_size = 0;
-  std::uint16_t checksum_start = 0;
-  std::uint16_t checksum_offset = 0;
-  std::uint16_t buffers = 0;
-};
-static_assert(sizeof(VnetHeader) == kVnetHeader);
+static_assert(kChunkBytes[2] - kLandingHeadroom > kMaxIp + kLinkRoom && kLandingHeadroom >= VnetHeader::kLength);
 
 int open_again(const char* path) {
   int fd = -1;
@@ -178,8 +157,8 @@ Result<Tap> Tap::attach(const TapOptions& options, TapInfo info, PacketPool& poo
 // Agrees with the kernel on header length and offloads, each with a fall-back.
 void Tap::negotiate(const TapOptions& options) {
   if (!info_.vnet_header) return;
-  int length = kVnetHeader;
-  if (::ioctl(fd_.get(), TUNSETVNETHDRSZ, &length) != 0) length = kShortVnetHeader;
+  int length = VnetHeader::kLength;
+  if (::ioctl(fd_.get(), TUNSETVNETHDRSZ, &length) != 0) length = VnetHeader::kShortLength;
   vnet_length_ = static_cast<std::uint32_t>(length);
   // What the kernel may hand us. Super-segments need somewhere to go.
   const bool gso = options.gso && pool_->layout().chunks[static_cast<std::size_t>(ChunkClass::large)] > 0;
@@ -341,45 +320,12 @@ Packet Tap::take_frame(std::uint32_t length) {
   return p;
 }
 
-// Fills the packet's meta from the vnet header. False when that makes no sense.
-bool Tap::describe(Packet& p, const std::uint8_t* header) const {
-  std::array<std::uint8_t, kVnetHeader> whole{};
-  std::memcpy(whole.data(), header, kShortVnetHeader);
-  const auto v = std::bit_cast<VnetHeader>(whole);
-  PacketMeta& m = p.meta();
-  if ((v.flags & kDataValid) != 0) m.checksum = ChecksumState::verified;
-  const std::uint8_t gso = v.gso_type & static_cast<std::uint8_t>(~kGsoEcn);
-  if ((v.flags & kNeedsChecksum) == 0 && gso == 0) return true;
-  const PacketLayers layers = packet_layers(p, options_.link);
-  if (layers.kind == PacketLayers::Kind::other) {
-    // Nothing that we know carries a checksum here: complete it as the header says, or give up.
-    const std::uint32_t field = std::uint32_t{v.checksum_start} + v.checksum_offset;
-    if (gso != 0 || v.checksum_start >= p.size() || field + 2 > p.head().size()) return false;
-    const Sum sum = checksum_packet(0, p, v.checksum_start, p.size() - v.checksum_start);
-    store_be16(&p.writable_head()[field], checksum_finish(sum));
-    return true;
-  }
-  m.l3_offset = layers.l3;
-  m.l4_offset = layers.l4;
-  m.payload_offset = layers.payload;
-  if ((v.flags & kNeedsChecksum) != 0) m.checksum = ChecksumState::to_fill;
-  if (gso == 0) return true;
-  const bool v6 = layers.version == IpVersion::v6;
-  const bool tcp = layers.kind == PacketLayers::Kind::tcp;
-  const std::uint8_t expected = tcp ? (v6 ? kGsoTcp6 : kGsoTcp4) : kGsoUdp;
-  if (gso != expected || v.gso_size == 0) return false;
-  m.gso_size = v.gso_size;
-  m.gso_type = tcp ? (v6 ? GsoType::tcp_v6 : GsoType::tcp_v4) : GsoType::udp;
-  m.merged = static_cast<std::uint16_t>(wire_segments(m));
-  return true;
-}
-
 std::size_t Tap::rx(PacketBatch& batch, Instant now) {
   std::size_t n = 0;
   // Frames that are dropped here take no room in the batch, but a turn.
   for (std::size_t reads = 0; reads < 2 * PacketBatch::kMax && !batch.full(); ++reads) {
     if (!prepare_buffers()) break;
-    std::array<std::uint8_t, kVnetHeader> header;
+    std::array<std::uint8_t, VnetHeader::kLength> header;
     std::uint32_t room = 0;
     const ssize_t got = read_frame(header.data(), room);
     if (got < 0 && errno == EINTR) continue;
@@ -388,7 +334,7 @@ std::size_t Tap::rx(PacketBatch& batch, Instant now) {
     const auto length = static_cast<std::uint32_t>(got) - vnet_length_;
     // A read that fills everything was cut off: no frame is larger than a 64 KiB chunk and what stands before it.
     Packet p = length < room ? take_frame(length) : Packet{};
-    if (!p || (vnet_length_ > 0 && !describe(p, header.data()))) {
+    if (!p || (vnet_length_ > 0 && !apply_vnet_header(VnetHeader::parse(header), p, options_.link))) {
       ++counters_.rx_dropped;
       continue;
     }
@@ -401,48 +347,14 @@ std::size_t Tap::rx(PacketBatch& batch, Instant now) {
   return n;
 }
 
-// False when the packet can't be sent: it promises what its headers don't keep.
-bool Tap::fill_vnet_header(Packet& p, std::uint8_t* header) const {
-  VnetHeader v;
-  const PacketMeta& m = p.meta();
-  const bool super = m.gso_size > 0 && wire_segments(m) > 1;
-  if (super && caps_.max_gso == 0) return false;
-  if (m.checksum == ChecksumState::to_fill || super) {
-    const PacketLayers layers = packet_layers(p, options_.link);
-    if (layers.kind == PacketLayers::Kind::other) return false;
-    const bool tcp = layers.kind == PacketLayers::Kind::tcp;
-    const bool udp = layers.kind == PacketLayers::Kind::udp;
-    v.flags = kNeedsChecksum;
-    v.checksum_start = layers.l4;
-    v.checksum_offset = static_cast<std::uint16_t>(tcp   ? wire::TcpHeader::kChecksumOffset
-                                                   : udp ? wire::UdpHeader::kChecksumOffset
-                                                         : 2);
-    if (super) {
-      const bool v6 = layers.version == IpVersion::v6;
-      v.gso_type = tcp ? (v6 ? kGsoTcp6 : kGsoTcp4) : kGsoUdp;
-      if (!tcp && !udp) return false;
-      // RFC 3168 6.1.2: CWR belongs on the first segment only; this tells the kernel to see to it.
-      if (tcp && (p.head()[layers.l4 + 13U] & 0x80) != 0) v.gso_type |= kGsoEcn;
-      v.gso_size = m.gso_size;
-      v.header_length = layers.payload;
-      if (m.checksum != ChecksumState::to_fill) {  // the kernel fills the parts' fields from this one
-        if (!p.exclusive()) return false;
-        const std::uint8_t* ip = p.head().data() + layers.l3;
-        const Sum pseudo = pseudo_header_sum_at(ip, layers.version, layers.protocol(), layers.l4_length());
-        store_be16(&p.writable_head()[layers.l4 + std::size_t{v.checksum_offset}], static_cast<std::uint16_t>(pseudo));
-      }
-    }
-  }
-  std::memcpy(header, &v, sizeof v);
-  return true;
-}
-
 Tap::Written Tap::write_packet(Packet& p) {
-  std::array<std::uint8_t, kVnetHeader> header;
+  std::array<std::uint8_t, VnetHeader::kLength> header;
   std::array<iovec, 2 + kMaxFragments> parts;
   std::size_t count = 0;
   if (vnet_length_ > 0) {
-    if (!fill_vnet_header(p, header.data())) return Written::refused;
+    const auto v = make_vnet_header(p, options_.link, caps_.max_gso != 0);
+    if (!v) return Written::refused;
+    v->emit(header);
     if (p.headroom() < vnet_length_ || !p.exclusive()) parts[count++] = {header.data(), vnet_length_};
   } else if (wire_segments(p.meta()) > 1 || !complete_checksum(p, options_.link)) {
     return Written::refused;

@@ -122,8 +122,6 @@ class Tap {
   [[nodiscard]] bool prepare_buffers();
   [[nodiscard]] ssize_t read_frame(std::uint8_t* header, std::uint32_t& room);
   [[nodiscard]] Packet take_frame(std::uint32_t length);
-  [[nodiscard]] bool describe(Packet& p, const std::uint8_t* header) const;
-  [[nodiscard]] bool fill_vnet_header(Packet& p, std::uint8_t* header) const;
   [[nodiscard]] Written write_packet(Packet& p);
 
   Descriptor fd_;
