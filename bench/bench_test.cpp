@@ -127,6 +127,8 @@ TEST(Bench_Runs, AChoiceThatABenchmarkHasNotIsOneLine) {
   EXPECT_EQ(refused("demux", [](Request& r) { r.mtus = {1500}; }), none("--mtu", "demux"));
   EXPECT_EQ(refused("channel", [](Request& r) { r.connections = {1}; }), none("--connections", "channel"));
   EXPECT_EQ(refused("echo", [](Request& r) { r.direction = "send"; }), none("--direction", "echo"));
+  EXPECT_EQ(refused("bulk", [](Request& r) { r.device = "memory", r.direction = "send"; }),
+            none("--direction", "bulk"));
   EXPECT_EQ(refused("idle", [](Request& r) { r.gso = false; }), none("--gso, --no-gso", "idle"));
   EXPECT_EQ(refused("bulk", [](Request& r) { r.device = "memory", r.gso = true; }), none("--gso, --no-gso", "bulk"));
 }

@@ -70,6 +70,20 @@ TEST_F(Vnet, AFrameOfWhichNothingIsSaidIsLeftAlone) {
   EXPECT_EQ(p.meta().checksum, ChecksumState::verified);
 }
 
+TEST_F(Vnet, AGoodChecksumIsBelievedOfSuperSegmentsTooButNotOfOneThatIsToCome) {
+  const FrameSpec s{.payload = numbers(1000)};
+  VnetHeader v = header_for(s, 400);
+  v.flags = VnetHeader::kDataValid;
+  Packet whole = packet_of(m.pool, make_frame(s));
+  ASSERT_TRUE(apply_vnet_header(v, whole, s.link));
+  EXPECT_EQ(whole.meta().checksum, ChecksumState::verified);
+  EXPECT_EQ(whole.meta().merged, 3);
+  v.flags |= VnetHeader::kNeedsChecksum;
+  Packet unfinished = packet_of(m.pool, make_frame(s));
+  ASSERT_TRUE(apply_vnet_header(v, unfinished, s.link));
+  EXPECT_EQ(unfinished.meta().checksum, ChecksumState::to_fill);
+}
+
 TEST_F(Vnet, WhatIsReceivedUnfinishedGoesOutUnfinishedWithTheSameHeader) {
   for (const LinkType link : {LinkType::ethernet, LinkType::ip}) {
     for (const bool v6 : {false, true}) {
@@ -155,12 +169,14 @@ TEST_F(Vnet, AChecksumInAPlaceOfItsOwnIsCompletedThere) {
   }
   // Of a TCP segment with its own checksum in order, which the core is to look at.
   const FrameSpec s{.payload = numbers(200)};
-  VnetHeader v = header_for(s);
-  v.checksum_start += 20;
-  Packet p = packet_of(m.pool, make_frame(s));
-  ASSERT_TRUE(apply_vnet_header(v, p, s.link));
-  EXPECT_EQ(p.meta().checksum, ChecksumState::none);
-  EXPECT_NE(contents(p), make_frame(s));
+  for (const bool start : {false, true}) {
+    VnetHeader v = header_for(s);
+    (start ? v.checksum_start : v.checksum_offset) += 20;
+    Packet p = packet_of(m.pool, make_frame(s));
+    ASSERT_TRUE(apply_vnet_header(v, p, s.link));
+    EXPECT_EQ(p.meta().checksum, ChecksumState::none);
+    EXPECT_NE(contents(p), make_frame(s));
+  }
 }
 
 TEST_F(Vnet, AChecksumFieldBehindTheHeadIsRefused) {
@@ -193,6 +209,10 @@ TEST_F(Vnet, WhatCanNotBeSentHasNoHeader) {
   EXPECT_EQ(make_vnet_header(nonsense, s.link, true), VnetHeader{});
   nonsense.meta().checksum = ChecksumState::to_fill;
   EXPECT_FALSE(make_vnet_header(nonsense, s.link, true));
+  const FrameSpec v6{.link = LinkType::ip, .v6 = true, .payload = numbers(1000)};
+  Packet icmp = super_segment(m.pool, v6, 400);
+  icmp.writable_head()[6] = 58;
+  EXPECT_FALSE(make_vnet_header(icmp, v6.link, true));
 }
 
 TEST_F(Vnet, CongestionWindowReducedIsTheKernelsToSplit) {

@@ -469,5 +469,51 @@ TEST(C11_TimeThatJumps, StarvedTimersStillGiveUpInTheEnd) {
   EXPECT_EQ(a.stack().take_error(p.socket), Errc::timed_out);
 }
 
+// What is due all at once is done piece by piece: a call answers for no more than its budget allows.
+TEST(C11_TimeThatJumps, ACallDoesNoMoreThanItsBudget) {
+  static constexpr unsigned kMany = 20;
+  const auto expect_pieces = [](Arena& a, Duration ahead) {
+    const Instant later = a.now() + ahead;
+    std::size_t sent = 0;
+    for (unsigned calls = 0; calls < 4 * kMany; ++calls) {
+      a.stack().run_timers(later, 1);
+      PacketBatch batch;
+      a.stack().output(a.eth, batch, later);
+      EXPECT_LE(batch.size(), 1U);
+      sent += batch.size();
+      batch.clear();
+    }
+    EXPECT_EQ(sent, kMany);
+  };
+  {
+    SCOPED_TRACE("retransmissions");
+    Arena a;
+    const Handle listener = a.listen(80, kMany);
+    for (unsigned i = 0; i < kMany; ++i) EXPECT_EQ(a.write(a.accept_from(2000 + i, listener).socket, pattern(10)), 10U);
+    a.segments();
+    expect_pieces(a, Duration::ms(1500));
+  }
+  {
+    SCOPED_TRACE("delayed ACKs");
+    Arena a;
+    const Handle listener = a.listen(80, kMany);
+    for (unsigned i = 0; i < kMany; ++i) {
+      Peer p = a.accept_from(2000 + i, listener);
+      EXPECT_TRUE(a.stack().set_option(p.socket, OptionId::tcp_quickack, 0));
+      p.send(kPshAck, pattern(10));
+    }
+    EXPECT_TRUE(a.segments().empty());
+    expect_pieces(a, Duration::ms(300));
+  }
+  {
+    SCOPED_TRACE("SYN-ACKs");
+    Arena a;
+    a.listen(80, kMany);
+    for (unsigned i = 0; i < kMany; ++i) a.half_open(2000 + i);
+    a.segments();
+    expect_pieces(a, Duration::ms(1500));
+  }
+}
+
 }  // namespace
 }  // namespace leat::test
