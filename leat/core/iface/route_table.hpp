@@ -87,14 +87,16 @@ class RouteTable {
   void remove(Scope scope, Index route);
 
   // The most specific route to `a` that accept(route) takes; among equal prefixes the best one. kNoIndex: none.
+  // Prefixes of IPv6 that hold all mapped addresses, as ::/0 does, lead no IPv4 packet.
   template <class Accept>
   [[nodiscard]] Index find(Scope scope, const IpAddress& a, Accept&& accept) const {
     const RouteKey key{a};
+    const unsigned least = a.is_v4() ? 96 : 0;
     Index best = kNoIndex;
     for (Index n = root_of(scope); n != kNoIndex;) {
       const RouteNode& node = nodes_[n];
       if (key.common(node.key) < node.length) break;
-      for (Index r = node.routes; r != kNoIndex; r = routes_[r].next) {
+      for (Index r = node.length < least ? kNoIndex : node.routes; r != kNoIndex; r = routes_[r].next) {
         if (accept(routes_[r])) {
           best = r;
           break;
