@@ -166,6 +166,21 @@ TEST(T2_SynFloodKeepsEstablishedFlows, ACookieEndsWithItsEpochs) {
   EXPECT_TRUE(a.one().flags.rst());
 }
 
+TEST(T2_SynFloodKeepsEstablishedFlows, WhomNobodyCanAnswerTakesNoPlace) {
+  on_both([](IpVersion v) {
+    Arena a(v);
+    ASSERT_TRUE(a.stack().remove_route({IpAddress::any(v), 0}, {}));
+    const Handle listener = a.listen(80);
+    constexpr std::uint32_t kSyns = 20'000;  // more than there are records
+    for (std::uint32_t i = 0; i < kSyns; ++i)
+      a.flood(tcp_packet({.source = a.stranger(i), .destination = a.us}, Tcp{.from = 2000, .to = 80, .flags = kSyn}));
+    a.expect_silence();
+    EXPECT_GE(a.drops(DropReason::ip_no_route), kSyns);
+    (void)a.accept_from(50000, listener);
+    EXPECT_EQ(a.count(Counter::tcp_cookies_sent), 0U) << "a record was free for a neighbour";
+  });
+}
+
 TEST(T2_SynFloodKeepsEstablishedFlows, WithoutCookiesAFullTableDropsSynsAndCountsThem) {
   Arena a;
   ASSERT_TRUE(a.stack().set_option(OptionId::tcp_syncookies, 0));

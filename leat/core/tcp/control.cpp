@@ -139,14 +139,15 @@ Bare syn_ack(Core& core, const Listener& l, const SynInfo& i, std::uint32_t mtu,
 
 void send_syn_ack(Core& core, Index record) {
   const SynInfo info = core.tcp.syn_cache[record].info();
-  send_syn_ack(core, info, timestamp_offset_of(core, info.key));
+  (void)send_syn_ack(core, info, timestamp_offset_of(core, info.key));
 }
 
-void send_syn_ack(Core& core, const SynInfo& half_open, std::uint32_t ts_offset) {
+bool send_syn_ack(Core& core, const SynInfo& half_open, std::uint32_t ts_offset) {
   CachedPath* const c = path_back(core, half_open.key);
-  if (c == nullptr) return;
+  if (c == nullptr) return false;
   const Listener& l = core.tcp.listeners[half_open.listener];
   send_bare(core, syn_ack(core, l, half_open, c->path.mtu, ts_offset), *c);
+  return true;
 }
 
 void send_cookie(Core& core, Index listener, const Segment& s, const wire::TcpOptions& o) {

@@ -92,7 +92,8 @@ void take_syn(Core& core, Index listener, Segment& s, SeqNum least_iss, bool has
   ++l.half_open;
   // RFC 9293 3.10.7.2 would keep data of the SYN for later; it is sent again (RFC 9293 3.10.7.2: exception), which
   // costs a round trip to who sends some without Fast Open.
-  send_syn_ack(core, i, offsets.timestamp);
+  // Whom nobody can answer takes no place from others.
+  if (!send_syn_ack(core, i, offsets.timestamp)) drop_syn_record(core, record);
   s.in->packet.reset();
 }
 

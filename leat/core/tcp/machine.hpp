@@ -310,7 +310,8 @@ bool send_bare(Core& core, const Bare& b);          // along the path between th
 void send_reset_for(Core& core, const Segment& s);  // RFC 9293 3.10.7.1 and 3.5.2
 void send_reset(Tcb& t);                            // SEQ = SND.NXT
 void send_syn_ack(Core& core, Index record);
-void send_syn_ack(Core& core, const SynInfo& half_open, std::uint32_t ts_offset);
+// False: no route leads back.
+bool send_syn_ack(Core& core, const SynInfo& half_open, std::uint32_t ts_offset);
 void send_cookie(Core& core, Index listener, const Segment& s, const wire::TcpOptions& options);
 [[nodiscard]] bool may_challenge(Tcb& t);
 [[nodiscard]] std::uint32_t timestamp_now(const Core& core, std::uint32_t offset);
