@@ -87,8 +87,8 @@ struct TransportModule {
   void (*run_timers)(Core&, unsigned budget) = nullptr;
   Instant (*next_deadline)(const Core&) = nullptr;
   // Appends packets of this interface's dirty connections to the batch while it has room; data starts at the link
-  // header.
-  void (*output)(Core&, InterfaceId, PacketBatch&) = nullptr;
+  // header. True: there is more.
+  bool (*output)(Core&, InterfaceId, PacketBatch&) = nullptr;
   bool (*has_output)(const Core&, InterfaceId) = nullptr;
   // `version` and `protocol` matter to raw sockets only.
   Result<Handle> (*open)(Core&, std::uint8_t owner, IpVersion version, std::uint8_t protocol) = nullptr;

@@ -96,7 +96,7 @@ void Stack::input(InterfaceId id, PacketBatch& batch, Instant now) {
   iface::input(core_, id, batch);
 }
 
-void Stack::output(InterfaceId id, PacketBatch& batch, Instant now) {
+bool Stack::output(InterfaceId id, PacketBatch& batch, Instant now) {
   set_now(now);
   const iface::Interface* const ifc = core_.iface.find(id);
   const auto from_queue = [&] {
@@ -104,8 +104,10 @@ void Stack::output(InterfaceId id, PacketBatch& batch, Instant now) {
     if (!ifc->queue.empty() || !ifc->waiters.empty()) iface::output(core_, id, batch);
   };
   from_queue();
-  each_transport(core_, &TransportModule::output, [&](auto give) { give(core_, id, batch); });
-  from_queue();  // what transports send on their own account: SYN, RST, ACKs of records
+  bool more = false;
+  each_transport(core_, &TransportModule::output, [&](auto give) { more = give(core_, id, batch) || more; });
+  from_queue();  // what transports send on their own account: RST, ACKs of records
+  return more || (ifc != nullptr && !ifc->queue.empty());
 }
 
 bool Stack::has_output(InterfaceId id) const {

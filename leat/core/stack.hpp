@@ -48,7 +48,8 @@ class Stack {
   // Packets and time. `batch` is emptied by input; output appends at most batch.room() packets, link headers included.
   void set_now(Instant now);
   void input(InterfaceId, PacketBatch& batch, Instant now);
-  void output(InterfaceId, PacketBatch& batch, Instant now);
+  // True: there is more (what has_output says from then on).
+  bool output(InterfaceId, PacketBatch& batch, Instant now);
   [[nodiscard]] bool has_output(InterfaceId) const;
   // Runs what is due, at most `budget` expiries; what is left keeps next_deadline() in the past.
   void run_timers(Instant now, unsigned budget = 256);

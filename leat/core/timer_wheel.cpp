@@ -23,15 +23,19 @@ constexpr Instant instant_of(std::int64_t tick) {
 TimerWheel::TimerWheel(TimerNodes nodes, Instant now) : nodes_(nodes), current_(tick_before(now)) {}
 
 void TimerWheel::arm(Index i, Instant deadline) {
+  if (deadline.is_never()) return cancel(i);
+  arm_tick(i, tick_after(deadline));
+}
+
+void TimerWheel::arm_tick(Index i, std::int64_t tick) {
   TimerNode& node = nodes_[i];
   if (node.prev != 0) {
     unlink(node);
     --armed_;
   }
-  if (deadline.is_never()) return;
   // Nothing was armed for long: nobody had to tell us how late it is.
-  if (armed_ == 0) current_ = std::max(current_, tick_after(deadline) - kMaxTicks);
-  const std::int64_t tick = std::clamp(tick_after(deadline), current_ - kMaxTicks, current_ + kMaxTicks);
+  if (armed_ == 0) current_ = std::max(current_, tick - kMaxTicks);
+  tick = std::clamp(tick, current_ - kMaxTicks, current_ + kMaxTicks);
   node.due = static_cast<std::uint32_t>(tick);
   if (tick <= current_) {
     append(i, kOverdue);

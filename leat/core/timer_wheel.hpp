@@ -87,6 +87,8 @@ class TimerWheel {
 
   // Arms or re-arms; `never` cancels.
   void arm(Index i, Instant deadline);
+  // The same by tick, which counts from the epoch of Instant.
+  void arm_tick(Index i, std::int64_t tick);
   void cancel(Index i);  // nothing happens to an unarmed node
   [[nodiscard]] bool armed(Index i) const { return nodes_[i].prev != 0; }
   // Whether node i fires at tick `due` (modulo 2^32) or before it.

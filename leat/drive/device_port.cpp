@@ -71,10 +71,9 @@ bool DevicePort::fill(Stack& stack, Instant now, bool& dry) {
     if (source_at_ == source_.size()) {
       source_.clear();
       source_at_ = 0;
-      if (dry || !stack.has_output(interface_)) return false;
-      stack.output(interface_, source_, now);
+      if (dry) return false;
+      dry = !stack.output(interface_, source_, now);
       if (source_.empty()) return false;
-      dry = !stack.has_output(interface_);
     }
     stage(stack, std::move(source_[source_at_++]));
   }

@@ -95,6 +95,7 @@ bool Shard::receive(Instant now) {
 }
 
 bool Shard::deliver() {
+  if (!stack_->has_ready()) return false;
   ReadyEvent event;
   for (unsigned i = 0; i < budgets_.deliveries; ++i) {
     if (!stack_->next_ready(event)) return false;

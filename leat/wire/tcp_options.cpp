@@ -53,20 +53,18 @@ class OptionWriter {
  public:
   explicit OptionWriter(MutableByteSpan out) : w_(out) {}
   void kind(TcpOptionKind kind, std::size_t length) {
-    w_.u8(kind_value(kind));
-    w_.u8(static_cast<std::uint8_t>(length));
+    w_.be16(static_cast<std::uint16_t>(kind_value(kind) << 8 | static_cast<std::uint8_t>(length)));
   }
   // NOPs until the length is `remainder` modulo 4.
   void align(std::size_t remainder) {
     while (w_.ok() && w_.size() % 4 != remainder) w_.u8(kind_value(TcpOptionKind::nop));
   }
-  void mss(std::uint16_t value) {
-    kind(TcpOptionKind::mss, 4);
-    w_.be16(value);
-  }
+  void mss(std::uint16_t value) { w_.be32(std::uint32_t{kind_value(TcpOptionKind::mss)} << 24 | 4U << 16 | value); }
+  // A NOP before it: four bytes at an alignment of 0.
   void window_scale(std::uint8_t shift) {
-    kind(TcpOptionKind::window_scale, 3);
-    w_.u8(shift);
+    align(0);
+    w_.be32(std::uint32_t{kind_value(TcpOptionKind::nop)} << 24 | kind_value(TcpOptionKind::window_scale) << 16 |
+            3U << 8 | shift);
   }
   void timestamps(const TcpTimestamps& t) {
     kind(TcpOptionKind::timestamps, 10);
@@ -142,13 +140,11 @@ std::size_t TcpOptions::emit(MutableByteSpan out, TcpOptionOrder order) const {
         w.timestamps(*timestamps);
       }
       if (window_scale) {
-        w.align(1);
         w.window_scale(*window_scale);
       }
       break;
     case TcpOptionOrder::mss_scale_sack_timestamps:
       if (window_scale) {
-        w.align(1);
         w.window_scale(*window_scale);
       }
       if (sack_permitted) w.kind(TcpOptionKind::sack_permitted, 2);

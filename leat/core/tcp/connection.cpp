@@ -103,11 +103,9 @@ namespace {
 void stop_machinery(Tcb& t) {
   State& s = t.tables();
   s.wheel.cancel(t.id);
-  Flags& f = t.hot.flags;
-  for (const Flag flag :
-       {Flag::ack_now, Flag::ack_later, Flag::send_syn, Flag::fin_lost, Flag::probe_now, Flag::rtx_running,
-        Flag::persist, Flag::resend_head, Flag::window_update, Flag::fin_ahead, Flag::fin_queued, Flag::wants_memory})
-    f.clear(flag);
+  t.hot.flags.clear(Flag::ack_now, Flag::ack_later, Flag::send_syn, Flag::fin_lost, Flag::probe_now, Flag::rtx_running,
+                    Flag::persist, Flag::resend_head, Flag::window_update, Flag::fin_ahead, Flag::fin_queued,
+                    Flag::wants_memory);
   Active* a = t.active();
   if (a == nullptr) return;
   a->send.clear(t.core.pool);
@@ -144,8 +142,6 @@ void finish(Tcb& t, TcpEvent why, Errc error) {
 void enter_time_wait(Tcb& t) {
   State& s = t.tables();
   const std::int64_t length = t.options().get(OptionId::tcp_time_wait);
-  const FlowHash hash = s.flows.hash(t.hot.key);
-  const FlowValue mine{FlowKind::connection, t.id};
   if (length > 0) {
     const TimeWaitInfo info{.key = t.hot.key,
                             .snd_nxt = t.hot.snd_nxt,
@@ -164,7 +160,8 @@ void enter_time_wait(Tcb& t) {
       record = s.time_wait.add(info, t.core.now, Duration::us(length));
     }
     if (record != kNoIndex) {
-      const bool replaced = s.flows.replace(hash, mine, {FlowKind::time_wait, record});
+      const bool replaced =
+          s.flows.replace(s.flows.hash(t.hot.key), {FlowKind::connection, t.id}, {FlowKind::time_wait, record});
       LEAT_ASSERT(replaced);
       t.hot.flags.set(Flag::detached);
     }
@@ -261,6 +258,22 @@ std::uint32_t ip_header_length(const IpAddress& a) {
   return a.is_v4() ? 20 : 40;
 }
 
+namespace {
+
+// Into the slot `c`; apart from who finds it there, which is nearly everybody.
+[[gnu::noinline]] CachedPath* look_up_path(Core& core, CachedPath& c, const IpAddress& local, const IpAddress& remote,
+                                           InterfaceId bound, Scope scope) {
+  const auto path = ip::find_path(core, remote, local, bound, scope);
+  if (!path) return nullptr;
+  c = {.local = local, .remote = remote, .path = *path, .headers = {}, .used = true, .confirmed = {}};
+  c.path.bound = bound;
+  c.path.scope = scope;
+  c.path.route_epoch = core.route_epoch;
+  return &c;
+}
+
+}  // namespace
+
 CachedPath* find_cached_path(Core& core, const IpAddress& local, const IpAddress& remote, InterfaceId bound,
                              Scope scope) {
   const auto& r = remote.bytes();
@@ -270,13 +283,7 @@ CachedPath* find_cached_path(Core& core, const IpAddress& local, const IpAddress
   if (c.used && c.path.route_epoch == core.route_epoch && c.remote == remote && c.local == local &&
       c.path.bound == bound && c.path.scope == scope)
     return &c;
-  const auto path = ip::find_path(core, remote, local, bound, scope);
-  if (!path) return nullptr;
-  c = {.local = local, .remote = remote, .path = *path, .headers = {}, .used = true, .confirmed = {}};
-  c.path.bound = bound;
-  c.path.scope = scope;
-  c.path.route_epoch = core.route_epoch;
-  return &c;
+  return look_up_path(core, c, local, remote, bound, scope);
 }
 
 CachedPath* path_of(Tcb& t) {

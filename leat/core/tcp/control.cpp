@@ -55,18 +55,26 @@ void write_segment(Core& core, Packet& p, const Bare& b, const ip::FrameHeaders*
   std::array<std::uint8_t, TcpHeader::kMaxOptions> options;
   const auto order = static_cast<wire::TcpOptionOrder>(core.options.get(OptionId::tcp_syn_option_order));
   const std::size_t n = b.options.emit(options, order);
-  const MutableByteSpan at = p.append(static_cast<std::uint32_t>(TcpHeader::kLength + n));
-  const TcpHeader h{b.key.local_port, b.key.remote_port, b.seq, b.ack, b.flags, b.window, 0};
-  (void)h.emit(at, n);
-  std::copy_n(options.begin(), n, at.begin() + TcpHeader::kLength);
-  const Sum pseudo = frame != nullptr ? checksum_fold(std::uint64_t{frame->pseudo_sum} + at.size())
-                                      : pseudo_header_sum(b.key.local, b.key.remote, 6, p.size());
-  if (loopback) {  // nobody will look
-    store_be16(&at[TcpHeader::kChecksumOffset], static_cast<std::uint16_t>(pseudo));
-    p.meta().checksum = ChecksumState::to_fill;
-  } else {
-    TcpHeader::finish_checksum(at, pseudo);
+  const auto length = static_cast<std::uint32_t>(TcpHeader::kLength + n);
+  std::uint8_t* const at = p.append(length).data();
+  const std::uint32_t ports = (std::uint32_t{b.key.local_port.value()} << 16) | b.key.remote_port.value();
+  const std::uint32_t fields = (length << 26) | (std::uint32_t{b.flags.bits()} << 16) | b.window;
+  const Sum pseudo = frame != nullptr ? checksum_fold(std::uint64_t{frame->pseudo_sum} + length)
+                                      : pseudo_header_sum(b.key.local, b.key.remote, 6, length);
+  std::uint64_t sum = std::uint64_t{pseudo} + ports + b.seq.value() + b.ack.value() + fields;
+  store_be32(at, ports);
+  store_be32(at + 4, b.seq.value());
+  store_be32(at + 8, b.ack.value());
+  store_be32(at + 12, fields);
+  for (std::size_t i = 0; i < n; i += 4) {
+    const std::uint32_t word = load_be32(&options[i]);
+    store_be32(at + TcpHeader::kLength + i, word);
+    sum += word;
   }
+  // Nobody will look at the checksum of what goes to ourselves.
+  const std::uint32_t field = loopback ? pseudo : checksum_finish(checksum_fold(sum));
+  store_be32(at + TcpHeader::kChecksumOffset, field << 16);
+  if (loopback) p.meta().checksum = ChecksumState::to_fill;
 }
 
 }  // namespace

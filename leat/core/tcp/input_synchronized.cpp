@@ -1,5 +1,5 @@
 // RFC 9293 3.10.7.4: segments that arrive in SYN-RECEIVED and later. One function for each of the eight checks, in the
-// RFC's order; each returns what to do, the loop at the end of this file does it.
+// RFC's order; each returns what to do, and the end of this file does it.
 
 #include <leat/core/tcp/machine.hpp>
 
@@ -252,6 +252,23 @@ Disposition check_fin(Arrival& a) {
 
 }  // namespace
 
+namespace {
+
+// All of them, until one decides.
+Disposition check(Arrival& a) {
+  Disposition d = check_sequence(a);
+  if (d.then == Then::go_on) d = check_rst(a);
+  if (d.then == Then::go_on) d = check_security(a);
+  if (d.then == Then::go_on) d = check_syn(a);
+  if (d.then == Then::go_on) d = check_ack(a);
+  if (d.then == Then::go_on) d = check_urgent(a);
+  if (d.then == Then::go_on) d = check_text(a);
+  if (d.then == Then::go_on) d = check_fin(a);
+  return d;
+}
+
+}  // namespace
+
 void input_synchronized(Tcb& t, Segment& s) {
   Arrival a{t, s, {}};
   if (!s.fast_options) {
@@ -265,16 +282,7 @@ void input_synchronized(Tcb& t, Segment& s) {
   // FreeBSD's drop_synfin: no honest segment carries both.
   if (s.flags.syn() && s.flags.fin() && t.core.options.on(OptionId::tcp_drop_synfin))
     return carry_out(t, s, drop(DropReason::tcp_bad_state));
-  using Check = Disposition (*)(Arrival&);
-  constexpr Check kChecks[]{
-      check_sequence, check_rst,    check_security, check_syn,  // NOLINT(modernize-avoid-c-arrays)
-      check_ack,      check_urgent, check_text,     check_fin};
-  for (const Check check : kChecks) {
-    const Disposition d = check(a);
-    if (d.then == Then::go_on) continue;
-    return carry_out(t, s, d);
-  }
-  carry_out(t, s, go_on());
+  carry_out(t, s, check(a));
 }
 
 }  // namespace leat::tcp

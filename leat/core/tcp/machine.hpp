@@ -281,7 +281,7 @@ void stop_rtx(Tcb& t);
 
 // --- sender.cpp -----------------------------------------------------------------------------------------------------
 
-void output(Core& core, InterfaceId id, PacketBatch& batch);
+bool output(Core& core, InterfaceId id, PacketBatch& batch);
 [[nodiscard]] bool has_output(const Core& core, InterfaceId id);
 
 // --- control.cpp: segments that belong to no send queue --------------------------------------------------------------

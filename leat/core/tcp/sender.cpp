@@ -384,10 +384,11 @@ void Visit::finish_visit() {
   release_if_quiet(t_);
 }
 
-void output(Core& core, InterfaceId id, PacketBatch& batch) {
+bool output(Core& core, InterfaceId id, PacketBatch& batch) {
   State& s = core.tcp;
-  if (s.waiting_count != 0) wake_waiting(core);
   IndexFifo& dirty = s.dirty[id < kDirtyLists ? id : 0];
+  if (dirty.empty()) return false;  // who waits for memory stays there: its deadline is what brings the next turn
+  if (s.waiting_count != 0) wake_waiting(core);
   const auto link = [&s](Index i) -> Index& { return s.hot[i].link; };
   const unsigned most = id == kNoInterface ? kLoopbackVisits : kVisitsPerCall;
   for (unsigned visits = 0; visits < most && !dirty.empty() && (id == kNoInterface || !batch.full()); ++visits) {
@@ -410,6 +411,7 @@ void output(Core& core, InterfaceId id, PacketBatch& batch) {
         break;
     }
   }
+  return !dirty.empty();
 }
 
 bool has_output(const Core& core, InterfaceId id) {

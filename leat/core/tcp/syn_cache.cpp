@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <leat/base/assert.hpp>
 #include <leat/core/tcp/syn_cache.hpp>
 
@@ -118,6 +119,7 @@ void SynCache::enqueue(std::uint32_t i, unsigned retries, Instant now) {
   set_prev(i, f.tail);
   if (f.tail == kEnd) {
     f.head = i;
+    occupied_ |= 1U << retries;
   } else {
     set_next(f.tail, i);
   }
@@ -125,7 +127,8 @@ void SynCache::enqueue(std::uint32_t i, unsigned retries, Instant now) {
 }
 
 void SynCache::dequeue(std::uint32_t i) {
-  Fifo& f = fifos_[records_[i].retries()];
+  const unsigned retries = records_[i].retries();
+  Fifo& f = fifos_[retries];
   const std::uint32_t before = prev(i);
   const std::uint32_t after = next(i);
   if (before == kEnd) {
@@ -138,6 +141,7 @@ void SynCache::dequeue(std::uint32_t i) {
   } else {
     set_prev(after, before);
   }
+  if (f.head == kEnd) occupied_ &= ~(1U << retries);
 }
 
 void SynCache::release(std::uint32_t i) {
@@ -163,9 +167,10 @@ Instant SynCache::due(std::uint32_t i) const {
 
 std::uint32_t SynCache::first_due() const {
   std::uint32_t best = kEnd;
-  if (used_ == 0) return best;
-  for (const Fifo& f : fifos_)
-    if (f.head != kEnd && (best == kEnd || due(f.head) < due(best))) best = f.head;
+  for (std::uint32_t left = occupied_; left != 0; left &= left - 1) {
+    const std::uint32_t head = fifos_[static_cast<unsigned>(std::countr_zero(left))].head;
+    if (best == kEnd || due(head) < due(best)) best = head;
+  }
   return best;
 }
 
@@ -178,7 +183,7 @@ void SynCache::check_invariants() const {
       before = i;
       ++listed;
     }
-    LEAT_ASSERT(fifos_[retries].tail == before);
+    LEAT_ASSERT(fifos_[retries].tail == before && ((occupied_ >> retries & 1U) != 0) == (before != kEnd));
   }
   LEAT_ASSERT(listed == used_);
 }

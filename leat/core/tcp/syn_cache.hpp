@@ -145,6 +145,7 @@ class SynCache {
   Instant clock_;  // the last `now`: due times are read relative to it
   Schedule schedule_;
   std::array<Fifo, kMaxRetries + 1> fifos_{};
+  std::uint32_t occupied_ = 0;  // bit n: FIFO n is not empty
 };
 
 }  // namespace leat::tcp

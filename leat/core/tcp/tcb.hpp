@@ -76,7 +76,10 @@ class Flags {
     return (bits_ & (0U | ... | static_cast<std::uint32_t>(flags))) != 0;
   }
   constexpr void set(Flag f) { bits_ |= static_cast<std::uint32_t>(f); }
-  constexpr void clear(Flag f) { bits_ &= ~static_cast<std::uint32_t>(f); }
+  template <class... More>
+  constexpr void clear(Flag f, More... flags) {
+    bits_ &= ~(static_cast<std::uint32_t>(f) | ... | static_cast<std::uint32_t>(flags));
+  }
   constexpr void put(Flag f, bool on) {
     if (on) {
       set(f);

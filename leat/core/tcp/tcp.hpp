@@ -24,7 +24,7 @@ void input(Core& core, std::span<TransportInput> burst);
 void icmp_error(Core& core, const IcmpError& error);
 void run_timers(Core& core, unsigned budget);
 [[nodiscard]] Instant next_deadline(const Core& core);
-void output(Core& core, InterfaceId id, PacketBatch& batch);
+bool output(Core& core, InterfaceId id, PacketBatch& batch);
 [[nodiscard]] bool has_output(const Core& core, InterfaceId id);
 [[nodiscard]] bool reset_peers(Core& core, Index& next, unsigned budget);
 void shut_down(Core& core);

@@ -302,10 +302,8 @@ void schedule(Tcb& t) {
   if (const Active* a = t.active(); a != nullptr && a->corked) consider(a->cork_due);
   if (keep_alive_runs(t)) wait = std::min(wait, clamp_ticks(keep_alive_in(t)) + 1);
   if (wait == kNever) return;
-  const Instant due = tick_instant(t.core, now + wait);
   TimerWheel& wheel = t.tables().wheel;
-  if (wheel.armed(t.id) && wheel.due(t.id) <= due) return;
-  wheel.arm(t.id, due);
+  if (!wheel.fires_by(t.id, now + wait)) wheel.arm_tick(t.id, (t.core.now.count_ns() >> TimerWheel::kTickShift) + wait);
 }
 
 void run_timers(Core& core, unsigned budget) {
