@@ -104,17 +104,17 @@ void input(Core& core, InterfaceId id, PacketBatch& batch) {
   batch.clear();
 }
 
-bool run_loopback(Core& core, unsigned budget) {
-  // Connections with ourselves belong to no interface: their transports are asked here.
-  const TransportModule* const tcp = core.modules.tcp;
-  const TransportModule* const udp = core.modules.udp;
-  const auto waits = [&core](const TransportModule* t) {
-    return t != nullptr && t->has_output != nullptr && t->has_output(core, kNoInterface);
-  };
-  if (core.ip.loopback.empty() && core.ip.loopback_waiters.empty() && !waits(tcp) && !waits(udp)) return false;
+namespace {
+
+// Connections with ourselves belong to no interface: their transports are asked here.
+bool waits(const Core& core, const TransportModule* t) {
+  return t != nullptr && t->has_output != nullptr && t->has_output(core, kNoInterface);
+}
+
+[[gnu::noinline]] bool run_loopback_queue(Core& core, unsigned budget) {
   PacketBatch none{0};
-  for (const TransportModule* t : {tcp, udp})
-    if (waits(t) && t->output != nullptr) t->output(core, kNoInterface, none);
+  for (const TransportModule* t : {core.modules.tcp, core.modules.udp})
+    if (waits(core, t) && t->output != nullptr) t->output(core, kNoInterface, none);
   // What is put in while these are handled waits for the next turn: no packet can keep us here.
   const std::uint32_t waiting = core.ip.loopback.count();
   for (std::uint32_t n = std::min<std::uint32_t>(budget, waiting); n > 0; --n) {
@@ -126,7 +126,16 @@ bool run_loopback(Core& core, unsigned budget) {
   if (!core.ip.loopback_waiters.empty() && core.ip.loopback.count() <= core.ip.loopback_limit / 2) {
     ip::room_again(core, kNoInterface);
   }
-  return !core.ip.loopback.empty() || waits(tcp) || waits(udp);
+  return !core.ip.loopback.empty() || waits(core, core.modules.tcp) || waits(core, core.modules.udp);
+}
+
+}  // namespace
+
+// Every turn asks, and hardly ever is there something.
+bool run_loopback(Core& core, unsigned budget) {
+  const bool nothing = core.ip.loopback.empty() && core.ip.loopback_waiters.empty() && !waits(core, core.modules.tcp) &&
+                       !waits(core, core.modules.udp);
+  return !nothing && run_loopback_queue(core, budget);
 }
 
 }  // namespace leat::iface
