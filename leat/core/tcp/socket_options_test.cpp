@@ -46,6 +46,21 @@ struct TcpSocketOptions : testing::Test {
   std::uint32_t mark = 0;
 };
 
+// bind_interface holds from the SYN on, where another interface has the better route.
+TEST_F(TcpSocketOptions, SynLeavesThroughTheInterfaceThatItsSocketIsBoundTo) {
+  const InterfaceId second = host.stack().add_interface({.name = "second", .link = LinkType::ip, .mtu = 1400}).value();
+  ASSERT_TRUE(host.stack().add_address(second, *IpPrefix::parse("10.9.0.1/16")));
+  ASSERT_TRUE(host.stack().add_route({.destination = *IpPrefix::parse("10.0.0.0/8"), .interface = second}));
+  const Handle s = host.stack().open_stream().value();
+  ASSERT_TRUE(host.stack().set_option(s, OptionId::bind_interface, second));
+  ASSERT_TRUE(host.stack().connect(s, {kPeer, Port{80}}));
+  PacketBatch batch;
+  host.stack().output(host.eth, batch, host.now());
+  EXPECT_EQ(batch.size(), 0U);
+  EXPECT_FALSE(host.stack().output(second, batch, host.now()));
+  EXPECT_EQ(batch.size(), 1U);
+}
+
 TEST_F(TcpSocketOptions, TtlClassAndMarkStandInEverySegmentOfAnAcceptedConnection) {
   const Handle listener = host.stack().open_stream().value();
   set_all(listener);
