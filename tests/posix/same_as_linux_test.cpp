@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <csignal>
 #include <cstring>
 #include <string>
@@ -669,6 +670,77 @@ TYPED_TEST(PosixSameAsLinux, RefusedDatagram) {
   EXPECT_EQ(this->wait_for(c, 0) & POLLERR, POLLERR);
   EXPECT_EQ(n.send(c, "x", 1, 0), -ECONNREFUSED);
   this->close_all({c});
+}
+
+// One control message of a number.
+struct NumberMessage {
+  NumberMessage(int level, int type, int number) {
+    header.msg_iov = &piece;
+    header.msg_iovlen = 1;
+    header.msg_control = control.data();
+    header.msg_controllen = control.size();
+    cmsghdr* const c = CMSG_FIRSTHDR(&header);
+    c->cmsg_len = CMSG_LEN(sizeof number);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    std::memcpy(CMSG_DATA(c), &number, sizeof number);
+  }
+  NumberMessage(const NumberMessage&) = delete;
+  NumberMessage& operator=(const NumberMessage&) = delete;
+  char octet = 'x';
+  iovec piece{&octet, 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr header{};
+};
+
+TYPED_TEST(PosixSameAsLinux, ControlMessagesOfAnotherVersionOfIpSayNothing) {
+  const auto [client, server, l] = this->connected();
+  NumberMessage bad(IPPROTO_IP, IP_TTL, 0);
+  EXPECT_EQ(this->net.sendmsg(client, &bad.header, 0), 1) << "nor any to a stream";
+  NumberMessage unknown(SOL_SOCKET, 77, 0);
+  EXPECT_EQ(this->net.sendmsg(client, &unknown.header, 0), -EINVAL);
+  this->close_all({client, server, l});
+  const int u = this->udp();
+  sockaddr_in to = v4(this->bind_any(u));
+  bad.header.msg_name = &to;
+  bad.header.msg_namelen = sizeof to;
+  EXPECT_EQ(this->net.sendmsg(u, &bad.header, 0), -EINVAL);
+  this->close_all({u});
+  if (!this->has_v6()) return;
+  const int u6 = this->udp6();
+  sockaddr_in6 to6 = v6(9);
+  bad.header.msg_name = &to6;
+  bad.header.msg_namelen = sizeof to6;
+  EXPECT_EQ(this->net.sendmsg(u6, &bad.header, 0), 1);
+  this->close_all({u6});
+}
+
+TYPED_TEST(PosixSameAsLinux, AFailedSendmsgGivesANameToo) {
+  const int u = this->udp();
+  sockaddr_in to = v4(9);
+  NumberMessage bad(IPPROTO_IP, IP_TTL, 0);
+  bad.header.msg_name = &to;
+  bad.header.msg_namelen = sizeof to;
+  EXPECT_EQ(this->net.sendmsg(u, &bad.header, 0), -EINVAL);
+  EXPECT_NE(this->port_of(u), 0);
+  this->close_all({u});
+}
+
+TYPED_TEST(PosixSameAsLinux, RecvmmsgTellsAnErrorBeforeWhatIsThere) {
+  const auto [client, server, l] = this->connected();
+  EXPECT_EQ(this->net.send(server, "abc", 3, 0), 3);
+  const linger at_once{1, 0};
+  EXPECT_EQ(this->net.setsockopt(server, SOL_SOCKET, SO_LINGER, &at_once, length_of(at_once)), 0);
+  EXPECT_EQ(this->wait_for(client, POLLIN), POLLIN);
+  EXPECT_EQ(this->net.close(server), 0);
+  EXPECT_NE(this->wait_for(client, POLLERR) & POLLERR, 0);
+  char to[8];  // NOLINT(modernize-avoid-c-arrays)
+  iovec piece{&to[0], sizeof to};
+  mmsghdr one{};
+  one.msg_hdr.msg_iov = &piece;
+  one.msg_hdr.msg_iovlen = 1;
+  EXPECT_EQ(this->net.recvmmsg(client, &one, 1U, 0, nullptr), -ECONNRESET);
+  this->close_all({client, l});
 }
 
 }  // namespace

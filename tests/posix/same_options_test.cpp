@@ -851,5 +851,48 @@ TYPED_TEST(PosixOptions, LongSpans) {
   this->close_all({p.client, p.server, p.listener});
 }
 
+TYPED_TEST(PosixOptions, ALevelThatTheSocketLacksIsRefusedAsByLinux) {
+  const int t = this->tcp();
+  const int u = this->udp();
+  EXPECT_EQ(this->option(t, IPPROTO_IPV6, IPV6_UNICAST_HOPS), -EOPNOTSUPP);
+  EXPECT_EQ(this->option(u, IPPROTO_IPV6, IPV6_RECVTCLASS), -EOPNOTSUPP);
+  EXPECT_EQ(this->option(u, IPPROTO_TCP, TCP_NODELAY), -EOPNOTSUPP);
+  EXPECT_EQ(this->set(u, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 1), -ENOPROTOOPT);
+  if (this->has_v6()) {
+    const int u6 = this->udp6();
+    EXPECT_EQ(this->option(u6, IPPROTO_TCP, TCP_NODELAY), -ENOPROTOOPT);
+    this->close_all({u6});
+  }
+  this->close_all({t, u});
+}
+
+TYPED_TEST(PosixOptions, TheEcnBitsOfAStreamAreTcps) {
+  const int t = this->tcp();
+  const int u = this->udp();
+  for (const int fd : {t, u}) EXPECT_EQ(this->set(fd, IPPROTO_IP, IP_TOS, 0xb9), 0);
+  EXPECT_EQ(this->option(t, IPPROTO_IP, IP_TOS), 0xb8);
+  EXPECT_EQ(this->option(u, IPPROTO_IP, IP_TOS), 0xb9);
+  this->close_all({t, u});
+  if (!this->has_v6()) return;
+  const int t6 = this->tcp6();
+  EXPECT_EQ(this->set(t6, IPPROTO_IPV6, IPV6_TCLASS, 0xb9), 0);
+  EXPECT_EQ(this->option(t6, IPPROTO_IPV6, IPV6_TCLASS), 0xb8);
+  this->close_all({t6});
+}
+
+TYPED_TEST(PosixOptions, TosSaysThePriority) {
+  const int u = this->udp();
+  EXPECT_EQ(this->option(u, SOL_SOCKET, SO_PRIORITY), 0);
+  const std::vector<std::pair<int, int>> priorities{{0x08, 2}, {0x10, 6}, {0x18, 4}, {0x04, 0}, {0xb8, 4}};
+  for (const auto& [tos, priority] : priorities) {
+    EXPECT_EQ(this->set(u, IPPROTO_IP, IP_TOS, tos), 0);
+    EXPECT_EQ(this->option(u, SOL_SOCKET, SO_PRIORITY), priority) << tos;
+  }
+  EXPECT_EQ(this->set(u, SOL_SOCKET, SO_PRIORITY, 5), 0);
+  EXPECT_EQ(this->set(u, IPPROTO_IP, IP_TOS, 0xb8), 0);  // as it was
+  EXPECT_EQ(this->option(u, SOL_SOCKET, SO_PRIORITY), 5);
+  this->close_all({u});
+}
+
 }  // namespace
 }  // namespace leat::test

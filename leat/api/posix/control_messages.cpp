@@ -33,9 +33,9 @@ bool take(const cmsghdr& c, const std::uint8_t* data, T& to) {
   return true;
 }
 
-int read_one(const cmsghdr& c, const std::uint8_t* data, bool v6, SendOverrides& to) {
+int read_one(const cmsghdr& c, const std::uint8_t* data, ControlLevels levels, SendOverrides& to) {
   int number = 0;
-  if (c.cmsg_level == IPPROTO_IP) {
+  if (c.cmsg_level == IPPROTO_IP && levels.ip) {
     switch (c.cmsg_type) {
       case IP_TTL:
         if (!take(c, data, number) || number < 1 || number > 255) return -EINVAL;
@@ -64,7 +64,7 @@ int read_one(const cmsghdr& c, const std::uint8_t* data, bool v6, SendOverrides&
         return -EINVAL;
     }
   }
-  if (c.cmsg_level == IPPROTO_IPV6 && v6) {
+  if (c.cmsg_level == IPPROTO_IPV6 && levels.ipv6) {
     switch (c.cmsg_type) {
       case IPV6_HOPLIMIT:
         if (!take(c, data, number) || number < -1 || number > 255) return -EINVAL;
@@ -93,7 +93,7 @@ int read_one(const cmsghdr& c, const std::uint8_t* data, bool v6, SendOverrides&
 
 }  // namespace
 
-int read_control(const msghdr& m, bool v6_socket, SendOverrides& to) {
+int read_control(const msghdr& m, ControlLevels levels, SendOverrides& to) {
   if (m.msg_controllen == 0) return 0;
   if (m.msg_control == nullptr) return -EFAULT;
   const auto* const bytes = static_cast<const std::uint8_t*>(m.msg_control);
@@ -101,8 +101,9 @@ int read_control(const msghdr& m, bool v6_socket, SendOverrides& to) {
     cmsghdr c{};
     std::memcpy(&c, bytes + at, sizeof c);
     if (c.cmsg_len < sizeof c || c.cmsg_len > m.msg_controllen - at) return -EINVAL;
-    if (const int bad = read_one(c, bytes + at + CMSG_LEN(0), v6_socket, to); bad != 0) return bad;
+    const std::uint8_t* const data = bytes + at + CMSG_LEN(0);
     at += CMSG_ALIGN(c.cmsg_len);
+    if (const int bad = read_one(c, data, levels, to); bad != 0) return bad;
   }
   return 0;
 }

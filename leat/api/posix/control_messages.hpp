@@ -27,7 +27,13 @@ class ControlWriter {
   bool truncated_ = false;
 };
 
+// The levels that a message is looked at for; what is of the other says nothing to it, as on Linux.
+struct ControlLevels {
+  bool ip = false;
+  bool ipv6 = false;
+};
+
 // What the control messages of a sendmsg() ask for. 0, or a negative errno value where one is malformed or unknown.
-[[nodiscard]] int read_control(const msghdr& m, bool v6_socket, SendOverrides& to);
+[[nodiscard]] int read_control(const msghdr& m, ControlLevels levels, SendOverrides& to);
 
 }  // namespace leat::posix

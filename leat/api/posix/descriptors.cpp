@@ -57,8 +57,7 @@ void Descriptors::put(int fd, OpenFile& open, bool close_on_exec) {
   LEAT_ASSERT(fd >= 0 && fd < kMost);
   highest_ = std::max(highest_, fd + 1);
   ++open.descriptors;
-  const std::uint64_t value =
-      (std::uint64_t{open.generation} << 32) | (close_on_exec ? kCloseOnExec : 0) | (std::uint64_t{open.place} + 1);
+  const std::uint64_t value = description_of(open) | (close_on_exec ? kCloseOnExec : 0);
   slot_for(fd).store(value, std::memory_order_release);
 }
 

@@ -55,6 +55,11 @@ class Descriptors {
   // A new description, with no descriptor; nullptr: too many.
   [[nodiscard]] OpenFile* make();
   void free(OpenFile& open);
+  // Another one for each description that there ever was (generations count for each place alone).
+  [[nodiscard]] static std::uint64_t description_of(const File& f) { return f.slot & ~kCloseOnExec; }
+  [[nodiscard]] static std::uint64_t description_of(const OpenFile& open) {
+    return std::uint64_t{open.generation} << 32 | (std::uint64_t{open.place} + 1);
+  }
   [[nodiscard]] std::uint32_t generation_of(const File& f) const { return static_cast<std::uint32_t>(f.slot >> 32); }
 
   template <class Fn>

@@ -58,12 +58,13 @@ void Sockets::leave_sets(OpenFile& open) {
     op.member = found->second.get();
     run_through(op);
     set->members.erase(found);
+    set->look_again(*service_);
   }
   open.memberships.clear();
 }
 
 int Sockets::add_member(EpollSet& set, const File& f, int fd, const epoll_event& e) {
-  const EpollSet::Key key{f.slot >> 32, fd};
+  const EpollSet::Key key{Descriptors::description_of(f), fd};
   auto member = std::make_unique<EpollMember>();
   member->socket = f.handle;
   member->data = e.data.u64;
@@ -111,7 +112,7 @@ int Sockets::zero_copy_events(EpollSet& set, epoll_event* events, int most) {
   int n = 0;
   std::erase_if(set.zero_copy, [&](const EpollSet::ZeroCopy& z) {
     const auto found = set.members.find(z.key);
-    const bool there = found != set.members.end() && z.open->generation == z.key.first &&
+    const bool there = found != set.members.end() && Descriptors::description_of(*z.open) == z.key.first &&
                        z.open->pending_zero_copy.load(std::memory_order_relaxed) > 0;
     if (!there) return true;
     if (n == most) return false;
@@ -122,6 +123,10 @@ int Sockets::zero_copy_events(EpollSet& set, epoll_event* events, int most) {
   set.has_zero_copy.store(!set.zero_copy.empty(), std::memory_order_relaxed);
   return n;
 }
+
+// What may stand beside EPOLLEXCLUSIVE, as on Linux.
+constexpr std::uint32_t kExclusiveMay =
+    std::uint32_t{EPOLLEXCLUSIVE} | EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET;
 
 int Sockets::epoll_ctl(int set_fd, int operation, int fd, epoll_event* event) {
   std::shared_ptr<EpollSet> set;
@@ -138,7 +143,10 @@ int Sockets::epoll_ctl(int set_fd, int operation, int fd, epoll_event* event) {
   }
   const std::lock_guard lock(mutex_);
   if (!table_.still(fd, f)) return -EBADF;
-  const EpollSet::Key key{f.slot >> 32, fd};
+  if (operation != EPOLL_CTL_DEL && (event->events & EPOLLEXCLUSIVE) != 0 &&
+      (operation == EPOLL_CTL_MOD || (event->events & ~kExclusiveMay) != 0))
+    return -EINVAL;
+  const EpollSet::Key key{Descriptors::description_of(f), fd};
   const auto found = set->members.find(key);
   const bool there = found != set->members.end();
   int result = 0;
@@ -151,7 +159,7 @@ int Sockets::epoll_ctl(int set_fd, int operation, int fd, epoll_event* event) {
     case EPOLL_CTL_MOD: {
       if (!there) return -ENOENT;
       EpollMember& member = *found->second;
-      if (member.flags.exclusive || (event->events & EPOLLEXCLUSIVE) != 0) return -EINVAL;
+      if (member.flags.exclusive) return -EINVAL;
       // What an event tells is exchanged as a whole, so the member is taken out and put in again.
       op.verb = Verb::remove_member;
       op.set = &set->ready;
@@ -176,6 +184,19 @@ int Sockets::epoll_ctl(int set_fd, int operation, int fd, epoll_event* event) {
   }
   set->look_again(*service_);
   return result;
+}
+
+// What poll() tells of a set's part that is Leat's; its descriptor tells the kernel's.
+bool Sockets::set_is_ready(int set_fd) {
+  std::shared_ptr<EpollSet> set;
+  if (find_set(set_fd, set) != 0 || set->export_readiness(*service_) != 0) return false;
+  Op op;
+  op.verb = Verb::wait_set;
+  op.set = &set->ready;
+  op.flags.dont_wait = true;
+  service_->run(op);  // of no room for events: it takes nothing
+  set->look_again(*service_);
+  return op.error == Errc{} && op.count > 0;
 }
 
 int Sockets::export_readiness(int set_fd) {

@@ -120,21 +120,22 @@ int Sockets::getsockopt(int fd, int level, int name, void* value, socklen_t* len
   if (length == nullptr) return -EFAULT;
   if (static_cast<int>(*length) < 0) return -EINVAL;
   if (value == nullptr && *length > 0) return -EFAULT;
+  const int no_level = f.has(kV6) ? -ENOPROTOOPT : -EOPNOTSUPP;  // as Linux
   switch (level) {
     case SOL_SOCKET:
       return get_socket_option(f, name, value, length);
     case IPPROTO_IP:
       return get_ip_option(f, name, value, length);
     case IPPROTO_IPV6:
-      return f.has(kV6) ? get_ipv6_option(f, name, value, length) : -ENOPROTOOPT;
+      return f.has(kV6) ? get_ipv6_option(f, name, value, length) : no_level;
     case IPPROTO_TCP:
-      return f.handle.kind() == SocketKind::stream ? get_tcp_option(f, name, value, length) : -EOPNOTSUPP;
+      return f.handle.kind() == SocketKind::stream ? get_tcp_option(f, name, value, length) : no_level;
     case IPPROTO_UDP:
-      if (f.handle.kind() != SocketKind::udp) return -EOPNOTSUPP;
+      if (f.handle.kind() != SocketKind::udp) return no_level;
       if (name != UDP_GRO) return -ENOPROTOOPT;
       return write_value(value, length, static_cast<int>(remembered(f, level, name, 0)));
     default:
-      return -EOPNOTSUPP;
+      return no_level;
   }
 }
 

@@ -111,6 +111,17 @@ bool is_protocol_independent(int name) {
   return (name >= MCAST_JOIN_GROUP && name <= MCAST_LEAVE_SOURCE_GROUP) || name == MCAST_MSFILTER;
 }
 
+// Linux: bulk, interactive, interactive bulk. The lowest bit of the four of RFC 1349 says nothing.
+int priority_of(int tos) {
+  constexpr std::array<int, 4> kPriorities{0, 2, 6, 4};
+  return kPriorities[static_cast<std::size_t>(tos >> 3 & 3)];
+}
+
+// Linux: the ECN bits of a stream are TCP's.
+int ecn_mask(const File& f) {
+  return f.handle.kind() == SocketKind::stream ? ~3 : ~0;
+}
+
 }  // namespace
 
 // The number of an interface in network order, as Linux has it here and nowhere else.
@@ -160,8 +171,13 @@ int Sockets::set_ip_option(const File& f, int name, const void* value, socklen_t
     case IP_TTL:
       if (number != -1 && (number < 1 || number > 255)) return -EINVAL;
       return set_option(f, OptionId::ip_default_ttl, number == -1 ? 64 : number);
-    case IP_TOS:
-      return set_option(f, OptionId::ip_tos, number & 0xff);
+    case IP_TOS: {
+      std::int64_t before = 0;
+      if (const int bad = get_option(f, OptionId::ip_tos, before); bad != 0) return bad;
+      const int tos = number & 0xff & ecn_mask(f);
+      if (tos != before) remember(f, SOL_SOCKET, SO_PRIORITY, priority_of(tos));
+      return set_option(f, OptionId::ip_tos, tos);
+    }
     case IP_MULTICAST_TTL:
       if (f.handle.kind() == SocketKind::stream) return -EINVAL;
       if (number < -1 || number > 255) return -EINVAL;
@@ -249,7 +265,7 @@ int Sockets::set_ipv6_option(const File& f, int name, const void* value, socklen
       return set_option(f, OptionId::ip_multicast_all, number);
     case IPV6_TCLASS:
       if (number < -1 || number > 255) return -EINVAL;
-      return set_option(f, OptionId::ip_tos, number == -1 ? 0 : number);
+      return set_option(f, OptionId::ip_tos, number == -1 ? 0 : number & ecn_mask(f));
     case IPV6_RECVERR:
       return set_option(f, OptionId::ip_receive_errors, number != 0);
     case IPV6_MTU_DISCOVER:

@@ -56,7 +56,11 @@ int Sockets::poll_until(std::span<pollfd> fds, Instant until, bool block) {
       continue;
     }
     if (f.has(kSet)) {  // a set within the call: its descriptor tells, once its Leat part shows there
-      (void)export_readiness(p.fd);
+      if (set_is_ready(p.fd)) p.revents = static_cast<short>(p.events & (POLLIN | POLLRDNORM));
+      if (p.revents != 0) {
+        ++count;
+        continue;
+      }
       others.push_back({p.fd, p.events, 0});
       other_places.push_back(i);
       continue;

@@ -275,6 +275,9 @@ int Sockets::recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, cons
   File f;
   if (const int bad = find_socket(fd, f); bad != 0) return bad;
   if (messages == nullptr && count > 0) return -EFAULT;
+  if ((flags & MSG_ERRQUEUE) == 0) {  // Linux: here an error comes before what is there to read
+    if (const int error = take_error(f); error != 0) return -error;
+  }
   for (unsigned i = 0; i < count; ++i) {
     const ssize_t n = recvmsg(fd, &messages[i].msg_hdr, flags & ~MSG_WAITFORONE);
     if (n < 0) return i > 0 ? static_cast<int>(i) : static_cast<int>(n);

@@ -19,6 +19,18 @@ int broken_pipe(int flags) {
   return -EPIPE;
 }
 
+// Linux: a datagram's, by the version of IP that it is sent with. Without a name that is the peer's, and both count.
+ControlLevels levels_of(const File& f, const msghdr& m, socklen_t name_length) {
+  if (f.handle.kind() == SocketKind::stream) return {};
+  if (!f.has(kV6)) return {.ip = true};
+  GivenAddress to;
+  if (name_length == 0 ||
+      read_address(static_cast<const sockaddr*>(m.msg_name), name_length, true, AddressUse::send_datagram, to) != 0)
+    return {.ip = true, .ipv6 = true};
+  const bool v4 = to.endpoint.address.is_v4();
+  return {.ip = v4, .ipv6 = !v4};
+}
+
 }  // namespace
 
 ssize_t Sockets::send_stream(int fd, const File& f, ConstParts from, int flags) {
@@ -122,7 +134,10 @@ ssize_t Sockets::sendmsg(int fd, const msghdr* message, int flags) {
   PartList<ByteSpan> parts;
   if (const int bad = parts.read(message->msg_iov, message->msg_iovlen); bad != 0) return bad;
   SendExtras extras;
-  if (const int bad = read_control(*message, f.has(kV6), extras.overrides); bad != 0) return bad;
+  if (const int bad = read_control(*message, levels_of(f, *message, name_length), extras.overrides); bad != 0) {
+    if (f.handle.kind() != SocketKind::stream) (void)ensure_bound(f, true);  // Linux: it has a name by then
+    return bad;
+  }
   return send_parts(fd, f, parts.list(), flags,
                     name_length > 0 ? static_cast<const sockaddr*>(message->msg_name) : nullptr, name_length,
                     extras.overrides.any() ? &extras : nullptr);

@@ -172,6 +172,7 @@ class Sockets {
   int get_unicast_interface(const File& f, std::int64_t& index);
   int bind_to_device(const File& f, const void* value, socklen_t length);
   int take_error(const File& f);
+  bool set_is_ready(int set_fd);
   int readable_octets(const File& f);
 
   int poll_until(std::span<pollfd> fds, Instant until, bool block);

@@ -1,0 +1,77 @@
+// epoll as on Linux: what random programs found to differ.
+
+#include <sys/epoll.h>
+
+#include "tests/posix/same_program.hpp"
+
+namespace leat::test {
+namespace {
+
+template <class Backend>
+class SameEpoll : public SameProgram<Backend> {
+ protected:
+  int control(int set, int operation, int fd, std::uint32_t events) {
+    epoll_event e{.events = events, .data = {.fd = fd}};
+    return this->net.epoll_ctl(set, operation, fd, &e);
+  }
+  std::uint32_t events_of_one(int set) {
+    epoll_event e{};
+    return this->net.epoll_wait(set, &e, 1, 0) == 1 ? e.events : 0;
+  }
+};
+TYPED_TEST_SUITE(SameEpoll, Backends, BackendNames);
+
+TYPED_TEST(SameEpoll, ExclusiveIsForSomeEventsAndForSocketsOnly) {
+  const int set = this->net.epoll_create1(0);
+  const int other = this->net.epoll_create1(0);
+  const int s = this->udp();
+  EXPECT_EQ(this->control(set, EPOLL_CTL_ADD, s, EPOLLIN | EPOLLRDHUP | EPOLLEXCLUSIVE), -EINVAL);
+  EXPECT_EQ(this->control(set, EPOLL_CTL_ADD, s, EPOLLIN | EPOLLONESHOT | EPOLLEXCLUSIVE), -EINVAL);
+  EXPECT_EQ(this->control(set, EPOLL_CTL_ADD, other, EPOLLIN | EPOLLEXCLUSIVE), -EINVAL);
+  EXPECT_EQ(this->control(set, EPOLL_CTL_ADD, s, EPOLLIN | EPOLLOUT | EPOLLET | EPOLLEXCLUSIVE), 0);
+  EXPECT_EQ(this->control(set, EPOLL_CTL_MOD, s, EPOLLIN), -EINVAL);
+  this->close_all({s, set, other});
+}
+
+TYPED_TEST(SameEpoll, ANumberThatNamesAnotherSocketIsAnotherEntry) {
+  const int set = this->net.epoll_create1(0);
+  const int first = this->udp();
+  const int kept = this->net.dup(first);
+  EXPECT_EQ(this->control(set, EPOLL_CTL_ADD, first, EPOLLIN), 0);
+  const int second = this->udp();
+  EXPECT_EQ(this->net.dup2(second, first), first);
+  EXPECT_EQ(this->control(set, EPOLL_CTL_MOD, first, EPOLLIN | EPOLLOUT), -ENOENT);
+  EXPECT_EQ(this->control(set, EPOLL_CTL_ADD, first, EPOLLIN), 0);
+  EXPECT_EQ(this->control(set, EPOLL_CTL_ADD, first, EPOLLIN), -EEXIST);
+  this->close_all({kept, first, second, set});
+}
+
+TYPED_TEST(SameEpoll, ASetIsNoLongerReadyWhenWhatWasReadyIsClosed) {
+  const int set = this->net.epoll_create1(0);
+  const int s = this->udp();
+  EXPECT_EQ(this->control(set, EPOLL_CTL_ADD, s, EPOLLOUT), 0);
+  EXPECT_EQ(this->wait_for(set, POLLIN, 0), POLLIN);
+  EXPECT_EQ(this->net.close(s), 0);
+  EXPECT_EQ(this->wait_for(set, POLLIN, 0), 0);
+  this->close_all({set});
+}
+
+TYPED_TEST(SameEpoll, ASetIsNoLongerReadyWhenAllWasRead) {
+  const int set = this->net.epoll_create1(0);
+  const int outer = this->net.epoll_create1(0);
+  const int s = this->udp();
+  const sockaddr_in to = v4(this->bind_any(s));
+  EXPECT_EQ(this->control(set, EPOLL_CTL_ADD, s, EPOLLIN), 0);
+  EXPECT_EQ(this->control(outer, EPOLL_CTL_ADD, set, EPOLLIN), 0);
+  EXPECT_EQ(this->net.sendto(s, "x", 1, 0, sa(to), length_of(to)), 1);
+  EXPECT_EQ(this->wait_for(set, POLLIN), POLLIN);
+  EXPECT_EQ(this->events_of_one(outer), EPOLLIN);
+  char octet = 0;
+  EXPECT_EQ(this->net.recv(s, &octet, 1, 0), 1);
+  EXPECT_EQ(this->wait_for(set, POLLIN, 0), 0);
+  EXPECT_EQ(this->events_of_one(outer), 0U);
+  this->close_all({s, outer, set});
+}
+
+}  // namespace
+}  // namespace leat::test
