@@ -179,6 +179,7 @@ int Sockets::end_file(OpenFile& open, std::unique_lock<std::mutex>& lock, bool m
     op.verb = Verb::close_set;
     op.set = &set->ready;
     run_through(op);
+    lock.lock();  // a member that is closed just now leaves the set
     set->members.clear();
     return 0;
   }
