@@ -2,7 +2,9 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -26,6 +28,15 @@ constexpr std::uint32_t kHeadArea = kNormal - kHeadroom;
 // A frame of 64 KiB and its link header fit behind it, and a vnet header before it.
 constexpr std::uint32_t kLandingHeadroom = 104;
 static_assert(kChunkBytes[2] - kLandingHeadroom > kMaxIp + kLinkRoom && kLandingHeadroom >= VnetHeader::kLength);
+
+// The C library's read and write are cancellation points, each for two locked instructions; and whoever is in here
+// works on the stack for all: a thread that is cancelled goes on until that is done.
+ssize_t read_uncancelled(int fd, void* to, std::size_t size) {
+  return ::syscall(SYS_read, fd, to, size);
+}
+ssize_t write_uncancelled(int fd, const void* from, std::size_t size) {
+  return ::syscall(SYS_write, fd, from, size);
+}
 
 int open_again(const char* path) {
   int fd = -1;
@@ -275,7 +286,7 @@ ssize_t Tap::read_frame(std::uint8_t* header, std::uint32_t& room) {
     const PacketMeta& m = to.meta();
     std::uint8_t* const at = pool_->data(m.chunk) + m.offset - vnet_length_;
     room = to.tailroom();
-    const ssize_t got = ::read(fd_.get(), at, std::size_t{room} + vnet_length_);
+    const ssize_t got = read_uncancelled(fd_.get(), at, std::size_t{room} + vnet_length_);
     if (got > 0) std::memcpy(header, at, vnet_length_);
     return got;
   }
@@ -382,7 +393,7 @@ Tap::Written Tap::write_packet(Packet& p) {
   }
   for (;;) {
     ++counters_.tx_calls;
-    const ssize_t written = count == 1 ? ::write(fd_.get(), parts[0].iov_base, parts[0].iov_len)
+    const ssize_t written = count == 1 ? write_uncancelled(fd_.get(), parts[0].iov_base, parts[0].iov_len)
                                        : ::writev(fd_.get(), parts.data(), static_cast<int>(count));
     if (written >= 0) return Written::yes;
     switch (errno) {
