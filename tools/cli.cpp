@@ -215,6 +215,11 @@ Parsed parse_command_line(int argc, const char* const* argv) {
     const std::string hint = did_you_mean(argv[1], names);
     throw Failure(cat("no command '", argv[1], "'"), hint.empty() ? "'leat --help' lists them" : hint);
   }
+  // What an unset variable of a shell leaves: nobody means it, and it would be taken for "not given".
+  for (int i = 2; i < argc; ++i)
+    if (*argv[i] == 0)
+      throw Failure(cat(argv[i - 1][0] == '-' ? cat(argv[i - 1], ": ") : "", "an empty argument"),
+                    "give a value, or leave it out");
   try {
     app.parse(argc, const_cast<char**>(argv));  // NOLINT: CLI11 only reads
   } catch (const CLI::ParseError& e) {

@@ -1,5 +1,8 @@
 #include "commands.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <array>
 #include <csignal>
 #include <cstdio>
@@ -36,6 +39,15 @@ int run_parsed(const Arguments& a) {
   throw Failure(cat("no command '", a.command, "'"), "'leat --help' lists them");
 }
 
+// What a caller closed is opened, so that no device or capture gets its number and is read or written by mistake. For
+// reading alone: what is written there fails as it would have.
+void open_standard_descriptors() {
+  int fd = 0;
+  do fd = ::open("/dev/null", O_RDONLY);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) ::close(fd);
+}
+
 }  // namespace
 
 int run_version(const Arguments& a) {
@@ -48,6 +60,7 @@ int run_version(const Arguments& a) {
 }
 
 int run_command(int argc, const char* const* argv) {
+  open_standard_descriptors();
   print_failed_assertions();
   std::signal(SIGPIPE, SIG_IGN);  // a reader of stdout that has gone is an error of write()
   try {

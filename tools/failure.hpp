@@ -21,8 +21,10 @@ class Failure : public std::runtime_error {
             one_line(fix.empty() ? cause : cause.substr(0, cause.find_last_not_of('.') + 1) + "; " + fix)) {}
 
  private:
-  // Whatever was quoted: no line breaks, nothing that a terminal obeys.
+  // Whatever was quoted: no line breaks, nothing that a terminal obeys, and not more of it than one can read.
   static std::string one_line(std::string text) {
+    constexpr std::size_t kLongest = 1000;
+    if (text.size() > kLongest) text.replace(kLongest / 2, text.size() - kLongest, " ... ");
     std::ranges::replace_if(
         text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, '?');
     return text;

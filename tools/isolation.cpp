@@ -99,7 +99,7 @@ int run_cleaned_up(const std::function<int()>& inside) {
   sigset_t wanted;
   sigset_t before;
   sigemptyset(&wanted);
-  for (const int number : {SIGINT, SIGTERM, SIGCHLD}) sigaddset(&wanted, number);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&wanted, number);
   (void)::pthread_sigmask(SIG_BLOCK, &wanted, &before);
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // who loses its parent below becomes our child
   const pid_t child = fork_bound();
@@ -119,7 +119,7 @@ int run_cleaned_up(const std::function<int()>& inside) {
   int code = -1;
   while (code < 0) {
     number = ::sigwaitinfo(&wanted, nullptr);
-    if (number == SIGINT || number == SIGTERM) {
+    if (number != SIGCHLD && number > 0) {
       (void)::kill(child, SIGKILL);
       (void)wait_for(child);
       code = 128 + number;

@@ -17,8 +17,9 @@ struct Isolation {
 // Runs `inside` in such a child. When this process ends, so do the child and all that it started.
 [[nodiscard]] Isolation run_isolated(const std::function<int()>& inside);
 
-// Runs `inside` in a process of its own, so that the caller can clean up after it also when SIGINT or SIGTERM ends it:
-// all processes below have ended when this returns. The exit code; 128 + the signal. Before any thread is made.
+// Runs `inside` in a process of its own, so that the caller can clean up after it also when SIGINT, SIGTERM or SIGHUP
+// ends it: all processes below have ended when this returns. The exit code; 128 + the signal. Before any thread is
+// made.
 [[nodiscard]] int run_cleaned_up(const std::function<int()>& inside);
 
 }  // namespace leat::tools

@@ -34,6 +34,8 @@ Pinger::Pinger(Stack& stack, Runner& runner, const PingOptions& options, PingObs
   if (r) r = stack.connect(handle_, {options.to, Port{}});
   if (!r) {
     (void)stack.close(handle_);
+    if (r.error() == Errc::permission_denied)
+      throw Failure(cat("can't ping ", options.to, ": it is a broadcast address"), "give a unicast address");
     throw Failure(cat("can't ping ", options.to, ": ", text_of(r.error())),
                   "give the stack an address or gateway that reaches it");
   }

@@ -56,11 +56,14 @@ void add_defaults(Plan& plan) {
   }
 }
 
+Failure impossible_mtu(std::uint32_t mtu) {
+  return {cat("MTU ", mtu, " is not possible"), "take one from 68 to 65535"};
+}
+
 void check(const Plan& plan) {
   for (const InterfacePlan& interface : plan.interfaces) {
     check_device_kind(interface.device, interface.device.kind);
-    if (interface.mtu != 0 && (interface.mtu < 68 || interface.mtu > 65535))
-      throw Failure(cat("MTU ", interface.mtu, " is not possible"), "take one from 68 to 65535");
+    if (interface.mtu != 0 && (interface.mtu < 68 || interface.mtu > 65535)) throw impossible_mtu(interface.mtu);
     for (std::size_t i = 0; i < interface.addresses.size(); ++i) {
       const IpPrefix& address = interface.addresses[i];
       if (!address.address.is_v4() && interface.mtu != 0 && interface.mtu < 1280)
@@ -269,7 +272,7 @@ Plan make_plan(const StackArguments& a) {
   plan.limits = hosted_limits(kConnections);
   if (!a.config.empty()) read_config_file(a.config, plan);
   const bool about_interface =
-      !a.device.empty() || !a.addresses.empty() || !a.gateways.empty() || !a.mac.empty() || a.mtu != 0;
+      !a.device.empty() || !a.addresses.empty() || !a.gateways.empty() || !a.mac.empty() || a.mtu.has_value();
   if (plan.interfaces.empty() && about_interface) plan.interfaces.emplace_back();
   if (about_interface) {
     InterfacePlan& first = plan.interfaces.front();
@@ -280,7 +283,8 @@ Plan make_plan(const StackArguments& a) {
       for (const std::string& text : a.addresses) first.addresses.push_back(parse_interface_address(text, "--ip"));
     }
     if (!a.mac.empty()) first.mac = parse_mac(a.mac, "--mac");
-    if (a.mtu != 0) first.mtu = a.mtu;
+    if (a.mtu == 0U) throw impossible_mtu(0);
+    if (a.mtu) first.mtu = *a.mtu;
     if (!a.gateways.empty()) {
       first.gateways.clear();
       first.gateway_places.clear();

@@ -68,7 +68,7 @@ struct StackArguments {
   std::vector<std::string> addresses;
   std::vector<std::string> gateways;
   std::string mac;
-  std::uint32_t mtu = 0;
+  std::optional<std::uint32_t> mtu;
   std::string config;
   std::string pcap;
   std::uint32_t snap_length = 0;

@@ -100,6 +100,7 @@ TEST(Plan, WrongWordsAreExplained) {
   EXPECT_EQ(with([](auto& a) { a.mac = "01:00:5e:00:00:01"; }),
             "--mac: 01:00:5e:00:00:01 can't be a station's address; take one with an even first byte, such as "
             "02:00:00:00:00:02");
+  EXPECT_EQ(with([](auto& a) { a.mtu = 0; }), "MTU 0 is not possible; take one from 68 to 65535");
   EXPECT_EQ(with([](auto& a) { a.mtu = 20; }), "MTU 20 is not possible; take one from 68 to 65535");
   EXPECT_NE(with([](auto& a) {
               a.mtu = 600;

@@ -18,13 +18,15 @@ code=0
 [ "$code" -eq 2 ] || fail "a capture that can't be: exit code $code"
 [ "$(cat error)" = "leat: can't write the capture /nonexistent/x: No such file or directory; give --pcap a file in a folder that is there" ] ||
   fail "a capture that can't be: $(cat error)"
-# Stopped on its way, it takes its files along.
-"$LEAT" up --demo --demo-bytes 500M >out 2>error &
-demo=$!
-for _ in $(seq 500); do ! compgen -G 'build/leat-demo.*/site/big.bin' >/dev/null || break; sleep 0.02; done
-kill -TERM "$demo"
-code=0
-wait "$demo" || code=$?
-[ "$code" -eq 143 ] || fail "stopped by SIGTERM: exit code $code"
-[ "$(ls build)" = demo.pcapng ] || fail "left in build: $(ls build)"
-[ "$(ls /sys/class/net)" = "$before" ] || fail "interfaces are left: $(ls /sys/class/net)"
+# Stopped on its way, also by a terminal that is closed, it takes its files along.
+for signal in TERM:143 HUP:129; do
+  "$LEAT" up --demo --demo-bytes 500M >out 2>error &
+  demo=$!
+  for _ in $(seq 500); do ! compgen -G 'build/leat-demo.*/site/big.bin' >/dev/null || break; sleep 0.02; done
+  kill -"${signal%:*}" "$demo"
+  code=0
+  wait "$demo" || code=$?
+  [ "$code" -eq "${signal#*:}" ] || fail "stopped by $signal: exit code $code"
+  [ "$(ls build)" = demo.pcapng ] || fail "left in build: $(ls build)"
+  [ "$(ls /sys/class/net)" = "$before" ] || fail "interfaces are left: $(ls /sys/class/net)"
+done

@@ -86,6 +86,32 @@ expect "connections: no benchmark with 0; " "$LEAT" bench demux --connections 0
 expect "mtu: no benchmark with 3; " "$LEAT" bench bulk --mtu 3
 expect "mtu: demux has no such choice; leave it out" "$LEAT" bench demux --mtu 1500
 expect "device: echo does not run over 'tap'; it has memory" "$LEAT" bench echo --device tap
+expect "device: no benchmark over 'pigeon'; " "$LEAT" bench bulk --device pigeon
+expect "direction: 'up' is no direction; " "$LEAT" bench bulk --direction up
+expect "repetitions is out of range; " "$LEAT" bench demux --repetitions 0
+expect "mac: '02:00' is not a MAC address; " "$LEAT" up --mac 02:00
+expect "impair: 'delay=5' is not understood; " "$LEAT" up --impair delay=5
+expect "impair: 'rate=fast' is not understood; " "$LEAT" up --impair rate=fast
+expect "impair: 'queue=-1' is not understood; " "$LEAT" up --impair queue=-1
+expect "option: 'tcp_sack' has no value; " "$LEAT" up --option tcp_sack
+expect "interval: '-1s' is not a time; " "$LEAT" ping 10.9.0.1 -i -1s
+expect "size: 70000 bytes don't fit a packet; " "$LEAT" ping 10.9.0.1 -s 70000
+expect "can't ping 10.9.0.255: it is a broadcast address; " "$LEAT" ping 10.9.0.255 --device memory --json
+expect "no address to connect to; " "$LEAT" nc
+expect "no port; leat nc HOST PORT" "$LEAT" nc 10.9.0.1
+expect "no port; leat nc -l PORT" "$LEAT" nc -l
+expect "'seven' is not a port; " "$LEAT" nc 10.9.0.1 seven
+expect "too much behind the port: '81'; " "$LEAT" nc -l 80 81
+expect "wait: 'long' is not a time; " "$LEAT" nc 10.9.0.1 7 --wait long
+expect "MTU 0 is not possible; " "$LEAT" up --mtu 0
+# What an unset variable of a shell leaves.
+expect "^leat: --port: an empty argument; " "$LEAT" echo --port ""
+expect "^leat: --config: an empty argument; " "$LEAT" up --config "" -q
+expect "^leat: an empty argument; " "$LEAT" http ""
+# What is quoted is not repeated for pages.
+long=$(head -c 100000 /dev/zero | tr '\0' a)
+expect "expected: a+ \.\.\. .*; see 'leat up --help'" "$LEAT" up "$long"
+[ "$(wc -c <"$work/error")" -lt 1100 ] || fail "the whole of a long word: $(wc -c <"$work/error") bytes"
 expect "loss: '200%' is not understood; " "$LEAT" sim --loss 200%
 expect "HOST: 'localhost' is not an IP address; names are not looked up" "$LEAT" ping localhost
 [ "$("$LEAT" up --option list | wc -l)" -gt 50 ] || fail "--option list says: $("$LEAT" up --option list)"
@@ -94,6 +120,15 @@ code=0
 "$LEAT" version >/dev/full 2>"$work/error" || code=$?
 [ "$code" -eq 2 ] || fail "a full disk ends with $code"
 [ "$(wc -l <"$work/error")" -eq 1 ] || fail "a full disk: $(cat "$work/error")"
+code=0
+"$LEAT" version >&- 2>"$work/error" || code=$?
+[ "$code" -eq 2 ] || fail "a closed standard output ends with $code"
+# A closed descriptor's number is no device's and no capture's: a shell's read meets the end, not a device.
+for way in event posix channel coroutine; do
+  code=0
+  timeout 20 "$LEAT" nc 10.9.0.1 7 --device memory --form $way <&- || code=$?
+  [ "$code" -eq 0 ] || fail "nc --form $way with a closed standard input ends with $code"
+done
 
 # A TAP that another program has open.
 "$LEAT" up -q --device tap:busy0 2>/dev/null &
