@@ -89,6 +89,19 @@ expect "device: echo does not run over 'tap'; it has memory" "$LEAT" bench echo 
 expect "device: no benchmark over 'pigeon'; " "$LEAT" bench bulk --device pigeon
 expect "direction: 'up' is no direction; " "$LEAT" bench bulk --direction up
 expect "repetitions is out of range; " "$LEAT" bench demux --repetitions 0
+expect "scale is out of range; " "$LEAT" bench demux --scale 0
+expect "form: 'fiber' is no form; " "$LEAT" echo --form fiber
+expect "MTU 67 is not possible; " "$LEAT" sim --mtu 67
+expect "cc: no congestion control 'bbr'; " "$LEAT" sim --cc bbr
+expect "can't write the capture /nonexistent/x; " "$LEAT" sim --bytes 1k --pcap /nonexistent/x
+config 'options = 3\n'
+expect "at.toml:1:[0-9]+: 'options' is not a table; write \[options\]" "$LEAT" up --config "$work/at.toml"
+config 'limits = 3\n'
+expect "at.toml:1:[0-9]+: 'limits' is not a table; write \[limits\]" "$LEAT" up --config "$work/at.toml"
+config '[limits]\npacket_memory = "1"\n'
+expect "at.toml:2:[0-9]+: packet_memory is not possible; " "$LEAT" up --config "$work/at.toml"
+config "$lan"'[[route]]\nto = "10.1.0.0/16"\nkind = "anycast"\n'
+expect "at.toml:7:[0-9]+: unknown kind of route 'anycast'; " "$LEAT" up --config "$work/at.toml"
 expect "mac: '02:00' is not a MAC address; " "$LEAT" up --mac 02:00
 expect "impair: 'delay=5' is not understood; " "$LEAT" up --impair delay=5
 expect "impair: 'rate=fast' is not understood; " "$LEAT" up --impair rate=fast
