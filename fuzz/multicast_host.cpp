@@ -3,6 +3,7 @@
 // holds; what is said about groups is well-formed and fits the MTU; at the end every packet is back in the pool.
 #include <algorithm>
 #include <array>
+#include <fuzz/stack_memory.hpp>
 #include <leat/base/byte_reader.hpp>
 #include <leat/core/all_modules.hpp>
 #include <leat/core/stack.hpp>
@@ -27,6 +28,7 @@ constexpr Limits kLimits = [] {
   return l;
 }();
 constexpr PoolLayout kLayout{.packets = 64, .chunks = {64, 64, 0}, .reserve = 8};
+using Memory = StackMemory<kLimits, kLayout>;
 constexpr std::uint32_t kMtu = 1280;
 constexpr int kMostSteps = 200;
 
@@ -34,8 +36,8 @@ class World {
  public:
   explicit World(ByteSpan input)
       : in_(input),
-        pool_(region(), kLayout),
-        storage_(fresh_storage()),
+        pool_(Memory::region(), kLayout),
+        storage_(Memory::storage()),
         stack_(std::in_place, storage_->view(pool_), kAllModules, Entropy{{1, 2, 3, 4}}, now_) {
     link_ = stack_->add_interface({.name = "f0", .link = LinkType::ip, .mtu = kMtu}).value();
     for (const char* address : {"10.0.0.1", "fe80::1", "fd00::1"})
@@ -58,17 +60,6 @@ class World {
   }
 
  private:
-  static MutableByteSpan region() {
-    static std::vector<std::uint8_t> memory(PacketPool::bytes_needed(kLayout));
-    std::ranges::fill(memory, std::uint8_t{0xa5});
-    return memory;
-  }
-  static StackStorage<kLimits>* fresh_storage() {
-    static std::optional<StackStorage<kLimits>> storage;
-    storage.emplace();
-    return &*storage;
-  }
-
   IpAddress group(bool v6) {
     const unsigned n = in_.u8() % 6;
     if (n == 5) return v6 ? test::ip("ff02::1") : test::ip("224.0.0.1");

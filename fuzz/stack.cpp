@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdio>
 #include <deque>
+#include <fuzz/stack_memory.hpp>
 #include <leat/core/all_modules.hpp>
 #include <leat/core/stack.hpp>
 #include <leat/offload/checksum_completion.hpp>
@@ -34,6 +35,7 @@ constexpr Limits kLimits = [] {
   return l;
 }();
 constexpr PoolLayout kLayout{.packets = 160, .chunks = {160, 80, 2}, .reserve = 8};
+using Memory = StackMemory<kLimits, kLayout>;
 constexpr int kMostSteps = 250;
 
 class Input {
@@ -85,8 +87,8 @@ class World {
  public:
   World(const std::uint8_t* data, std::size_t size)
       : in_(data, size),
-        pool_(region(), kLayout),
-        storage_(fresh_storage()),
+        pool_(Memory::region(), kLayout),
+        storage_(Memory::storage()),
         stack_(std::in_place, storage_->view(pool_), kAllModules, Entropy{{1, 2, 3, 4}}, now_) {
     const unsigned first = in_.u8();
     ethernet_ = (first & 1) != 0;
@@ -128,17 +130,6 @@ class World {
   }
 
  private:
-  static MutableByteSpan region() {
-    static std::vector<std::uint8_t> memory(PacketPool::bytes_needed(kLayout));
-    std::ranges::fill(memory, std::uint8_t{0xa5});
-    return memory;
-  }
-  static StackStorage<kLimits>* fresh_storage() {
-    static std::optional<StackStorage<kLimits>> storage;
-    storage.emplace();
-    return &*storage;
-  }
-
   void one_step() {
     switch (in_.u8() % 16) {
       case 0:

@@ -2,13 +2,13 @@
 // the floors above count on: the stack takes it without an assertion, GSO splits it within bounds, and what goes out
 // again has a header that says the same. Input: link and more bits, where the head ends, the vnet header; then the
 // frame.
+#include <fuzz/stack_memory.hpp>
 #include <leat/base/byte_reader.hpp>
 #include <leat/core/all_modules.hpp>
 #include <leat/core/stack.hpp>
 #include <leat/device/vnet_header.hpp>
 #include <leat/offload/checksum_completion.hpp>
 #include <leat/offload/gso.hpp>
-#include <optional>
 #include <vector>
 
 namespace {
@@ -87,9 +87,7 @@ void check_split(Packet&& p) {
 
 // A stack with a listener and a UDP socket for everything to arrive at.
 void give_to_stack(Packet&& p, LinkType link) {
-  static std::optional<StackStorage<kLimits>> storage;
-  storage.emplace();
-  Stack stack(storage->view(pool()), kAllModules, Entropy{{1, 2, 3, 4}}, kNow);
+  Stack stack(test::StackMemory<kLimits, kLayout>::storage()->view(pool()), kAllModules, Entropy{{1, 2, 3, 4}}, kNow);
   const InterfaceId id =
       stack
           .add_interface(
