@@ -33,6 +33,36 @@ void spin_everywhere(Trial& run) {
   run.world.posted_spin_rounds = 2;
 }
 
+// A receive that somebody starts: it must be told of exactly once, however it ends.
+Op& told_once(Trial& run) {
+  Op& op = run.graves.make();
+  auto told = std::make_shared<int>(0);
+  op.verb = Verb::receive;
+  op.context = told.get();
+  op.completed = [](Op& o) { ++*static_cast<int*>(o.context); };
+  run.at_end = [&run, told] {
+    if (*told != 1) run.schedule.fail("(a) told " + std::to_string(*told) + " times");
+  };
+  return op;
+}
+
+// A reader who gets a signal in its sleep, unless its receive is over by then: it ends in `other` or by the signal.
+void reader_with_signal(Trial& run, Errc other) {
+  auto ended = std::make_shared<bool>(false);
+  Thread& reader = run.caller("reader", [&run, ended, other] {
+    const Errc e = run.call(Verb::receive, 0);
+    if (e != other && e != Errc::interrupted) run.schedule.fail("a third way to end");
+    *ended = true;
+  });
+  run.schedule.add("signal", [&run, &reader, ended] {
+    run.schedule.wait([&] {
+      ModelSleeper* const s = run.world.sleeper_of(reader);
+      return *ended || (s != nullptr && s->asleep);
+    });
+    if (!*ended) run.world.sleeper_of(reader)->signal = true;
+  });
+}
+
 TEST_F(SharedSchedules, ThreeCallersWhoNeverWaitForPackets) {
   prove([](Trial& run) {
     for (int i = 0; i < 3; ++i)
@@ -177,11 +207,7 @@ TEST_F(SharedSchedules, WhatATurnLeavesIsTheWatchersEachTime) {
 TEST_F(SharedSchedules, AStartedOperationIsTheJanitorsWhenItsCallerHasGone) {
   prove([](Trial& run) {
     run.with_janitor();
-    Op& op = run.graves.make();
-    auto told = std::make_shared<int>(0);
-    op.verb = Verb::receive;
-    op.context = told.get();
-    op.completed = [](Op& o) { ++*static_cast<int*>(o.context); };
+    Op& op = told_once(run);
     run.caller("starter", [&run, &op] {
       run.token.start(op);
       (void)run.call(Verb::receive, 1);
@@ -190,28 +216,12 @@ TEST_F(SharedSchedules, AStartedOperationIsTheJanitorsWhenItsCallerHasGone) {
       run.world.packet(1);
       run.world.packet(0);
     });
-    run.at_end = [&run, told] {
-      if (*told != 1) run.schedule.fail("(a) told " + std::to_string(*told) + " times");
-    };
   });
 }
 
 TEST_F(SharedSchedules, CancelMeetsCompletion) {
   prove([](Trial& run) {
-    Op& op = run.graves.make();
-    struct Told {
-      Trial* run;
-      int times = 0;
-      bool cancelled = false;
-    };
-    auto told = std::make_shared<Told>(Told{&run});
-    op.verb = Verb::receive;
-    op.context = told.get();
-    op.completed = [](Op& o) {
-      auto* const t = static_cast<Told*>(o.context);
-      ++t->times;
-      t->cancelled = o.error == Errc::cancelled;
-    };
+    Op& op = told_once(run);
     auto started = std::make_shared<bool>(false);
     run.caller("starter", [&run, &op, started] {
       run.token.start(op);
@@ -227,28 +237,13 @@ TEST_F(SharedSchedules, CancelMeetsCompletion) {
       run.world.packet(0);
       run.world.packet(1);
     });
-    run.at_end = [&run, told] {
-      if (told->times != 1) run.schedule.fail("(a) told " + std::to_string(told->times) + " times");
-    };
   });
 }
 
 TEST_F(SharedSchedules, ASignalMeetsAPacket) {
   prove([](Trial& run) {
-    auto ended = std::make_shared<bool>(false);
-    Thread& reader = run.caller("reader", [&run, ended] {
-      const Errc e = run.call(Verb::receive, 0);
-      if (e != Errc{} && e != Errc::interrupted) run.schedule.fail("a third way to end");
-      *ended = true;
-    });
+    reader_with_signal(run, Errc{});
     run.caller("other", [&run] { (void)run.call(Verb::receive, 1); });
-    run.schedule.add("signal", [&run, &reader, ended] {
-      run.schedule.wait([&] {
-        ModelSleeper* const s = run.world.sleeper_of(reader);
-        return *ended || (s != nullptr && s->asleep);
-      });
-      if (!*ended) run.world.sleeper_of(reader)->signal = true;
-    });
     run.schedule.add("wire", [&run] {
       run.world.packet(0);
       run.world.packet(1);
@@ -259,12 +254,8 @@ TEST_F(SharedSchedules, ASignalMeetsAPacket) {
 TEST_F(SharedSchedules, StopEndsWhoWaitsWhoStartedAndWhoCancels) {
   prove([](Trial& run) {
     run.with_janitor();
-    Op& op = run.graves.make();
-    auto told = std::make_shared<int>(0);
-    op.verb = Verb::receive;
+    Op& op = told_once(run);
     op.value = 2;
-    op.context = told.get();
-    op.completed = [](Op& o) { ++*static_cast<int*>(o.context); };
     run.caller("reader", [&run] {
       const Errc e = run.call(Verb::receive, 0);
       if (e != Errc::shut_down) run.schedule.fail("not shut down");
@@ -277,27 +268,12 @@ TEST_F(SharedSchedules, StopEndsWhoWaitsWhoStartedAndWhoCancels) {
       run.token.stop();
       if (run.call(Verb::take_error) != Errc::shut_down) run.schedule.fail("alive after its end");
     });
-    run.at_end = [&run, told] {
-      if (*told != 1) run.schedule.fail("(a) told " + std::to_string(*told) + " times");
-    };
   });
 }
 
 TEST_F(SharedSchedules, ASignalMeetsStop) {
   prove([](Trial& run) {
-    auto ended = std::make_shared<bool>(false);
-    Thread& reader = run.caller("reader", [&run, ended] {
-      const Errc e = run.call(Verb::receive, 0);
-      if (e != Errc::shut_down && e != Errc::interrupted) run.schedule.fail("a third way to end");
-      *ended = true;
-    });
-    run.schedule.add("signal", [&run, &reader, ended] {
-      run.schedule.wait([&] {
-        ModelSleeper* const s = run.world.sleeper_of(reader);
-        return *ended || (s != nullptr && s->asleep);
-      });
-      if (!*ended) run.world.sleeper_of(reader)->signal = true;
-    });
+    reader_with_signal(run, Errc::shut_down);
     run.caller("stopper", [&run] { run.token.stop(); });
   });
 }
