@@ -82,6 +82,8 @@ enum class JanitorMode : std::uint8_t { deep, grace, leading };
 // How long a grace lasts: the shorter one, and twice as long each time that it ends with the program at work.
 inline constexpr Duration kShortGrace = Duration::ms(1);
 inline constexpr Duration kLongGrace = Duration::ms(8);
+// So many looks without a deadline that it had to be rung for, and the longest grace is tried again.
+inline constexpr unsigned kLooksInTime = 64;
 struct JanitorPlan {
   JanitorMode mode = JanitorMode::grace;
   Duration grace = kShortGrace;
@@ -264,7 +266,9 @@ class ShardToken {
   Sleeper* janitor_ = nullptr;
   JanitorMode janitor_mode_ = JanitorMode::deep;
   Duration grace_ = kShortGrace;
-  Instant janitor_looks_;  // at the end of its grace
+  Duration most_grace_ = kLongGrace;  // less after it had to be rung for a deadline
+  unsigned looks_in_time_ = 0;        // since then, as far as they count
+  Instant janitor_looks_;             // at the end of its grace
   std::uint64_t departures_seen_ = 0;
   Instant timer_set_ = Instant::never();
   bool kicked_ = false;

@@ -126,7 +126,8 @@ JanitorPlan ShardToken<World>::janitor_grace_ends(Sleeper& janitor) {
   }
   const bool quiet = counters_.departures == departures_seen_ || watcher_ == Watcher::janitor;
   departures_seen_ = counters_.departures;
-  grace_ = at_work ? std::min(grace_ * 2, kLongGrace) : kShortGrace;
+  if (looks_in_time_ < kLooksInTime && ++looks_in_time_ == kLooksInTime) most_grace_ = kLongGrace;
+  grace_ = at_work ? std::min(grace_ * 2, most_grace_) : kShortGrace;
   if (!quiet) {
     janitor_mode_ = JanitorMode::grace;
   } else if (watcher_ == Watcher::nobody) {
@@ -138,7 +139,7 @@ JanitorPlan ShardToken<World>::janitor_grace_ends(Sleeper& janitor) {
     janitor_mode_ = JanitorMode::deep;
   }
   JanitorPlan plan{janitor_mode_, grace_};
-  if (watcher_ == Watcher::nobody) plan.grace = std::clamp(v.next - now, kShortGrace, grace_);
+  if (watcher_ == Watcher::nobody) plan.grace = std::clamp(v.next + kShortGrace - now, kShortGrace, grace_);
   janitor_looks_ = now + plan.grace;
   leave(v);
   return plan;
@@ -149,6 +150,9 @@ template <class World>
 void ShardToken<World>::hurry_janitor(Visit& v) {
   if (watcher_ != Watcher::nobody || janitor_mode_ != JanitorMode::grace) return;
   if (v.next + kShortGrace >= janitor_looks_) return;
+  // A program that leaves such deadlines behind does so again and again; a look costs less than a ring and a look.
+  most_grace_ = kShortGrace * 2;
+  looks_in_time_ = 0;
   begin_grace(v);
 }
 
