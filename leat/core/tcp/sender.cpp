@@ -356,7 +356,8 @@ Outcome Visit::run() {
   }
   measure_options();
   if (only_acknowledges()) {
-    if (t_.active() != nullptr) h_.flags.put(Flag::app_limited, h_.mss <= t_.cold.window.cwnd);
+    if (t_.active() != nullptr)  // with nothing in flight no window holds us back, and its line need not be read
+      h_.flags.put(Flag::app_limited, h_.in_flight() == 0 || h_.mss <= t_.cold.window.cwnd);
     send_acks();
   } else {
     if (send_syn() && resend() && send_new() && send_fin() && send_probe()) send_acks();
