@@ -24,6 +24,8 @@ bool in_range(std::int16_t value, int least, int most) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const bool v6 = (data[0] & 1) != 0;
+  const bool both = (data[0] & 2) != 0;  // a dual-stack socket's
+  const posix::ControlLevels levels{.ip = !v6 || both, .ipv6 = v6 || both};
   std::vector<std::uint8_t> control(data + 1, data + size);
   control.shrink_to_fit();
   msghdr m{};
@@ -31,7 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   m.msg_controllen = control.size();
   SendOverrides to;
   const SendOverrides nothing;
-  const int bad = posix::read_control(m, v6, to);
+  const int bad = posix::read_control(m, levels, to);
   require(bad == 0 || bad == -EINVAL);
   require(to.ttl == nothing.ttl || in_range(to.ttl, -1, 255));
   require(to.tos == nothing.tos || in_range(to.tos, -1, 255));
@@ -57,7 +59,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(writer.truncated() || whole > 0);
   SendOverrides back;
   out.msg_controllen = whole;
-  require(posix::read_control(out, v6, back) == 0);
+  require(posix::read_control(out, levels, back) == 0);
   require(back.ttl == (whole > 0 ? hops : nothing.ttl));
   return 0;
 }
