@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
@@ -26,9 +27,18 @@ namespace leat::tools {
 namespace {
 
 constexpr std::size_t kScratch = std::size_t{256} << 10;
+constexpr unsigned kAcceptsATurn = 256;
 constexpr std::size_t kTurn = std::size_t{1} << 20;  // bytes that a connection moves before the next one's turn
 
 class PosixServer;
+
+// Each takes a descriptor of the kernel's, too; the process and the files that are served have some as well.
+std::size_t most_connections() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const rlim_t others = limit.rlim_cur / 16 + 32;
+  return static_cast<std::size_t>(std::max<rlim_t>(limit.rlim_cur, others + 8) - others);
+}
 
 // What is in the set.
 class Watched {
@@ -60,8 +70,10 @@ class PosixServer final : public FormServer {
   // For what is watched.
   [[nodiscard]] MutableByteSpan scratch() { return scratch_; }
   [[nodiscard]] Instant now() const { return now_; }
-  // Takes it in, and lets it run a first time. False: the set has no room.
+  // Takes it in. False: the set has no room.
   bool add(int fd, Exists watched);
+  // What is left of the descriptors is for the files that are served.
+  [[nodiscard]] bool full() const { return watched_.size() >= most_; }
   // To be tried again soon: there was no descriptor for another connection.
   void starve(Watched& listener) {
     if (std::ranges::find(starved_, &listener) == starved_.end()) starved_.push_back(&listener);
@@ -76,6 +88,7 @@ class PosixServer final : public FormServer {
   std::shared_ptr<SharedStack> stack_;
   std::shared_ptr<posix::Sockets> net_;
   PosixDescriptor set_;
+  std::size_t most_ = most_connections();
   std::vector<std::uint8_t> scratch_ = std::vector<std::uint8_t>(kScratch);
   std::unordered_map<Watched*, Exists> watched_;
   std::vector<Watched*> again_;  // the queued
@@ -212,7 +225,8 @@ class Listener final : public Watched {
   using Make = std::function<std::unique_ptr<Watched>(PosixDescriptor&&, const Endpoint&)>;
   Listener(PosixDescriptor&& d, Make make) : d_(std::move(d)), make_(std::move(make)) {}
   Then run(PosixServer& server) override {
-    for (;;) {
+    for (unsigned n = 0; n < kAcceptsATurn; ++n) {
+      if (server.full()) return starve(server, -EMFILE);
       PosixAddress from;
       const int fd = d_.net().accept4(d_.get(), from.get(), &from.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd == -EAGAIN) return Then::wait;
@@ -224,6 +238,7 @@ class Listener final : public Watched {
       (void)d_.net().setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       if (!server.add(fd, make_(std::move(accepted), from.endpoint()))) return starve(server, -ENOMEM);
     }
+    return Then::again;
   }
 
  private:
