@@ -78,6 +78,9 @@ void Sleeper::leave_watch() {
 }
 
 bool Sleeper::join_device(int fd) {
+  // A descriptor of that number was closed, which took it out of the set: the number is the device's now.
+  int closed = fd;
+  also_.compare_exchange_strong(closed, -1, std::memory_order_relaxed);
   return joined_ && control(epoll_.get(), EPOLL_CTL_ADD, fd, EPOLLIN, Tag::watch);
 }
 
@@ -92,9 +95,10 @@ void Sleeper::wake() {
 
 // The same number may be another file by now: whoever closed it has taken it out of the set.
 void Sleeper::watch_also(int fd) {
-  if (fd == also_ && (fd < 0 || control(epoll_.get(), EPOLL_CTL_MOD, fd, EPOLLIN, Tag::also))) return;
-  if (also_ >= 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, also_, nullptr);
-  also_ = fd;
+  const int old = also_.load(std::memory_order_relaxed);
+  if (fd == old && (fd < 0 || control(epoll_.get(), EPOLL_CTL_MOD, fd, EPOLLIN, Tag::also))) return;
+  if (old >= 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, old, nullptr);
+  also_.store(fd, std::memory_order_relaxed);
   if (fd >= 0) control(epoll_.get(), EPOLL_CTL_ADD, fd, EPOLLIN, Tag::also);
 }
 

@@ -81,7 +81,9 @@ class Sleeper : public SleeperState<sync::StdAtomics> {
   Descriptor alone_;  // a set with the bell only, made when it is first needed
   std::shared_ptr<ShardMark> mark_;
   int watch_fd_ = -1;
-  int also_ = -1;
+  // Written by its thread, and by an owner of the token who adds a device with a number that was that descriptor's
+  // once. Relaxed: nothing hangs on it.
+  std::atomic<int> also_{-1};
   bool joined_ = false;  // the watch is in the set
   bool keeps_ = false;   // and stays there
   // The kernel did not take the watch: it looks every millisecond. Written under the token, read by the sleeper's
