@@ -480,8 +480,9 @@ class Machine {
   }
   void set_some_option(const Step& s, Place& p, std::ostringstream& seen) {
     const auto& o = pick_option(kValueOptions, s);
-    seen << set(p.fd, o.level, o.name, pick({0U, 1U, 5U, 64U, 255U, 256U, ~0U}, s.size)) << ' ' << o.level << ' '
-         << o.name;
+    unsigned value = pick({0U, 1U, 5U, 64U, 255U, 256U, ~0U}, s.size);
+    if (o.level == SOL_SOCKET && o.name == SO_PRIORITY) value %= 7;  // beyond 6 Linux asks for CAP_NET_ADMIN
+    seen << set(p.fd, o.level, o.name, value) << ' ' << o.level << ' ' << o.name;
   }
   void get_some_option(const Step& s, Place& p, std::ostringstream& seen) {
     const auto& o = s.size % 2 == 0 ? pick_option(kControlOptions, s) : pick_option(kValueOptions, s);
