@@ -254,10 +254,16 @@ Result<std::uint32_t> get_mtu(std::string_view name) {
   return static_cast<std::uint32_t>(r->ifr_mtu);
 }
 
+// By rtnetlink: the ioctl is refused in a user namespace.
 Result<void> set_queue_length(std::string_view name, std::uint32_t packets) {
-  const auto set = interface_ioctl(SIOCSIFTXQLEN, name, [&](ifreq& r) { r.ifr_qlen = static_cast<int>(packets); });
-  if (!set) return fail(set.error());
-  return {};
+  const Result<std::uint32_t> index = interface_index(name);
+  if (!index) return fail(index.error());
+  Message m(RTM_SETLINK, 0);
+  ifinfomsg link{};
+  link.ifi_index = static_cast<int>(*index);
+  m.body(link);
+  m.attribute(IFLA_TXQLEN, packets);
+  return m.call();
 }
 
 Result<std::uint32_t> get_queue_length(std::string_view name) {
