@@ -32,19 +32,16 @@ class ChannelStream final : public FormStream {
 
 class ChannelListener final : public FormListener {
  public:
-  ChannelListener(channel::TcpListener&& l, const FormCalls& calls)
-      : l_(std::move(l)), patience_(calls.patience), nodelay_(calls.nodelay) {}
+  ChannelListener(channel::TcpListener&& l, const FormCalls& calls) : l_(std::move(l)), patience_(calls.patience) {}
   Result<std::unique_ptr<FormStream>> accept(Duration within) override {
     auto s = l_.accept(within);
     if (!s) return fail(s.error());
-    if (nodelay_) (void)s->set_option(OptionId::tcp_nodelay, 1);
     return std::unique_ptr<FormStream>(std::make_unique<ChannelStream>(std::move(*s), patience_));
   }
 
  private:
   channel::TcpListener l_;
   Patience patience_;
-  bool nodelay_;
 };
 
 class ChannelDatagrams final : public FormDatagrams {

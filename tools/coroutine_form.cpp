@@ -1,5 +1,5 @@
 // The form of coroutines, for a thread that waits for one at a time: each direction of a stream has an executor of its
-// own, so that a reader and a writer in two threads do not wait for each other. Servers (shared_services) run all their
+// own, so that a reader and a writer in two threads do not wait for each other. Servers (task_servers) run all their
 // connections on one executor instead.
 
 #include <leat/api/coroutine/executor.hpp>
@@ -55,13 +55,12 @@ std::unique_ptr<FormStream> wrap(coroutine::TcpStream&& s, const Patience& patie
 class CoroutineListener final : public FormListener {
  public:
   CoroutineListener(coroutine::TcpListener&& l, const FormCalls& calls)
-      : executor_(l.service()), l_(std::move(l)), patience_(calls.patience), nodelay_(calls.nodelay) {}
+      : executor_(l.service()), l_(std::move(l)), patience_(calls.patience) {}
   Result<std::unique_ptr<FormStream>> accept(Duration within) override {
     auto s = executor_.run([](auto& l, auto limit) -> Task<Result<coroutine::TcpStream>> {
       co_return co_await l.accept(limit);
     }(l_, Limit{.within = within}));
     if (!s) return fail(s.error());
-    if (nodelay_) (void)s->set_option(OptionId::tcp_nodelay, 1);
     return wrap(std::move(*s), patience_);
   }
 
@@ -69,7 +68,6 @@ class CoroutineListener final : public FormListener {
   Executor executor_;
   coroutine::TcpListener l_;
   Patience patience_;
-  bool nodelay_;
 };
 
 class CoroutineDatagrams final : public FormDatagrams {

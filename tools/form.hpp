@@ -73,7 +73,6 @@ class FormCalls {
 
   // For what is made from now on.
   Patience patience;
-  bool nodelay = false;  // streams that are accepted send small segments at once
 };
 
 // `form` is none of `event`.

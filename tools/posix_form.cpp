@@ -1,7 +1,6 @@
 // The form of BSD sockets, for a thread that waits in its calls. Servers (posix_server) wait for all in an epoll set.
 
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/time.h>
 
 #include <cerrno>
@@ -68,8 +67,7 @@ class PosixStream final : public FormStream {
 
 class PosixListener final : public FormListener {
  public:
-  PosixListener(PosixDescriptor&& d, const FormCalls& calls)
-      : d_(std::move(d)), patience_(calls.patience), nodelay_(calls.nodelay) {}
+  PosixListener(PosixDescriptor&& d, const FormCalls& calls) : d_(std::move(d)), patience_(calls.patience) {}
   Result<std::unique_ptr<FormStream>> accept(Duration within) override {
     if (within != Duration::max()) set_timeout(d_, SO_RCVTIMEO, within);  // of accept, too
     PosixAddress from;
@@ -77,15 +75,12 @@ class PosixListener final : public FormListener {
     if (fd < 0) return fail(errc_of_posix(fd));
     PosixDescriptor accepted(d_.shared(), fd);
     set_patience(accepted, patience_);
-    const int on = 1;
-    if (nodelay_) d_.net().setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return std::unique_ptr<FormStream>(std::make_unique<PosixStream>(std::move(accepted), from.endpoint()));
   }
 
  private:
   PosixDescriptor d_;
   Patience patience_;
-  bool nodelay_;
 };
 
 class PosixDatagrams final : public FormDatagrams {
