@@ -104,6 +104,23 @@ TEST_F(AsioSocket, ComposedOperationsOfAwaitables) {
   EXPECT_EQ(sent, back);
 }
 
+TEST_F(AsioSocket, WhoWaitsHearsOfTheEndOfReadingAndReadsWhatComesStill) {
+  auto [c, s] = pair();
+  std::array<char, 4> data{};
+  auto end = s.async_read_some(net::buffer(data), net::use_future);
+  s.shutdown(tcp::socket::shutdown_receive);
+  run();
+  EXPECT_THROW((void)end.get(), boost::system::system_error);
+  auto wrote = net::async_write(c, net::buffer("late", 4), net::use_future);
+  auto arrived = c.async_finish(net::use_future);
+  run();
+  EXPECT_EQ(wrote.get(), 4U);
+  arrived.get();
+  auto got = net::async_read(s, net::buffer(data), net::use_future);
+  run();
+  EXPECT_EQ(got.get(), 4U);
+}
+
 TEST_F(AsioSocket, FuturesAndDeferredOperations) {
   auto [c, s] = pair();
   auto later = c.async_write_some(net::buffer("hello", 5), net::deferred);

@@ -101,6 +101,24 @@ TEST_F(CoroutineSocket, TheEndOfTheStreamIsAValue) {
             3U);
 }
 
+TEST_F(CoroutineSocket, WhoWaitsHearsOfTheEndOfReadingAndReadsWhatComesStill) {
+  auto [c, s] = pair();
+  executor.run([](Executor& ex, TcpStream& a, TcpStream& b) -> Task<void> {
+    ex.spawn([](TcpStream& reader) -> Task<void> {
+      EXPECT_TRUE(reader.shutdown(ShutdownHow::read));
+      co_return;
+    }(b));
+    std::array<std::uint8_t, 8> data{};
+    const auto end = co_await b.read(data);
+    EXPECT_EQ(end->count, 0U);
+    EXPECT_EQ(end->status, IoStatus::end_of_stream);
+    (void)co_await a.write_all(bytes("late"));
+    (void)co_await a.finish();  // all of it has arrived
+    EXPECT_EQ((co_await b.read_all(data))->count, 4U);
+    EXPECT_EQ((co_await b.read(data))->count, 0U);
+  }(executor, c, s));
+}
+
 TEST_F(CoroutineSocket, SeveralSpansAreReadAndWrittenAtOnce) {
   auto [c, s] = pair();
   executor.run([](TcpStream& a, TcpStream& b) -> Task<void> {

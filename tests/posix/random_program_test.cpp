@@ -600,8 +600,8 @@ bool hung_up_in_sets(const Step& s, const std::string& on_linux, const std::stri
 bool known_difference(const Step& s, const std::string& on_linux, const std::string& on_leat) {
   const bool differ = on_linux != on_leat;
   switch (s.call) {
-    case Call::shutdown:  // Linux keeps what has come, and shuts what is not connected as well as complaining
-      return on_linux == "-107" || (s.size % 3 != 1 && on_linux == "0");
+    case Call::shutdown:  // Linux shuts what is not connected as well as complaining
+      return on_linux == "-107";
     case Call::disconnect:  // Linux keeps a pending error
       return true;
     case Call::epoll_ctl:  // the accept queue of Linux's listener may be full

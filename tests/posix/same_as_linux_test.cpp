@@ -539,6 +539,56 @@ TYPED_TEST(PosixSameAsLinux, EndOfStream) {
   this->close_all({p.client, p.server, p.listener});
 }
 
+TYPED_TEST(PosixSameAsLinux, WhatComesBeforeAndAfterTheEndOfReadingIsRead) {
+  auto& n = this->net;
+  const auto p = this->connected();
+  std::array<char, 8> b{};
+  EXPECT_EQ(n.send(p.client, "before", 6, 0), 6);
+  EXPECT_EQ(this->wait_for(p.server, POLLIN), POLLIN);
+  EXPECT_EQ(n.shutdown(p.server, SHUT_RD), 0);
+  EXPECT_EQ(this->wait_for(p.server, POLLIN | POLLOUT | POLLRDHUP, 0), POLLIN | POLLOUT | POLLRDHUP);
+  EXPECT_EQ(n.recv(p.server, b.data(), 4, 0), 4);
+  EXPECT_EQ(n.recv(p.server, b.data(), 8, MSG_WAITALL), 2);
+  EXPECT_EQ(n.recv(p.server, b.data(), 8, 0), 0);
+  EXPECT_EQ(n.recv(p.server, b.data(), 8, MSG_DONTWAIT), 0);
+  EXPECT_EQ(this->wait_for(p.server, POLLIN | POLLRDHUP, 0), POLLIN | POLLRDHUP);
+  EXPECT_EQ(n.send(p.client, "after", 5, 0), 5);
+  int waiting = 0;
+  for (int i = 0; waiting == 0 && i < 1000; ++i) {
+    EXPECT_EQ(n.poll(nullptr, 0, 1), 0);
+    EXPECT_EQ(n.ioctl(p.server, FIONREAD, &waiting), 0);
+  }
+  EXPECT_EQ(n.recv(p.server, b.data(), 8, MSG_PEEK), 5);
+  EXPECT_EQ(n.recv(p.server, b.data(), 8, 0), 5);
+  EXPECT_EQ(std::string(b.data(), 5), "after");
+  EXPECT_EQ(n.recv(p.server, b.data(), 8, 0), 0);
+  EXPECT_EQ(n.send(p.server, "still", 5, 0), 5);
+  EXPECT_EQ(n.recv(p.client, b.data(), 8, 0), 5);
+  EXPECT_EQ(n.shutdown(p.server, SHUT_RD), 0);
+  this->close_all({p.client, p.server, p.listener});
+}
+
+TYPED_TEST(PosixSameAsLinux, WhatComesForWhoHasShutBothWaysIsReset) {
+  auto& n = this->net;
+  const auto p = this->connected();
+  std::array<char, 8> b{};
+  EXPECT_EQ(n.send(p.client, "before", 6, 0), 6);
+  EXPECT_EQ(this->wait_for(p.server, POLLIN), POLLIN);
+  EXPECT_EQ(n.shutdown(p.server, SHUT_RDWR), 0);
+  EXPECT_EQ(this->wait_for(p.server, POLLIN | POLLOUT | POLLRDHUP, 0), POLLIN | POLLOUT | POLLRDHUP | POLLHUP);
+  EXPECT_EQ(n.recv(p.server, b.data(), 8, 0), 6);
+  EXPECT_EQ(n.recv(p.server, b.data(), 8, 0), 0);
+  EXPECT_EQ(n.recv(p.client, b.data(), 8, 0), 0);
+  EXPECT_EQ(n.send(p.client, "late", 4, 0), 4);
+  for (int i = 0; this->wait_for(p.client, 0, 1) == 0 && i < 1000; ++i) continue;
+  EXPECT_EQ(this->wait_for(p.client, 0, 0), POLLERR | POLLHUP);
+  EXPECT_EQ(this->option(p.client, SOL_SOCKET, SO_ERROR), EPIPE);
+  EXPECT_EQ(this->option(p.server, SOL_SOCKET, SO_ERROR), ECONNRESET);
+  EXPECT_EQ(n.recv(p.server, b.data(), 8, 0), 0);
+  EXPECT_EQ(n.send(p.server, "x", 1, MSG_NOSIGNAL), -EPIPE);
+  this->close_all({p.client, p.server, p.listener});
+}
+
 TYPED_TEST(PosixSameAsLinux, Reset) {
   auto& n = this->net;
   const auto p = this->connected();

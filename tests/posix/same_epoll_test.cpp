@@ -73,5 +73,18 @@ TYPED_TEST(SameEpoll, ASetIsNoLongerReadyWhenAllWasRead) {
   this->close_all({s, outer, set});
 }
 
+TYPED_TEST(SameEpoll, TheEndOfReadingIsAnEdge) {
+  const auto p = this->connected();
+  const int set = this->net.epoll_create1(0);
+  EXPECT_EQ(this->control(set, EPOLL_CTL_ADD, p.server, EPOLLIN | EPOLLRDHUP | EPOLLET), 0);
+  EXPECT_EQ(this->events_of_one(set), 0U);
+  EXPECT_EQ(this->net.shutdown(p.server, SHUT_RD), 0);
+  EXPECT_EQ(this->events_of_one(set), EPOLLIN | EPOLLRDHUP);
+  EXPECT_EQ(this->events_of_one(set), 0U);
+  EXPECT_EQ(this->net.shutdown(p.server, SHUT_WR), 0);
+  EXPECT_EQ(this->events_of_one(set), EPOLLIN | EPOLLRDHUP | EPOLLHUP);
+  this->close_all({set, p.client, p.server, p.listener});
+}
+
 }  // namespace
 }  // namespace leat::test

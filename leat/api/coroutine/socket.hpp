@@ -65,7 +65,8 @@ class TcpStream : public Socket {
   [[nodiscard]] static ConnectOperation connect(std::shared_ptr<Service> service, const Endpoint& remote,
                                                 const Limit& limit = {}, const Endpoint& local = {});
 
-  // At least one byte; count 0 with end_of_stream: the peer has finished.
+  // At least one byte; count 0 with end_of_stream: the peer has finished, or shutdown() ended reading: what comes still
+  // is read by later calls.
   IoOperation read(MutableByteSpan to, const Limit& limit = {});
   IoOperation read(std::span<const MutableByteSpan> to, const Limit& limit = {});
   // All of it, or what came before the end, the time-out or the cancellation.

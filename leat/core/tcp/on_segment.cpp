@@ -231,7 +231,7 @@ bool predicted(Tcb& t, Segment& s) {
   if (s.timestamps && static_cast<std::int32_t>(s.ts_value - h.ts_recent) < 0) return false;
   const std::uint32_t acked = s.ack - h.snd_una;
   if (acked > h.in_flight() || (acked == 0 && s.length == 0)) return false;
-  if (s.length > h.receive_window() || h.flags.any(Flag::reader_gone, Flag::orphan, Flag::fin_ahead)) return false;
+  if (s.length > h.receive_window() || h.flags.any(Flag::orphan, Flag::fin_ahead)) return false;
   Active* const a = t.active();
   if (a != nullptr && (a->ooo.count != 0 || a->recovery != Recovery::none)) return false;
   t.core.counters.add(Counter::tcp_header_predicted);

@@ -39,9 +39,7 @@ void deliver(Tcb& t, Active& a, Segment& s) {
   Hot& h = t.hot;
   std::uint32_t n = s.length;
   s.strip();
-  if (h.has(Flag::reader_gone)) {
-    s.in->packet.reset();
-  } else if (a.ooo.count != 0 && tables.ooo.first_start(a.ooo) < s.seq + n) {
+  if (a.ooo.count != 0 && tables.ooo.first_start(a.ooo) < s.seq + n) {
     // Row D17: part of it is here already, and what came first wins. It goes through the queue, of which it needs no
     // node: its front joins the first range.
     wire::SackBlock overlap;
@@ -61,7 +59,6 @@ void deliver(Tcb& t, Active& a, Segment& s) {
     const std::uint32_t joined = tables.ooo.deliver(a.ooo, t.core.pool, h.rcv_nxt, a.receive);
     h.rcv_nxt += joined;
     n += joined;
-    if (h.has(Flag::reader_gone)) a.receive.clear(t.core.pool);
     ack_soon(t);
   }
   if (h.rcv_nxt.value() < before.value()) ++t.cold.rcv_wraps;
@@ -220,11 +217,11 @@ Disposition take_text(Tcb& t, Segment& s) {
   if (s.length == 0) return go_on();
   Hot& h = t.hot;
   if (!kReceiving.has(h.state)) return drop(DropReason::tcp_bad_state);  // row D3: behind the peer's FIN
-  if (h.has(Flag::orphan)) {
+  if (h.has(Flag::orphan) || shut_both_ways(h)) {
     // RFC 9293 3.10.4 and RFC 2525 2.17: nobody will ever read this, and the peer must know.
     send_reset_for(t.core, s);
     t.core.drop(std::move(s.in->packet), DropReason::tcp_receive_closed);
-    finish(t, TcpEvent::abort, Errc{});
+    finish(t, TcpEvent::abort, Errc::connection_reset);
     return finished();
   }
   if (!acquire_active(t)) return drop(DropReason::no_buffers);  // not acknowledged: the peer sends it again

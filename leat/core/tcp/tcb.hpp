@@ -45,7 +45,7 @@ enum class Flag : std::uint32_t {
   fin_sent = 1U << 7,          // SND.NXT counts our FIN
   fin_lost = 1U << 8,          // our FIN must be sent again
   fin_ahead = 1U << 9,         // the peer's FIN is known, at Active::fin_seq, but what precedes it is not here yet
-  reader_gone = 1U << 10,      // receiving was shut down: later data is acknowledged and thrown away
+  read_shut = 1U << 10,        // receiving was shut down: a reader that finds nothing is at the end
   orphan = 1U << 11,           // the user closed the socket: later data is answered with RST
   probe_now = 1U << 12,        // a zero-window or keep-alive probe is due
   rtx_running = 1U << 13,      // rtx_due runs: retransmission, persist, FIN-WAIT-2
@@ -138,6 +138,10 @@ struct alignas(64) Hot {
   [[nodiscard]] constexpr bool any_ack_owed() const { return flags.any(Flag::ack_now, Flag::ack_later); }
   [[nodiscard]] constexpr std::uint32_t receive_window() const { return rcv_nxt < rcv_adv ? rcv_adv - rcv_nxt : 0; }
 };
+// The user neither reads nor sends any more, though he has not closed the socket.
+constexpr bool shut_both_ways(const Hot& h) {
+  return h.has(Flag::read_shut) && h.has(Flag::fin_queued);
+}
 static_assert(sizeof(FlowKey) == 38);
 static_assert(sizeof(Hot) == 128);
 

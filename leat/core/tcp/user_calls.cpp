@@ -231,7 +231,7 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
 }
 
 bool at_end(const Tcb& t) {
-  return t.hot.flags.any(Flag::detached, Flag::reader_gone) || kFinReceived.has(t.hot.state);
+  return t.hot.flags.any(Flag::detached, Flag::read_shut) || kFinReceived.has(t.hot.state);
 }
 
 Result<IoCount> receive(Core& core, Index socket, MutableByteSpan to, RecvFlags flags, Message* message) {
@@ -277,21 +277,18 @@ void queue_fin(Tcb& t) {
   mark_dirty(t);
 }
 
+// As Linux: what is here stays readable, and so does what comes still; a reader that finds nothing is at the end.
 Result<void> shutdown(Core& core, Index socket, ShutdownHow how) {
   Tcb t = connection_of(core, socket);
   Hot& h = t.hot;
   if (h.has(Flag::detached) || h.state == TcpState::closed || h.state == TcpState::syn_sent)
     return fail(Errc::not_connected);
   if (how != ShutdownHow::write) {
-    h.flags.set(Flag::reader_gone);
-    if (Active* a = t.active()) {
-      a->receive.clear(core.pool);
-      after_read(t);
-      if (h.link == kUnlinked) release_if_quiet(t);
-    }
-    t.notify(Ready::readable);
+    h.flags.set(Flag::read_shut);
+    t.notify(Ready::readable | Ready::peer_fin);
   }
   if (how != ShutdownHow::read) queue_fin(t);
+  if (shut_both_ways(h)) t.notify(Ready::closed);
   return {};
 }
 
@@ -367,8 +364,9 @@ Ready readiness(Core& core, Index socket) {
   const Active* a = t.active();
   if (core.sockets[socket].error != Errc{}) r |= Ready::error | Ready::readable | Ready::writable;
   if (enough_to_read(t, a) || at_end(t)) r |= Ready::readable;
-  if (kFinReceived.has(h.state) || h.has(Flag::reader_gone)) r |= Ready::peer_fin;
+  if (kFinReceived.has(h.state) || h.has(Flag::read_shut)) r |= Ready::peer_fin;
   if (h.has(Flag::detached)) return r | Ready::closed | Ready::writable;
+  if (shut_both_ways(h)) r |= Ready::closed;
   if (!kSynchronized.has(h.state)) return r;
   r |= Ready::connected;
   const bool open = h.state == TcpState::established || h.state == TcpState::close_wait;
