@@ -453,7 +453,7 @@ class World {
         break;
       }
       case 13:
-        (void)stack_->set_sink(h, nullptr, which, static_cast<Ready>(which & 63U));
+        (void)stack_->set_sink(h, nullptr, which, static_cast<Ready>(which & 127U));
         break;
       case 14:
         (void)stack_->local_endpoint(h);

@@ -79,7 +79,7 @@ bool OpEngine::park(Op& op) {
   if (op.verb == Verb::poll) {
     for (Watch& w : op.watches) {
       w.op = &op;
-      ok = ok && link(w, w.socket, w.wanted | kAlways);
+      ok = ok && link(w, w.socket, w.wanted | kShown);
     }
     if (!ok)
       for (Watch& w : op.watches) unlink(w);

@@ -36,7 +36,7 @@ Errc OpEngine::add_member(ReadySet& set, SetMember& m) {
   if (set.closed_) return Errc::bad_handle;
   if (m.set != nullptr) return Errc::already_exists;
   if (stack_->core().sockets.find(m.socket) == kNoIndex) return Errc::bad_handle;
-  if (!link(m, m.socket, m.wanted | kAlways)) return Errc::wrong_state;
+  if (!link(m, m.socket, m.wanted | kShown)) return Errc::wrong_state;
   m.armed = true;
   m.socket_gone = false;
   set.add(m);
@@ -48,7 +48,7 @@ Errc OpEngine::change_member(ReadySet& set, SetMember& m) {
   if (m.set != &set) return Errc::not_found;
   set.dequeue(m);
   m.armed = true;
-  m.interest = m.wanted | kAlways;
+  m.interest = m.wanted | kShown;
   refresh(*stack_, waiters_of(m.socket));
   if (any(stack_->readiness(m.socket) & m.interest)) enqueue(m);
   return {};

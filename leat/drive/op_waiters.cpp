@@ -72,7 +72,7 @@ void OpEngine::end_waiters(Handle socket, Errc why) {
         Op& op = *static_cast<Watch*>(w)->op;
         op.count = 0;
         for (Watch& x : op.watches) {
-          x.ready = x.socket == socket ? kAlways : stack_->readiness(x.socket) & (x.wanted | kAlways);
+          x.ready = x.socket == socket ? kAlways : stack_->readiness(x.socket) & (x.wanted | kShown);
           if (any(x.ready)) ++op.count;
         }
         complete(op);
@@ -139,7 +139,7 @@ void OpEngine::tell(Waiter* first, Ready edges) {
 OpEngine::Try OpEngine::attempt_poll(Op& op) {
   op.count = 0;
   for (Watch& w : op.watches) {
-    w.ready = stack_->readiness(w.socket) & (w.wanted | kAlways);
+    w.ready = stack_->readiness(w.socket) & (w.wanted | kShown);
     if (any(w.ready)) ++op.count;
   }
   return op.count > 0 || op.flags.dont_wait ? end(op, Errc{}) : Try::blocked;

@@ -96,7 +96,7 @@ struct OpFlags {
 struct Watch : Waiter {
   Watch() : Waiter(WaiterKind::watch) {}
   Handle socket;
-  Ready wanted = Ready::none;  // error and closed are always told
+  Ready wanted = Ready::none;  // error, closed and unconnected are always told
   Ready ready = Ready::none;   // result
   Op* op = nullptr;            // the engine's
 };

@@ -9,12 +9,13 @@ namespace leat {
 
 enum class Ready : std::uint16_t {
   none = 0,
-  readable = 1,   // data, or end of stream, or a connection to accept, or a datagram
-  writable = 2,   // room in the send buffer
-  connected = 4,  // the handshake is done
-  peer_fin = 8,   // the peer sent FIN: end of stream after the data that is there
-  closed = 16,    // the connection is over, both directions
-  error = 32,     // an error waits (socket_error), or something is in the error queue
+  readable = 1,      // data, or end of stream, or a connection to accept, or a datagram
+  writable = 2,      // room in the send buffer
+  connected = 4,     // the handshake is done
+  peer_fin = 8,      // the peer sent FIN: end of stream after the data that is there
+  closed = 16,       // both directions are over, or were shut down
+  error = 32,        // an error waits (socket_error), or something is in the error queue
+  unconnected = 64,  // a stream without a connection, and without an attempt
 };
 constexpr Ready operator|(Ready a, Ready b) {
   return static_cast<Ready>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
@@ -23,7 +24,7 @@ constexpr Ready operator&(Ready a, Ready b) {
   return static_cast<Ready>(static_cast<unsigned>(a) & static_cast<unsigned>(b));
 }
 constexpr Ready operator~(Ready a) {
-  return static_cast<Ready>(~static_cast<unsigned>(a) & 63U);
+  return static_cast<Ready>(~static_cast<unsigned>(a) & 127U);
 }
 constexpr Ready& operator|=(Ready& a, Ready b) {
   return a = a | b;
@@ -31,7 +32,7 @@ constexpr Ready& operator|=(Ready& a, Ready b) {
 constexpr bool any(Ready r) {
   return r != Ready::none;
 }
-inline constexpr Ready kAllReady = static_cast<Ready>(63U);
+inline constexpr Ready kAllReady = static_cast<Ready>(127U);
 
 // A sink may stay unset. `on_ready(context, user, socket, level, edges)`: `user` is the socket's user data.
 struct Sink {

@@ -86,5 +86,43 @@ TYPED_TEST(SameEpoll, TheEndOfReadingIsAnEdge) {
   this->close_all({set, p.client, p.server, p.listener});
 }
 
+TYPED_TEST(SameEpoll, AStreamThatIsNotConnectedIsHungUp) {
+  auto& n = this->net;
+  const int set = n.epoll_create1(0);
+  const int taken = this->tcp();
+  const sockaddr_in a = v4(this->bind_any(taken));
+  const int c = this->tcp(SOCK_NONBLOCK);
+  EXPECT_EQ(this->control(set, EPOLL_CTL_ADD, c, EPOLLIN | EPOLLOUT | EPOLLRDHUP), 0);
+  EXPECT_EQ(this->events_of_one(set), EPOLLOUT | EPOLLHUP);
+  EXPECT_EQ(this->wait_for(set, POLLIN, 0), POLLIN);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -EINPROGRESS);
+  EXPECT_NE(this->wait_for(c, POLLOUT) & POLLERR, 0);
+  EXPECT_EQ(this->events_of_one(set), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLERR | EPOLLHUP);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -ECONNREFUSED);
+  EXPECT_EQ(this->events_of_one(set), EPOLLOUT | EPOLLHUP);  // as new
+  EXPECT_EQ(n.listen(taken, 1), 0);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -EINPROGRESS);
+  EXPECT_EQ(this->wait_for(c, POLLOUT), POLLOUT);
+  EXPECT_EQ(this->events_of_one(set), EPOLLOUT);
+  this->close_all({c, taken, set});
+}
+
+TYPED_TEST(SameEpoll, AnAttemptThatFailsRearmsNoOneShotEntry) {
+  auto& n = this->net;
+  const int set = n.epoll_create1(0);
+  const int taken = this->tcp();
+  const sockaddr_in a = v4(this->bind_any(taken));
+  const int c = this->tcp();
+  EXPECT_EQ(this->control(set, EPOLL_CTL_ADD, c, EPOLLOUT | EPOLLONESHOT), 0);
+  EXPECT_EQ(this->events_of_one(set), EPOLLOUT | EPOLLHUP);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -ECONNREFUSED);
+  EXPECT_EQ(this->events_of_one(set), 0U);
+  EXPECT_EQ(this->control(set, EPOLL_CTL_MOD, c, EPOLLOUT | EPOLLONESHOT), 0);
+  EXPECT_EQ(this->events_of_one(set), EPOLLOUT | EPOLLHUP);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -ECONNREFUSED);
+  EXPECT_EQ(this->control(set, EPOLL_CTL_DEL, c, 0), 0);
+  this->close_all({c, taken, set});
+}
+
 }  // namespace
 }  // namespace leat::test

@@ -221,19 +221,21 @@ int Sockets::begin_again(int fd, const File& f) {
     run_through(op);
   }
   // The sets that it is in watch the new one from now on.
-  const std::vector<Membership> memberships = f.open->memberships;
-  std::vector<epoll_event> watched;
-  for (const Membership& m : memberships) {
-    const auto set = m.set.lock();
-    const auto found = set != nullptr ? set->members.find(m.key) : decltype(set->members.end()){};
-    epoll_event e{};
-    if (set != nullptr && found != set->members.end()) {
-      e.events = found->second->tag;
-      e.data.u64 = found->second->data;
+  const auto in_each_set = [&](Verb verb, auto&& prepare) {
+    for (const Membership& m : f.open->memberships) {
+      const std::shared_ptr<EpollSet> set = m.set.lock();
+      if (set == nullptr) continue;
+      const auto found = set->members.find(m.key);
+      if (found == set->members.end() || !prepare(*found->second)) continue;
+      op.reset();
+      op.verb = verb;
+      op.set = &set->ready;
+      op.member = found->second.get();
+      run_through(op);
+      set->look_again(*service_);
     }
-    watched.push_back(e);
-  }
-  leave_sets(*f.open);
+  };
+  in_each_set(Verb::remove_member, [](EpollMember&) { return true; });
   op.reset();
   op.abort(f.handle);
   run_through(op);
@@ -249,13 +251,10 @@ int Sockets::begin_again(int fd, const File& f) {
   f.open->handle.store(fresh.bits(), std::memory_order_release);
   f.open->put(kBound, named);
   f.open->phase.store(Phase::fresh, std::memory_order_release);
-  File now = f;
-  now.handle = fresh;
-  for (std::size_t i = 0; i < memberships.size(); ++i) {
-    if (const auto set = memberships[i].set.lock(); set != nullptr) {
-      (void)add_member(*set, now, memberships[i].key.second, watched[i]);
-    }
-  }
+  in_each_set(Verb::add_member, [fresh](EpollMember& m) {
+    m.socket = fresh;
+    return m.armed;  // one-shot, and told: it comes back with EPOLL_CTL_MOD
+  });
   return 0;
 }
 

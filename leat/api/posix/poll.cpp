@@ -65,17 +65,6 @@ int Sockets::poll_until(std::span<pollfd> fds, Instant until, bool block) {
       other_places.push_back(i);
       continue;
     }
-    if (f.handle.kind() == SocketKind::stream && (f.phase == Phase::fresh || f.phase == Phase::failed)) {
-      // Linux: a stream without a connection is hung up, and can be written to in vain.
-      p.revents = static_cast<short>(POLLHUP | (p.events & (POLLOUT | POLLWRNORM)));
-      Op op;
-      op.verb = Verb::readiness;
-      op.socket = f.handle;
-      run_through(op);
-      if (op.error == Errc{}) p.revents = static_cast<short>(p.revents | revents_of(op.ready, p.events));
-      ++count;
-      continue;
-    }
     if (f.open->pending_zero_copy.load(std::memory_order_relaxed) > 0) p.revents = POLLERR;
     if (p.revents != 0) ++count;
     Watch& w = watches.add();

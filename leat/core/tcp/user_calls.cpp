@@ -363,6 +363,7 @@ Ready readiness(Core& core, Index socket) {
   Ready r = Ready::none;
   const Active* a = t.active();
   if (core.sockets[socket].error != Errc{}) r |= Ready::error | Ready::readable | Ready::writable;
+  if (never_used(t)) r |= Ready::unconnected;
   if (enough_to_read(t, a) || at_end(t)) r |= Ready::readable;
   if (kFinReceived.has(h.state) || h.has(Flag::read_shut)) r |= Ready::peer_fin;
   if (h.has(Flag::detached)) return r | Ready::closed | Ready::writable;
