@@ -59,6 +59,7 @@ class basic_acceptor : public basic_socket<net::ip::tcp, Executor> {
   void listen(int backlog, error_code& e) {
     Op op;
     op.listen(this->handle(), static_cast<std::uint32_t>(backlog));
+    op.flags.alone = true;
     e = this->call(op);
   }
   void listen(int backlog = 128) {

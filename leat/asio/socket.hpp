@@ -101,6 +101,7 @@ class basic_socket : public net::socket_base {
   void bind(const endpoint_type& local, error_code& e) {
     Op op;
     op.bind(handle(), from_asio(local));
+    op.flags.alone = true;
     e = call(op);
   }
   void bind(const endpoint_type& local) {

@@ -64,9 +64,9 @@ struct IcmpError {
 
 // The socket verbs of one protocol. `socket` is the index in Core::sockets. A null entry answers Errc::not_supported.
 struct SocketOps {
-  Result<void> (*bind)(Core&, Index socket, const Endpoint&) = nullptr;
+  Result<void> (*bind)(Core&, Index socket, const Endpoint&, BindHow) = nullptr;
   Result<void> (*connect)(Core&, Index socket, const Endpoint&) = nullptr;
-  Result<void> (*listen)(Core&, Index socket, std::uint32_t backlog) = nullptr;
+  Result<void> (*listen)(Core&, Index socket, std::uint32_t backlog, BindHow) = nullptr;
   Result<Handle> (*accept)(Core&, Index socket, Endpoint* remote) = nullptr;  // empty Handle: would block
   // `as` may be null; streams know no such thing.
   Result<IoCount> (*send)(Core&, Index socket, ByteSpan, const Endpoint* to, const SendOverrides* as) = nullptr;

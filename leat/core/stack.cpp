@@ -175,11 +175,11 @@ Result<Handle> Stack::open_raw(IpVersion version, std::uint8_t protocol, OwnerId
   return core_.modules.raw->open(core_, owner, version, protocol);
 }
 
-Result<void> Stack::bind(Handle h, const Endpoint& e) {
-  return call(&SocketOps::bind, h, e);
+Result<void> Stack::bind(Handle h, const Endpoint& e, BindHow how) {
+  return call(&SocketOps::bind, h, e, how);
 }
-Result<void> Stack::listen(Handle h, std::uint32_t backlog) {
-  return call(&SocketOps::listen, h, backlog);
+Result<void> Stack::listen(Handle h, std::uint32_t backlog, BindHow how) {
+  return call(&SocketOps::listen, h, backlog, how);
 }
 Result<void> Stack::connect(Handle h, const Endpoint& e) {
   return call(&SocketOps::connect, h, e);

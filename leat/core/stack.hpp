@@ -67,8 +67,9 @@ class Stack {
   Result<Handle> open_icmp(OwnerId owner = 0) { return open(core_.modules.icmp, owner); }
   // Every IP packet of this version and protocol (0: all) is offered; sent packets get an IP header.
   Result<Handle> open_raw(IpVersion version, std::uint8_t protocol, OwnerId owner = 0);
-  Result<void> bind(Handle, const Endpoint&);
-  Result<void> listen(Handle, std::uint32_t backlog);
+  // `how` matters to streams. O(1), with BindHow::alone O(connections).
+  Result<void> bind(Handle, const Endpoint&, BindHow how = BindHow::beside_connections);
+  Result<void> listen(Handle, std::uint32_t backlog, BindHow how = BindHow::beside_connections);
   // Starts; Ready::connected or Ready::error tells how it went. A datagram socket is connected at once.
   Result<void> connect(Handle, const Endpoint&);
   // An empty Handle: nothing to accept yet.

@@ -19,9 +19,9 @@ OpEngine::Try OpEngine::run_at_once(Op& op) {
       return end(op, h ? Errc{} : h.error());
     }
     case Verb::bind:
-      return end(op, s.bind(op.socket, op.endpoint));
+      return end(op, s.bind(op.socket, op.endpoint, op.flags.alone ? BindHow::alone : BindHow::beside_connections));
     case Verb::listen:
-      return end(op, s.listen(op.socket, op.backlog));
+      return end(op, s.listen(op.socket, op.backlog, op.flags.alone ? BindHow::alone : BindHow::beside_connections));
     case Verb::shutdown:
       return end(op, s.shutdown(op.socket, op.how));
     case Verb::abort:

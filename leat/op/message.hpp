@@ -16,6 +16,9 @@ inline constexpr InterfaceId kMaxInterfaces = 32;  // of one stack
 using OwnerId = std::uint8_t;                      // process or quota group; 0: the stack's own program
 
 enum class ShutdownHow : std::uint8_t { read, write, both };
+// What is in the way of a stream that shall be bound or listen: sockets that are bound or listen; with `alone`, as BSD
+// sockets have it, connections of the port and what is left of them (TIME-WAIT) too, unless both have reuse_address.
+enum class BindHow : std::uint8_t { beside_connections, alone };
 
 struct Message {  // of a datagram that was received
   Endpoint from;

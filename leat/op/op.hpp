@@ -90,6 +90,7 @@ struct OpFlags {
   bool peek : 1 = false;       // receive: leave the data where it is
   bool wait_all : 1 = false;   // receive from a stream: wait until the spans are full
   bool some : 1 = false;       // send, send_many: what fits is enough, at least one byte or datagram
+  bool alone : 1 = false;      // bind, listen: BindHow::alone
 };
 
 // One of poll's sockets.

@@ -343,6 +343,62 @@ TYPED_TEST(PosixSameAsLinux, ReuseAddressAndPort) {
   this->close_all({l, again, p1, p2});
 }
 
+TYPED_TEST(PosixSameAsLinux, ConnectionsHoldTheirPort) {
+  auto& n = this->net;
+  for (const int reuse : {0, 1}) {
+    SCOPED_TRACE(reuse);
+    const int l = this->tcp();
+    EXPECT_EQ(this->set(l, SOL_SOCKET, SO_REUSEADDR, reuse), 0);
+    const sockaddr_in a = v4(this->bind_any(l));
+    EXPECT_EQ(n.listen(l, 4), 0);
+    const int c = this->tcp();
+    EXPECT_EQ(n.connect(c, sa(a), length_of(a)), 0);
+    const int s = n.accept(l, nullptr, nullptr);
+    EXPECT_EQ(this->option(s, SOL_SOCKET, SO_REUSEADDR), reuse);
+    EXPECT_EQ(n.close(l), 0);
+    const auto try_listen = [&](const sockaddr_in& at, int own_reuse) {
+      const int fd = this->tcp();
+      EXPECT_EQ(this->set(fd, SOL_SOCKET, SO_REUSEADDR, own_reuse), 0);
+      const int bound = n.bind(fd, sa(at), length_of(at));
+      const int r = bound != 0 ? bound : n.listen(fd, 1);
+      EXPECT_EQ(n.close(fd), 0);
+      return r;
+    };
+    const sockaddr_in any = v4(ntohs(a.sin_port), "0.0.0.0");
+    const sockaddr_in other = v4(ntohs(a.sin_port), "127.0.0.2");
+    const int shared = reuse == 1 ? 0 : -EADDRINUSE;
+    for (const sockaddr_in& at : {a, any}) {
+      EXPECT_EQ(try_listen(at, 0), -EADDRINUSE);
+      EXPECT_EQ(try_listen(at, 1), shared);
+    }
+    EXPECT_EQ(try_listen(other, 0), 0);
+    EXPECT_EQ(try_listen(v4(this->port_of(c)), 0), -EADDRINUSE);  // who connects holds one, too
+    EXPECT_EQ(n.close(s), 0);                                     // first: the TIME-WAIT is here
+    char b = 0;
+    EXPECT_EQ(n.recv(c, &b, 1, 0), 0);
+    EXPECT_EQ(n.close(c), 0);
+    EXPECT_EQ(n.poll(nullptr, 0, 2), 0);
+    EXPECT_EQ(try_listen(a, 0), -EADDRINUSE);
+    EXPECT_EQ(try_listen(a, 1), shared);
+  }
+}
+
+TYPED_TEST(PosixSameAsLinux, AListenerThatStoppedFindsItsConnectionsInTheWay) {
+  auto& n = this->net;
+  const int other = this->tcp();
+  const sockaddr_in a = v4(this->bind_any(other));
+  const int l = this->tcp();
+  this->close_all({other});
+  EXPECT_EQ(n.bind(l, sa(a), length_of(a)), 0);  // to a port of its own choice, which it keeps
+  EXPECT_EQ(n.listen(l, 1), 0);
+  const int c = this->tcp();
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), 0);
+  const int s = n.accept(l, nullptr, nullptr);
+  EXPECT_EQ(n.shutdown(l, SHUT_RD), 0);
+  EXPECT_EQ(n.listen(l, 1), -EADDRINUSE);
+  this->close_all({c, s, l});
+}
+
 TYPED_TEST(PosixSameAsLinux, Listen) {
   auto& n = this->net;
   const int u = this->udp();

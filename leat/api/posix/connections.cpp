@@ -23,6 +23,7 @@ int Sockets::bind(int fd, const sockaddr* address, socklen_t length) {
   }
   Op op;
   op.bind(f.handle, to.endpoint);
+  op.flags.alone = true;
   run_through(op);
   if (op.error == Errc{}) {
     f.open->put(kBound, true);
@@ -40,6 +41,7 @@ int Sockets::listen(int fd, int backlog) {
   if (const int bad = ensure_bound(f); bad != 0) return bad;
   Op op;
   op.listen(f.handle, static_cast<std::uint32_t>(std::clamp(backlog, 1, 65535)));
+  op.flags.alone = true;
   run_through(op);
   if (op.error == Errc{}) {
     f.open->put(kBound, true);
@@ -55,6 +57,7 @@ int Sockets::ensure_bound(const File& f, bool also_v6) {
   if (f.handle.kind() != SocketKind::udp && (f.handle.kind() != SocketKind::stream || also_v6)) return 0;
   Op op;
   op.bind(f.handle, {f.has(kV6) ? IpAddress{} : IpAddress::any(IpVersion::v4), Port{}});
+  op.flags.alone = true;
   run_through(op);
   if (op.error == Errc{} || op.error == Errc::invalid_argument) {  // somebody else was first
     f.open->put(kBound, true);

@@ -63,6 +63,8 @@ class ListenerTable {
   };
   ListenerTable(const Storage& storage, SipKey secret, BindRule rule);
 
+  // Could something be for both?
+  static bool overlap(const BindKey& a, bool a_v6only, const BindKey& b, bool b_v6only);
   // Would this bind conflict ("address in use")? As Linux: binds overlap when scope, port, interface (or either any)
   // and address (or either any, across versions when `::` is dual-stack) meet; overlapping is allowed when both have
   // reuse_address (stream: and the other doesn't listen), or both have reuse_port and one user.
@@ -99,7 +101,6 @@ class ListenerTable {
   enum Class : std::uint8_t { exact_interface, exact_address, any_interface, any_address, kClasses };
   static Class class_of(const BindKey& key);
   static bool accepts(const BindEntry& e, const BindKey& destination);
-  static bool overlap(const BindKey& a, bool a_v6only, const BindKey& b, bool b_v6only);
   [[nodiscard]] bool conflict(const BindKey& key, BindFlags flags, Index self) const;
   [[nodiscard]] std::uint32_t group_hash(const BindKey& key) const;
   [[nodiscard]] std::uint32_t port_hash(Scope scope, Port port) const;

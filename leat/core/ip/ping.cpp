@@ -115,7 +115,7 @@ void icmp_error(Core& core, const IcmpError& e) {
   report_error(core, s, e, Port{}, e.quoted);
 }
 
-Result<void> bind(Core& core, Index socket, const Endpoint& local) {
+Result<void> bind(Core& core, Index socket, const Endpoint& local, BindHow) {
   if (!local.address.is_unspecified() && !is_local_address(core, local.address, core.scope)) {
     return fail(Errc::address_not_available);
   }

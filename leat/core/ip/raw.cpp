@@ -84,7 +84,7 @@ void icmp_error(Core& core, const IcmpError& e) {
   });
 }
 
-Result<void> bind(Core& core, Index socket, const Endpoint& local) {
+Result<void> bind(Core& core, Index socket, const Endpoint& local, BindHow) {
   RawSocket& s = socket_of(core, socket);
   if (local.address.version() != s.version) return fail(Errc::invalid_argument);
   if (!local.address.is_unspecified() && !local.address.is_multicast() &&

@@ -149,7 +149,9 @@ void enter_time_wait(Tcb& t) {
                             .ts_recent = t.hot.ts_recent,
                             .rcv_wnd = t.hot.receive_window(),
                             .wscale = static_cast<std::uint8_t>(t.hot.rcv_shift()),
-                            .timestamps = t.hot.has(Flag::timestamps)};
+                            .timestamps = t.hot.has(Flag::timestamps),
+                            .reuse_address = t.options().on(OptionId::reuse_address),
+                            .reuse_port = t.options().on(OptionId::reuse_port)};
     Index record = s.time_wait.add(info, t.core.now, Duration::us(length));
     if (record == kNoIndex && s.time_wait.capacity() > 0) {
       // A server under load never refuses to close: the oldest wait ends early.

@@ -15,7 +15,7 @@ auto accept_links(State& s) {
   return [&s](Index i) -> Index& { return s.hot[i].socket; };
 }
 
-Result<void> relisten(Core& core, Index socket, std::uint32_t backlog) {
+Result<void> relisten(Core& core, Index socket, std::uint32_t backlog, BindHow) {
   listener_of(core, socket).queue.set_backlog(backlog);
   return {};
 }
@@ -94,7 +94,7 @@ Result<IoCount> refuse_send(Core&, Index, ByteSpan, const Endpoint*, const SendO
 Result<IoCount> refuse_receive(Core&, Index, MutableByteSpan, RecvFlags, Message*) {
   return fail(Errc::not_connected);
 }
-Result<void> refuse_bind(Core&, Index, const Endpoint&) {
+Result<void> refuse_bind(Core&, Index, const Endpoint&, BindHow) {
   return fail(Errc::invalid_argument);
 }
 Result<void> refuse_shutdown(Core&, Index, ShutdownHow) {

@@ -169,6 +169,27 @@ inline void heard_now(Tcb& t) {
   h.last_rx_ms = now_ms;
 }
 
+// --- port_holders.cpp: who binds as BSD sockets do asks which connections, and which in TIME-WAIT, hold the port -----
+
+// O(connections).
+[[nodiscard]] bool connections_hold(Core& core, const BindKey& key, BindFlags flags);
+// The same of many ports, one after the other, whatever may be shared: all connections are looked at once per 256.
+class PortsOfConnections {
+ public:
+  PortsOfConnections(Core& core, const BindKey& key, bool v6only) : core_(core), key_(key), v6only_(v6only) {}
+  [[nodiscard]] bool has(Port port);
+
+ private:
+  static constexpr std::uint32_t kAtOnce = 256;
+  void look_from(std::uint32_t first);
+
+  Core& core_;
+  BindKey key_;
+  bool v6only_;
+  std::uint32_t first_ = 0x10000;  // the ports that were looked at: none
+  std::array<std::uint64_t, kAtOnce / 64> held_{};
+};
+
 // --- open.cpp: what active, passive and simultaneous opens share ----------------------------------------------------
 
 // The buffer, or less where tcp_window_clamp says so.

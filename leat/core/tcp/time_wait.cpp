@@ -57,7 +57,8 @@ Index TimeWaitTable::add(const TimeWaitInfo& info, Instant now, Duration length)
   r.local_port = info.key.local_port;
   r.remote_port = info.key.remote_port;
   r.scope = info.key.scope;
-  r.wscale_flags = static_cast<std::uint8_t>(std::min<unsigned>(info.wscale, 14) | (info.timestamps ? 0x10U : 0U));
+  r.wscale_flags = static_cast<std::uint8_t>(std::min<unsigned>(info.wscale, 14) | (info.timestamps ? 0x10U : 0U) |
+                                             (info.reuse_address ? 0x20U : 0U) | (info.reuse_port ? 0x40U : 0U));
   const std::uint32_t field = std::min<std::uint32_t>(info.rcv_wnd >> (r.wscale_flags & 15U), 0xffff);
   r.window = static_cast<std::uint8_t>(field >> 8);
   r.snd_nxt = info.snd_nxt;

@@ -25,13 +25,15 @@ struct TimeWaitInfo {
   std::uint32_t rcv_wnd = 0;    // bytes, for the window that re-sent ACKs show
   std::uint8_t wscale = 0;      // of our window, 0..14
   bool timestamps = false;
+  bool reuse_address = false;  // options of its socket: who binds to the port asks
+  bool reuse_port = false;
 };
 
 struct TimeWaitRecord {
   IpAddress local, remote;
   Port local_port, remote_port;
   Scope scope;
-  std::uint8_t wscale_flags;  // wscale 4, timestamps 1
+  std::uint8_t wscale_flags;  // wscale 4, timestamps 1, reuse_address 1, reuse_port 1
   std::uint8_t window;        // the window field of an ACK, in units of 256
   SeqNum snd_nxt, rcv_nxt;
   std::uint32_t ts_recent;
@@ -44,6 +46,8 @@ struct TimeWaitRecord {
            scope == k.scope;
   }
   [[nodiscard]] bool timestamps() const { return (wscale_flags & 0x10) != 0; }
+  [[nodiscard]] bool reuse_address() const { return (wscale_flags & 0x20) != 0; }
+  [[nodiscard]] bool reuse_port() const { return (wscale_flags & 0x40) != 0; }
   // The window field of a re-sent ACK, and what it means in bytes.
   [[nodiscard]] std::uint16_t window_field() const { return static_cast<std::uint16_t>(window << 8); }
   [[nodiscard]] std::uint32_t rcv_wnd() const { return std::uint32_t{window_field()} << (wscale_flags & 15U); }
@@ -85,7 +89,7 @@ class TimeWaitTable {
   void remove(Index record);
   [[nodiscard]] TimeWaitRecord& operator[](Index i) { return records_[i]; }
   [[nodiscard]] const TimeWaitRecord& operator[](Index i) const { return records_[i]; }
-  [[nodiscard]] Index oldest() const { return fifo_.front(); }  // kNoIndex: empty
+  [[nodiscard]] Index oldest() const { return fifo_.front(); }  // kNoIndex: empty; then by `link.next`
 
   // Ends at most `budget` expired records; expired(index) is called while the record can still be read and must not
   // remove it. Returns how many.

@@ -36,7 +36,15 @@ PortRange port_range(const Core& core) {
           Port{static_cast<std::uint16_t>(core.options.get(OptionId::ephemeral_last))}};
 }
 
-Result<void> bind(Core& core, Index socket, const Endpoint& to) {
+BindFlags bind_flags(const Tcb& t, Index socket) {
+  const OptionValues& o = t.options();
+  return {.reuse_address = o.on(OptionId::reuse_address),
+          .reuse_port = o.on(OptionId::reuse_port),
+          .v6only = o.on(OptionId::v6only),
+          .user = t.core.sockets[socket].owner};
+}
+
+Result<void> bind(Core& core, Index socket, const Endpoint& to, BindHow how) {
   Tcb t = connection_of(core, socket);
   State& s = t.tables();
   if (!never_used(t) || t.cold.bind_entry != 0) return fail(Errc::invalid_argument);
@@ -45,17 +53,18 @@ Result<void> bind(Core& core, Index socket, const Endpoint& to) {
       !ip::is_local_address(core, to.address, core.scope))
     return fail(Errc::address_not_available);
   BindKey key{to.address, to.port, static_cast<std::uint16_t>(o.get(OptionId::bind_interface)), core.scope};
-  const BindFlags flags{.reuse_address = o.on(OptionId::reuse_address),
-                        .reuse_port = o.on(OptionId::reuse_port),
-                        .v6only = o.on(OptionId::v6only),
-                        .user = core.sockets[socket].owner};
+  const BindFlags flags = bind_flags(t, socket);
+  const bool alone = how == BindHow::alone;
   if (key.port == Port{}) {
+    PortsOfConnections held(core, key, flags.v6only);
     const auto picked = s.ports.pick(to.address, {}, core.scope, port_range(core), [&](Port p) {
       key.port = p;
-      return s.binds.port_taken(key, flags.v6only);
+      return s.binds.port_taken(key, flags.v6only) || (alone && held.has(p));
     });
     if (!picked) return fail(Errc::address_in_use);
     key.port = *picked;
+  } else if (alone && connections_hold(core, key, flags)) {
+    return fail(Errc::address_in_use);
   }
   const Result<Index> entry = s.binds.bind(key, flags, socket);
   if (!entry) return fail(entry.error());
@@ -71,13 +80,15 @@ Result<void> bind(Core& core, Index socket, const Endpoint& to) {
 
 // --- listen ----------------------------------------------------------------------------------------------------------
 
-Result<void> listen(Core& core, Index socket, std::uint32_t backlog) {
+Result<void> listen(Core& core, Index socket, std::uint32_t backlog, BindHow how) {
   Tcb t = connection_of(core, socket);
   State& s = t.tables();
   if (!never_used(t)) return fail(Errc::invalid_argument);
   if (t.cold.bind_entry == 0)
-    if (const Result<void> bound = bind(core, socket, {IpAddress{}, Port{}}); !bound) return bound;
+    if (const Result<void> bound = bind(core, socket, {IpAddress{}, Port{}}, how); !bound) return bound;
   const Index entry = t.cold.bind_entry - 1U;
+  if (how == BindHow::alone && connections_hold(core, s.binds[entry].key, bind_flags(t, socket)))
+    return fail(Errc::address_in_use);
   const Index i = s.listener_pool.take([&s](Index k) -> Index& { return s.listeners[k].next_free; });
   if (i == kNoIndex) return fail(Errc::no_memory);
   Listener& l = *std::construct_at(&s.listeners[i]);

@@ -107,7 +107,7 @@ void close(Core& core, Index socket) {
   core.udp.pool.give(i, [&](Index k) -> Index& { return core.udp.sockets[k].free_next; });
 }
 
-Result<void> bind(Core& core, Index socket, const Endpoint& local) {
+Result<void> bind(Core& core, Index socket, const Endpoint& local, BindHow) {
   UdpSocket& s = socket_of(core, socket);
   if (s.bind != kNoIndex) return fail(Errc::invalid_argument);
   const IpAddress& a = local.address;
