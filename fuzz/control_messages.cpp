@@ -25,7 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const bool v6 = (data[0] & 1) != 0;
   const bool both = (data[0] & 2) != 0;  // a dual-stack socket's
-  const posix::ControlLevels levels{.ip = !v6 || both, .ipv6 = v6 || both};
+  const posix::ControlLevels levels{.ip = !v6 || both, .ipv6 = v6 || both, .mapped = !v6};
   std::vector<std::uint8_t> control(data + 1, data + size);
   control.shrink_to_fit();
   msghdr m{};

@@ -433,6 +433,43 @@ TYPED_TEST(PosixOptions, SourceOfOneDatagram) {
   this->close_all({r, s});
 }
 
+// A socket of both versions names the source of an IPv4 datagram by a mapped address: what a server that answers from the
+// address that was asked got with the request.
+TYPED_TEST(PosixOptions, MappedSourceOfOneDatagram) {
+  if (!this->has_v6()) GTEST_SKIP() << "no IPv6 here";
+  auto& n = this->net;
+  const int server = this->udp6();
+  EXPECT_EQ(this->set(server, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1), 0);
+  const sockaddr_in6 any = v6(0, "::");
+  EXPECT_EQ(n.bind(server, sa(any), length_of(any)), 0);
+  const sockaddr_in to = v4(this->port_of(server), "127.0.0.7");
+  const int client = this->udp();
+  EXPECT_EQ(n.sendto(client, "x", 1, 0, sa(to), length_of(to)), 1);
+  char b = 0;
+  iovec part{&b, 1};
+  sockaddr_in6 from{};
+  alignas(8) std::array<std::uint8_t, CMSG_SPACE(sizeof(in6_pktinfo))> control{};
+  msghdr m{};
+  m.msg_name = &from;
+  m.msg_namelen = length_of(from);
+  m.msg_iov = &part;
+  m.msg_iovlen = 1;
+  m.msg_control = control.data();
+  m.msg_controllen = control.size();
+  EXPECT_EQ(n.recvmsg(server, &m, 0), 1);
+  ASSERT_NE(CMSG_FIRSTHDR(&m), nullptr);
+  EXPECT_EQ(n.sendmsg(server, &m, 0), 1);  // as it came
+  sockaddr_in back{};
+  socklen_t len = length_of(back);
+  EXPECT_EQ(n.recvfrom(client, &b, 1, 0, sa(back), &len), 1);
+  EXPECT_EQ(back.sin_addr.s_addr, inet_addr("127.0.0.7"));
+  in6_pktinfo info{};
+  info.ipi6_addr = in6addr_loopback;  // of the other version
+  std::memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), &info, sizeof info);
+  EXPECT_EQ(n.sendmsg(server, &m, 0), -EINVAL);
+  this->close_all({server, client});
+}
+
 TYPED_TEST(PosixOptions, ManyMessagesInOneCall) {
   auto& n = this->net;
   const int r = this->udp(SOCK_NONBLOCK);

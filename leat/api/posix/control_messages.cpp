@@ -33,8 +33,22 @@ bool take(const cmsghdr& c, const std::uint8_t* data, T& to) {
   return true;
 }
 
+int take_source(const cmsghdr& c, const std::uint8_t* data, SendOverrides& to) {
+  in6_pktinfo info{};
+  if (!take(c, data, info)) return -EINVAL;
+  std::array<std::uint8_t, 16> wire{};
+  std::memcpy(wire.data(), &info.ipi6_addr, 16);
+  to.source = IpAddress::v6_wire(wire.data());
+  to.interface = static_cast<InterfaceId>(info.ipi6_ifindex);
+  return 0;
+}
+
 int read_one(const cmsghdr& c, const std::uint8_t* data, ControlLevels levels, SendOverrides& to) {
   int number = 0;
+  if (levels.mapped && c.cmsg_level == IPPROTO_IPV6 && c.cmsg_type == IPV6_PKTINFO) {
+    if (const int bad = take_source(c, data, to); bad != 0) return bad;
+    return to.source.is_v4() ? 0 : -EINVAL;
+  }
   if (c.cmsg_level == IPPROTO_IP && levels.ip) {
     switch (c.cmsg_type) {
       case IP_TTL:
@@ -74,15 +88,8 @@ int read_one(const cmsghdr& c, const std::uint8_t* data, ControlLevels levels, S
         if (!take(c, data, number) || number < -1 || number > 255) return -EINVAL;
         to.tos = static_cast<std::int16_t>(number);
         return 0;
-      case IPV6_PKTINFO: {
-        in6_pktinfo info{};
-        if (!take(c, data, info)) return -EINVAL;
-        std::array<std::uint8_t, 16> wire{};
-        std::memcpy(wire.data(), &info.ipi6_addr, 16);
-        to.source = IpAddress::v6_wire(wire.data());
-        to.interface = static_cast<InterfaceId>(info.ipi6_ifindex);
-        return 0;
-      }
+      case IPV6_PKTINFO:
+        return take_source(c, data, to);
       default:
         return -EINVAL;
     }

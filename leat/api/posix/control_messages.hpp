@@ -31,6 +31,7 @@ class ControlWriter {
 struct ControlLevels {
   bool ip = false;
   bool ipv6 = false;
+  bool mapped = false;  // of an AF_INET6 socket to an IPv4 address: IPV6_PKTINFO names a mapped one
 };
 
 // What the control messages of a sendmsg() ask for. 0, or a negative errno value where one is malformed or unknown.

@@ -28,7 +28,7 @@ ControlLevels levels_of(const File& f, const msghdr& m, socklen_t name_length) {
       read_address(static_cast<const sockaddr*>(m.msg_name), name_length, true, AddressUse::send_datagram, to) != 0)
     return {.ip = true, .ipv6 = true};
   const bool v4 = to.endpoint.address.is_v4();
-  return {.ip = v4, .ipv6 = !v4};
+  return {.ip = v4, .ipv6 = !v4, .mapped = v4};
 }
 
 }  // namespace
