@@ -22,21 +22,6 @@ std::string names_text() {
   return text;
 }
 
-void list(bool json) {
-  if (!json) {
-    std::vector<std::vector<std::string>> rows;
-    for (const Bench& b : bench::benches()) rows.push_back({std::string(b.name), std::string(b.description)});
-    rows.push_back({"all", "every one of them"});
-    std::fputs(table(rows).c_str(), stdout);
-    return;
-  }
-  std::vector<bench::Row> rows;
-  for (const Bench& b : bench::benches())
-    rows.push_back(bench::Row{}.set("name", b.name).set("description", b.description));
-  rows.push_back(bench::Row{}.set("name", "all").set("description", "every one of them"));
-  std::fputs(bench::to_json("list", rows).c_str(), stdout);
-}
-
 bench::Request request_of(const Arguments& a) {
   if (!a.bench_device.empty() && a.bench_device != "memory" && a.bench_device != "tap" && a.bench_device != "shm")
     throw Failure(cat("--device: no benchmark over '", a.bench_device, "'"), "take memory, tap or shm");
@@ -72,11 +57,24 @@ void write_text(const std::string& path, const std::string& text) {
                   "give --output a file in a folder that is there");
 }
 
+void list(const Arguments& a) {
+  std::vector<bench::Row> rows;
+  std::vector<std::vector<std::string>> lines;
+  const auto add = [&](std::string_view name, std::string_view description) {
+    rows.push_back(bench::Row{}.set("name", name).set("description", description));
+    lines.push_back({std::string(name), std::string(description)});
+  };
+  for (const Bench& b : bench::benches()) add(b.name, b.description);
+  add("all", "every one of them");
+  std::fputs(a.json ? bench::to_json("list", rows).c_str() : table(lines).c_str(), stdout);
+  if (!a.output.empty()) write_text(a.output, bench::to_csv(rows));
+}
+
 }  // namespace
 
 int run_bench(const Arguments& a) {
   if (a.bench == "list") {
-    list(a.json);
+    list(a);
     return kExitOk;
   }
   std::vector<const Bench*> chosen;

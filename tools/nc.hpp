@@ -50,8 +50,10 @@ class NcProgress {
 // A stack that knows no way to its peer is set up wrong, as with ping.
 [[nodiscard]] Failure no_route(const Endpoint& remote);
 
-// The end of nc: numbers as JSON on stderr, the problem in one line. The exit code.
-[[nodiscard]] int report_nc(const Plan& plan, const Totals& totals, const std::string& problem, Duration took);
+// The end of nc: numbers as JSON on stderr, the problem in one line. The exit code; `stopped_by`: the signal that ended
+// it before there was a peer, told as a shell tells it.
+[[nodiscard]] int report_nc(const Plan& plan, const Totals& totals, const std::string& problem, Duration took,
+                            int stopped_by = 0);
 
 struct NcRequest {
   bool listen = false;

@@ -155,7 +155,8 @@ class StreamNc {
     if (!done_) node_.runner().run_until([this] { return done_; });
     input_.want(false);
     progress_.finish();
-    return report_nc(node_.plan(), totals_, problem_, monotonic_now() - start);
+    return report_nc(node_.plan(), totals_, problem_, monotonic_now() - start,
+                     connected_ || done_ ? 0 : StopOnSignals::caught());
   }
 
  private:
@@ -309,7 +310,8 @@ class DatagramNc {
     last_ = start;
     watch_quiet();
     if (!done_) node_.runner().run_until([this] { return done_; });
-    return report_nc(node_.plan(), totals_, problem_, monotonic_now() - start);
+    return report_nc(node_.plan(), totals_, problem_, monotonic_now() - start,
+                     peer_ != Endpoint{} || done_ ? 0 : StopOnSignals::caught());
   }
 
  private:

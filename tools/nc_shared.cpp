@@ -32,7 +32,7 @@ Failure no_route(const Endpoint& remote) {
           "give the stack an address or gateway that reaches it"};
 }
 
-int report_nc(const Plan& plan, const Totals& totals, const std::string& problem, Duration took) {
+int report_nc(const Plan& plan, const Totals& totals, const std::string& problem, Duration took, int stopped_by) {
   if (plan.json) {
     Value v;
     v.set("sent", totals.sent)
@@ -43,6 +43,7 @@ int report_nc(const Plan& plan, const Totals& totals, const std::string& problem
   } else if (!problem.empty()) {
     std::fprintf(stderr, "leat: %s\n", problem.c_str());
   }
+  if (stopped_by != 0) return 128 + stopped_by;
   return problem.empty() ? kExitOk : kExitNegative;
 }
 

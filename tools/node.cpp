@@ -450,7 +450,10 @@ EchoServices::EchoServices(Host& host, std::uint16_t port) : buffer_(65536) {
     }
     if (c.at_end()) c.close();
   };
-  stream_ = std::make_unique<StreamServer>(host.stack(), StreamServer::Options{.port = Port{port}}, echo);
+  stream_ = StreamServer::with_factory(host.stack(), {.port = Port{port}}, [echo](StreamConnection& c) {
+    (void)c.stack().set_option(c.handle(), OptionId::tcp_nodelay, 1);
+    return echo;
+  });
   auto status = stream_->status();
   if (status)
     status = datagrams_.open_udp(host.stack(), CallbackSocket::Handler::to<&EchoServices::on_datagrams>(*this));
@@ -468,12 +471,8 @@ void EchoServices::on_datagrams(CallbackSocket& socket, Ready) {
     const auto got = socket.stack().try_receive_from(socket.handle(), buffer_, message);
     if (!got || got->status != IoStatus::done) return;
     ++counts_.datagrams;
-    // From the address that was asked, on the link that it came from where addresses are of a link. What does not fit
-    // the transmit queue now is lost, as datagrams may be.
-    const bool of_link = message.from.address.is_link_local() && !message.from.address.is_v4();
-    (void)socket.stack().try_send_as(
-        socket.handle(), {buffer_.data(), got->count}, &message.from,
-        {.source = message.to.address, .interface = of_link ? message.interface : kNoInterface});
+    // What does not fit the transmit queue now is lost, as datagrams may be.
+    (void)socket.stack().try_send_as(socket.handle(), {buffer_.data(), got->count}, &message.from, answer_to(message));
   }
 }
 

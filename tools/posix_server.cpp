@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <functional>
 #include <leat/runtime/clock.hpp>
 #include <unordered_map>
@@ -197,20 +198,48 @@ class EchoConnection final : public Watched {
   std::vector<std::uint8_t> left_;
 };
 
+// The IPV6_PKTINFO of a datagram: where it went to, and where the answer comes from.
+struct AskedAddress {
+  // The link stays only where addresses are of a link.
+  void make_source(const msghdr& m) {
+    cmsghdr* const c = CMSG_FIRSTHDR(&m);
+    if (c == nullptr || c->cmsg_level != IPPROTO_IPV6 || c->cmsg_type != IPV6_PKTINFO) return;
+    in6_pktinfo info{};
+    std::memcpy(&info, CMSG_DATA(c), sizeof info);
+    if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr)) return;
+    info.ipi6_ifindex = 0;
+    std::memcpy(CMSG_DATA(c), &info, sizeof info);
+  }
+  alignas(cmsghdr) std::array<std::uint8_t, CMSG_SPACE(sizeof(in6_pktinfo))> control{};
+};
+
 class EchoDatagrams final : public Watched {
  public:
-  EchoDatagrams(EchoCounters& counters, PosixDescriptor&& d) : d_(std::move(d)), counters_(&counters) {}
+  EchoDatagrams(EchoCounters& counters, PosixDescriptor&& d) : d_(std::move(d)), counters_(&counters) {
+    const int on = 1;
+    (void)d_.net().setsockopt(d_.get(), IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
+  }
   Then run(PosixServer& server) override {
     const MutableByteSpan buffer = server.scratch();
     for (std::size_t moved = 0; moved < kTurn;) {
       PosixAddress from;
-      const ssize_t n = d_.net().recvfrom(d_.get(), buffer.data(), buffer.size(), 0, from.get(), &from.length);
+      AskedAddress asked;
+      iovec piece{buffer.data(), buffer.size()};
+      msghdr m{};
+      m.msg_name = from.get();
+      m.msg_namelen = from.length;
+      m.msg_iov = &piece;
+      m.msg_iovlen = 1;
+      m.msg_control = asked.control.data();
+      m.msg_controllen = asked.control.size();
+      const ssize_t n = d_.net().recvmsg(d_.get(), &m, 0);
       if (n == -ECONNREFUSED) continue;  // an earlier answer's port is closed
       if (n < 0) return n == -EAGAIN || n == -EINTR ? Then::wait : Then::end;
       counters_->datagrams.fetch_add(1, std::memory_order_relaxed);
-      const auto size = static_cast<std::size_t>(n);
-      (void)d_.net().sendto(d_.get(), buffer.data(), size, 0, from.get(), from.length);
-      moved += size + 64;
+      piece.iov_len = static_cast<std::size_t>(n);
+      asked.make_source(m);
+      (void)d_.net().sendmsg(d_.get(), &m, 0);
+      moved += piece.iov_len + 64;
     }
     return Then::again;
   }

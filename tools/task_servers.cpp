@@ -46,7 +46,7 @@ struct Coroutines {
   static Endpoint remote(const Stream& s) { return s.remote_endpoint().value_or(Endpoint{}); }
   static auto accept(Listener& l) { return l.accept(); }
   static auto receive(Datagrams& s, MutableByteSpan to) { return s.receive_from(to); }
-  static auto send(Datagrams& s, ByteSpan bytes, const Endpoint& to) { return s.send_to(bytes, to); }
+  static auto answer(Datagrams& s, ByteSpan bytes, const Message& m) { return s.answer(bytes, m); }
 
   explicit Coroutines(std::shared_ptr<SharedStack> s) : stack(std::move(s)) {}
   Result<Listener> listen(const Endpoint& local) { return Listener::listen(stack, local, kBacklog); }
@@ -72,7 +72,7 @@ struct Commands {
   static Endpoint remote(const Stream& s) { return s.remote_addr(); }
   static auto accept(Listener& l) { return l.async_accept(); }
   static auto receive(Datagrams& s, MutableByteSpan to) { return s.async_recv_from(to); }
-  static auto send(Datagrams& s, ByteSpan bytes, const Endpoint& to) { return s.async_send_to(bytes, to); }
+  static auto answer(Datagrams& s, ByteSpan bytes, const Message& m) { return s.async_answer(bytes, m); }
 
   explicit Commands(std::shared_ptr<SharedStack> s) : stack(std::move(s)) {}
   Result<Listener> listen(const Endpoint& local) { return Listener::listen(channel, local, kBacklog); }
@@ -114,6 +114,7 @@ std::size_t count_of(const IoCount& n) {
 
 template <class Form>
 typename Form::template Task<void> serve_echo_stream(typename Form::Stream s, EchoCounters& counters) {
+  (void)s.set_option(OptionId::tcp_nodelay, 1);
   const Buffer buffer;
   for (;;) {
     const auto got = co_await Form::read(s, buffer.all(), kForever);
@@ -132,7 +133,7 @@ typename Form::template Task<void> serve_echo_datagrams(typename Form::Datagrams
     if (!got && got.error() == Errc::connection_refused) continue;  // an earlier answer's port is closed
     if (!got) co_return;
     counters.datagrams.fetch_add(1, std::memory_order_relaxed);
-    (void)co_await Form::send(s, buffer.first(got->count), got->message.from);
+    (void)co_await Form::answer(s, buffer.first(got->count), got->message);
   }
 }
 

@@ -42,8 +42,7 @@ struct InDatagram {
     return message.full_size > count ? std::optional{message.full_size} : std::nullopt;
   }
 };
-// How one datagram is sent differently from what the socket's options say (IP_PKTINFO, IP_TTL, IP_TOS and the like). To
-// answer from the address that a datagram came to: `.source = message.to.address`.
+// How one datagram is sent differently from what the socket's options say (IP_PKTINFO, IP_TTL, IP_TOS and the like).
 struct SendOverrides {
   IpAddress source{};  // one of ours; unspecified, a group or broadcast: as the socket is bound, or as the route says
   InterfaceId interface = kNoInterface;  // kNoInterface: as usual
@@ -55,6 +54,11 @@ struct SendOverrides {
     return !source.is_unspecified() || interface != kNoInterface || ttl >= 0 || tos >= 0 || dont_route;
   }
 };
+// To answer a datagram: from the address that was asked, on the link that it came from where addresses are of a link.
+[[nodiscard]] constexpr SendOverrides answer_to(const Message& m) {
+  const bool of_link = m.from.address.is_link_local() && !m.from.address.is_v4();
+  return {.source = m.to.address, .interface = of_link ? m.interface : kNoInterface};
+}
 enum class RecvFlags : std::uint8_t { none = 0, peek = 1 };
 
 }  // namespace leat

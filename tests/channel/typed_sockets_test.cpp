@@ -291,6 +291,24 @@ TEST_F(ChannelVirtual, DatagramsTellWhereFromAndHowLong) {
   EXPECT_EQ(one.recv_from_bytes(10).value().bytes, numbers(2));
 }
 
+TEST_F(ChannelVirtual, AnAnswerComesFromTheAddressThatWasAsked) {
+  const IpAddress second = IpAddress::v4(10, 0, 0, 77);
+  ASSERT_TRUE(w.hosts.stack(1).add_address(InterfaceId{1}, {second, 24}));
+  UdpSocket one = UdpSocket::bind(a, {IpAddress{}, Port{}}).value();
+  UdpSocket two = UdpSocket::bind(b, {IpAddress{}, Port{53}}).value();
+  const Endpoint asked{second, Port{53}};
+  Bytes buffer(10);
+  one.send_to(numbers(3), asked).value();
+  const Message request = two.recv_from(buffer).value().message;
+  EXPECT_EQ(two.answer(numbers(1), request).value(), 1U);
+  EXPECT_EQ(two.try_answer(numbers(2), request).value(), 2U);
+  EXPECT_EQ(run([](UdpSocket& s, const Message& m, ByteSpan bytes) -> Task<std::size_t> {
+              co_return (co_await s.async_answer(bytes, m)).value();
+            }(two, request, numbers(3))),
+            3U);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(one.recv_from(buffer).value().message.from, asked);
+}
+
 TEST_F(ChannelVirtual, ADroppedDatagramIsThereForTheNext) {
   UdpSocket one = UdpSocket::bind(a, {IpAddress{}, Port{}}).value();
   UdpSocket two = UdpSocket::bind(b, {IpAddress{}, Port{53}}).value();

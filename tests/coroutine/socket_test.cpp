@@ -422,6 +422,20 @@ TEST_F(CoroutineSocket, ManyDatagramsAtOnce) {
   }(a, b));
 }
 
+TEST_F(CoroutineSocket, AnAnswerComesFromTheAddressThatWasAsked) {
+  const IpAddress second = IpAddress::v4(10, 0, 0, 77);
+  ASSERT_TRUE(world.hosts.stack(1).add_address(InterfaceId{1}, {second, 24}));
+  auto a = UdpSocket::open(client(), {{}, Port{1000}}).value();
+  auto b = UdpSocket::open(server(), {{}, Port{2000}}).value();
+  executor.run([](UdpSocket& left, UdpSocket& right, IpAddress asked) -> Task<void> {
+    (void)co_await left.send_to(bytes("hello"), {asked, Port{2000}});
+    std::array<std::uint8_t, 8> data{};
+    const auto got = co_await right.receive_from(data);
+    EXPECT_EQ((co_await right.answer(bytes("yes"), got->message))->count, 3U);
+    EXPECT_EQ((co_await left.receive_from(data))->message.from, (Endpoint{asked, Port{2000}}));
+  }(a, b, second));
+}
+
 TEST_F(CoroutineSocket, DatagramsKnowWhereTheyComeFrom) {
   auto a = UdpSocket::open(client(), {{}, Port{1000}}).value();
   auto b = UdpSocket::open(server(), {{}, Port{2000}}).value();

@@ -44,6 +44,18 @@ for fd in "${many[@]}"; do
 done
 stop
 
+# Datagrams are answered from the address that was asked.
+serve echo "${form[@]}" --ip 10.9.0.2/24 --ip 10.9.0.3/24 --ip fd09::2/64 --ip fd09::3/64
+for address in 10.9.0.3 fd09::3; do
+  for _ in $(seq 100); do if ping -c 1 -W 1 -n "$address" >/dev/null 2>&1; then break; fi; done
+  exec 4<>"/dev/udp/$address/7"
+  echo "over udp" >&4
+  line=$(timeout 60 head -n 1 <&4) || fail "no echo over UDP from $address"  # the socket takes nobody else's
+  [ "$line" = "over udp" ] || fail "UDP echo from $address said '$line'"
+  exec 4>&-
+done
+stop
+
 # A client on Leat, against a Leat echo; large data must come back whole.
 "$LEAT" nc "${form[@]}" --device memory -q 10.9.0.1 7 <"$work/data" >"$work/got" || fail "nc ended with $?"
 cmp -s "$work/data" "$work/got" || fail "nc did not get back what it sent"

@@ -92,3 +92,18 @@ refused "datagrams to a closed port" "Nothing listens" "$LEAT" nc "${form[@]}" -
 refused "nobody comes" "no connection for 300 ms" "$LEAT" nc "${form[@]}" -l 80 --device memory -w 300ms -q </dev/null
 # The numbers go to stderr, since stdout is the peer's; a problem is in them, and not said again.
 refused "as JSON" '^{.*"received":0,.*"error":.*}$' "$LEAT" nc "${form[@]}" --device memory --json -q 10.9.0.1 9 </dev/null
+
+# Who is stopped before there is a peer has not done what was asked.
+stopped() {
+  local what=$1 code=0
+  shift
+  "$LEAT" nc "${form[@]}" --device memory -q "$@" </dev/null >/dev/null 2>&1 &
+  local nc=$!
+  sleep 0.5
+  kill -TERM "$nc"
+  wait "$nc" || code=$?
+  [ "$code" -eq 143 ] || fail "$what, stopped by SIGTERM, ended with $code"
+}
+stopped "nc that waits for a connection" -l 80
+stopped "nc -u that waits for a datagram" -u -l 80
+stopped "nc that nobody answers" 10.9.0.99 80

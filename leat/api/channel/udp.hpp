@@ -5,7 +5,8 @@
 //   auto socket = UdpSocket::bind(channel, {IpAddress{}, Port{53}});
 //   auto got = socket->recv_from(buffer);                   // got->message.from, got->count
 //   if (got->truncated()) ...                                // the datagram was this long; the rest is gone
-//   socket->send_to(answer, got->message.from);
+//   socket->answer(bytes, got->message);                     // from the address that was asked; or send_to(bytes,
+//   from)
 //
 // Many at once cost one command:
 //
@@ -61,8 +62,12 @@ struct DatagramSend {
   using Value = std::size_t;
   ByteSpan bytes;
   Endpoint to;
+  SendOverrides as{};
   std::optional<Result<Value>> at_once(SocketState& s) const;
-  void prepare(SocketState& s, Op& op) const { op.send_to(s.handle, bytes, to); }
+  void prepare(SocketState& s, Op& op) const {
+    op.send_to(s.handle, bytes, to);
+    if (as.any()) op.overrides = &as;
+  }
   Result<Value> result(SocketState&, Op& op) const { return op.count; }
   void give_back(SocketState&, Op&) const {}  // it was sent
 };
@@ -165,6 +170,17 @@ class UdpSocket final : public DatagramSocket {
   [[nodiscard]] CallAwaiter<call::DatagramSend> async_send_to(ByteSpan bytes, const Endpoint& to,
                                                               Duration timeout = kForever) const {
     return {state().shared_from_this(), {bytes, to}, timeout};
+  }
+  // To whom `m` came from, from the address that it came to.
+  [[nodiscard]] Result<std::size_t> answer(ByteSpan bytes, const Message& m, Duration timeout = kForever) const {
+    return run_call(state(), call::DatagramSend{bytes, m.from, answer_to(m)}, timeout);
+  }
+  [[nodiscard]] Result<std::optional<std::size_t>> try_answer(ByteSpan bytes, const Message& m) const {
+    return try_call(state(), call::DatagramSend{bytes, m.from, answer_to(m)});
+  }
+  [[nodiscard]] CallAwaiter<call::DatagramSend> async_answer(ByteSpan bytes, const Message& m,
+                                                             Duration timeout = kForever) const {
+    return {state().shared_from_this(), {bytes, m.from, answer_to(m)}, timeout};
   }
   [[nodiscard]] Endpoint local_addr() const { return local_; }
 

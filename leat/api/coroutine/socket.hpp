@@ -149,6 +149,21 @@ class [[nodiscard]] ReceiveFromOperation final : public Operation {
   Message message_;
 };
 
+// A datagram that is sent otherwise than its socket's options say.
+class [[nodiscard]] SendAsOperation final : public Operation {
+ public:
+  SendAsOperation(Service* service, Handle socket, ByteSpan bytes, const Endpoint& to, const SendOverrides& as,
+                  const Limit& limit)
+      : Operation(service, limit), as_(as) {
+    op().send_to(socket, bytes, to);
+    op().overrides = &as_;
+  }
+  Result<IoCount> await_resume() { return finish().io(); }
+
+ private:
+  SendOverrides as_;
+};
+
 class UdpSocket : public Socket {
  public:
   UdpSocket() = default;
@@ -158,6 +173,10 @@ class UdpSocket : public Socket {
 
   IoOperation send(ByteSpan bytes, const Limit& limit = {});  // where it is connected to
   IoOperation send_to(ByteSpan bytes, const Endpoint& to, const Limit& limit = {});
+  // To whom `m` came from, from the address that it came to.
+  SendAsOperation answer(ByteSpan bytes, const Message& m, const Limit& limit = {}) {
+    return {service_.get(), handle_, bytes, m.from, answer_to(m), limit};
+  }
   // Many by one operation, count is of datagrams: all of them are sent, or those before one that can't be; and what is
   // there is received, at least one.
   IoOperation send_many(std::span<const OutDatagram> datagrams, const Limit& limit = {});
