@@ -47,6 +47,7 @@ namespace leat {
   X(udp_no_socket, "No UDP socket for the datagram.")                                                    \
   X(udp_receive_full, "The UDP socket's receive budget is used up.")                                     \
   X(raw_receive_full, "The raw socket's receive budget is used up.")                                     \
+  X(raw_bad_checksum, "The checksum that a raw socket of IPv6 looks at is wrong.")                       \
   X(tcp_malformed, "TCP header lengths or options impossible.")                                          \
   X(tcp_bad_checksum, "TCP checksum does not match.")                                                    \
   X(tcp_bad_address, "TCP segment from or to an address TCP must not use, or port 0.")                   \

@@ -210,6 +210,20 @@ Result<ip::DatagramSocket*> Stack::datagram(Handle h) {
   if (s == nullptr) return fail(Errc::not_supported);
   return s;
 }
+Result<void> Stack::set_raw(Handle h, const RawSettings& to) {
+  const Index i = core_.sockets.find(h);
+  if (i == kNoIndex) return fail(Errc::bad_handle);
+  if (h.kind() != SocketKind::raw) return fail(Errc::not_supported);
+  if (to.checksum_at > 0 && to.checksum_at % 2 != 0) return fail(Errc::invalid_argument);  // RFC 3542 3.1
+  core_.ip.raw_sockets[core_.sockets[i].object].settings = to;
+  return {};
+}
+Result<RawSettings> Stack::raw(Handle h) const {
+  const Index i = core_.sockets.find(h);
+  if (i == kNoIndex) return fail(Errc::bad_handle);
+  if (h.kind() != SocketKind::raw) return fail(Errc::not_supported);
+  return core_.ip.raw_sockets[core_.sockets[i].object].settings;
+}
 Result<void> Stack::join_group(Handle h, const GroupRequest& r) {
   const auto s = datagram(h);
   return s ? iface::join(core_, **s, r) : fail(s.error());

@@ -90,6 +90,9 @@ class Stack {
   Result<void> set_source_filter(Handle, const GroupRequest&, FilterMode, std::span<const IpAddress> sources);
   // How many sources the filter has; as many as fit are written.
   Result<std::size_t> source_filter(Handle, const GroupRequest&, FilterMode&, std::span<IpAddress> sources);
+  // Of a raw socket; of others not_supported. invalid_argument: no place for a checksum.
+  Result<void> set_raw(Handle, const RawSettings&);
+  [[nodiscard]] Result<RawSettings> raw(Handle) const;
   // The oldest entry of the socket's error queue (option ip_receive_errors); would_block when it is empty. `quoted`
   // gets as much as fits of what the entry keeps of the datagram.
   Result<IoCount> try_receive_error(Handle, MutableByteSpan quoted, ErrorEntry&);

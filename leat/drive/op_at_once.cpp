@@ -70,6 +70,13 @@ OpEngine::Try OpEngine::run_at_once(Op& op) {
       return end(op, take_lease(*op.lease, op.value));
     case Verb::group:
       return end(op, group_call(*op.group, op.socket));
+    case Verb::set_raw:
+      return end(op, s.set_raw(op.socket, *op.raw));
+    case Verb::get_raw: {
+      const auto settings = s.raw(op.socket);
+      if (settings) *op.raw = *settings;
+      return end(op, settings ? Errc{} : settings.error());
+    }
     case Verb::control:
       return end(op, control(s, *op.request));
     default:

@@ -26,6 +26,7 @@
 #include <leat/op/error_entry.hpp>
 #include <leat/op/group_call.hpp>
 #include <leat/op/lease.hpp>
+#include <leat/op/raw_settings.hpp>
 #include <leat/op/waiter.hpp>
 #include <memory>
 #include <span>
@@ -82,6 +83,8 @@ enum class Verb : std::uint8_t {
   wake_set,         // *set, value: who waits on it with a lower `value` gets interrupted, now or as soon as it waits
   close_set,        // *set: its members leave it, who waits on it gets bad_handle
   group,            // *group: membership in multicast groups
+  set_raw,          // *raw: of a raw socket
+  get_raw,          // -> *raw
   control,          // *control
 };
 
@@ -132,6 +135,7 @@ struct Op : PostNode, Waiter {
   tcp::TcpInfo* info = nullptr;
   ControlRequest* request = nullptr;
   GroupCall* group = nullptr;
+  RawSettings* raw = nullptr;
   Lease* lease = nullptr;
   std::span<Watch> watches;
   ReadySet* set = nullptr;

@@ -88,6 +88,7 @@ int Sockets::setsockopt(int fd, int level, int name, const void* value, socklen_
   if (static_cast<int>(length) < 0) return -EINVAL;
   if (!has_level(f, level)) return -ENOPROTOOPT;
   if (value == nullptr && length > 0) return -EFAULT;
+  if (is_raw_option(f, level, name)) return set_raw_option(f, level, name, value, length);
   switch (level) {
     case SOL_SOCKET:
       return set_socket_option(f, name, value, length);
@@ -105,10 +106,6 @@ int Sockets::setsockopt(int fd, int level, int name, const void* value, socklen_
       remember(f, level, name, number != 0);
       return 0;
     }
-    case IPPROTO_RAW:
-    case IPPROTO_ICMPV6: {  // ICMP6_FILTER, IPV6_CHECKSUM: taken, and every packet is given
-      return 0;
-    }
     default:
       return -ENOPROTOOPT;
   }
@@ -120,6 +117,7 @@ int Sockets::getsockopt(int fd, int level, int name, void* value, socklen_t* len
   if (length == nullptr) return -EFAULT;
   if (static_cast<int>(*length) < 0) return -EINVAL;
   if (value == nullptr && *length > 0) return -EFAULT;
+  if (is_raw_option(f, level, name)) return get_raw_option(f, level, name, value, length);
   const int no_level = f.has(kV6) ? -ENOPROTOOPT : -EOPNOTSUPP;  // as Linux
   switch (level) {
     case SOL_SOCKET:

@@ -159,6 +159,10 @@ class Sockets {
   int get_ip_option(const File& f, int name, void* value, socklen_t* length);
   int get_ipv6_option(const File& f, int name, void* value, socklen_t* length);
   int get_tcp_option(const File& f, int name, void* value, socklen_t* length);
+  static bool is_raw_option(const File& f, int level, int name);
+  int change_raw(const File& f, Verb verb, RawSettings& settings);
+  int set_raw_option(const File& f, int level, int name, const void* value, socklen_t length);
+  int get_raw_option(const File& f, int level, int name, void* value, socklen_t* length);
   int group_call(const File& f, GroupCall& call);
   int interface_of(const IpAddress& address, InterfaceId& id);
   int set_ip_membership(const File& f, int name, const void* value, socklen_t length);

@@ -3,11 +3,14 @@
 #include <leat/core/iface/multicast.hpp>
 #include <leat/core/ip/error_report.hpp>
 #include <leat/core/ip/raw.hpp>
+#include <leat/offload/checksum_completion.hpp>
 #include <leat/wire/ip_protocol.hpp>
+#include <leat/wire/ipv6.hpp>
 
 namespace leat::ip {
 namespace {
 
+constexpr auto kIcmpv4 = static_cast<std::uint8_t>(wire::IpProtocol::icmpv4);
 constexpr auto kIcmpv6 = static_cast<std::uint8_t>(wire::IpProtocol::icmpv6);
 
 RawSocket& socket_of(Core& core, Index socket) {
@@ -22,6 +25,7 @@ Result<Handle> open(Core& core, std::uint8_t owner, IpVersion version, std::uint
   s = RawSocket{};
   s.version = version;
   s.protocol = protocol;
+  if (version == IpVersion::v6 && protocol == kIcmpv6) s.settings.checksum_at = 2;  // RFC 3542 3.1
   s.local.address = s.remote.address = IpAddress::any(version);
   s.entry = core.ip.raw.add(version, protocol, i);
   s.socket = s.entry == kNoIndex ? kNoIndex : core.sockets.open(SocketKind::raw, i, owner);
@@ -45,6 +49,22 @@ void close(Core& core, Index socket) {
   core.ip.raw_pool.give(i, [&](Index k) -> Index& { return core.ip.raw_sockets[k].free_next; });
 }
 
+// RFC 3542 3.2, Linux ICMP_FILTER: does the program want messages of this type? What is too short has none.
+bool wants_type(const RawSocket& s, const TransportInput& in) {
+  if (s.protocol != kIcmpv4 && s.protocol != kIcmpv6) return true;
+  std::array<std::uint8_t, 1> type{};
+  return in.packet.copy_out(in.packet.meta().l4_offset, type) == 0 || !s.settings.blocks(type[0]);
+}
+
+// RFC 3542 3.1: what arrives with a wrong checksum is dropped. It covers the checksum wherever that stands.
+bool checksum_fits(const RawSocket& s, const TransportInput& in) {
+  const PacketMeta& m = in.packet.meta();
+  if (s.settings.checksum_at < 0 || checksum_trusted(m.checksum)) return true;
+  const std::uint32_t length = m.length - m.l4_offset;
+  const Sum pseudo = pseudo_header_sum(in.source, in.destination, in.protocol, length);
+  return checksum_finish(checksum_packet(pseudo, in.packet, m.l4_offset, length)) == 0;
+}
+
 void input(Core& core, std::span<TransportInput> packets) {
   for (TransportInput& in : packets) {
     core.ip.raw.for_each(in.destination.version(), in.protocol, [&](Index i) {
@@ -53,7 +73,11 @@ void input(Core& core, std::span<TransportInput> packets) {
       const auto bound = o.get(OptionId::bind_interface);
       if ((!s.local.address.is_unspecified() && s.local.address != in.destination) ||
           (s.connected && s.remote.address != in.source) || (bound != 0 && bound != in.interface) || s.read_shut ||
-          (in.cast == IpCast::multicast && !iface::wants(core, s, in))) {
+          (in.cast == IpCast::multicast && !iface::wants(core, s, in)) || !wants_type(s, in)) {
+        return;
+      }
+      if (!checksum_fits(s, in)) {
+        core.counters.add(DropReason::raw_bad_checksum);
         return;
       }
       Packet copy = in.packet.clone();
@@ -102,6 +126,34 @@ Result<void> connect_of_version(Core& core, Index socket, const Endpoint& remote
   return connect(core, s, {remote.address, Port{}});
 }
 
+// RFC 3542 3.1: a checksum that covers the source address, as ICMPv6 has one, is the stack's work. False: it has no
+// place in so few octets.
+bool fill_checksum(Packet& p, std::int32_t checksum_at, const IpAddress& from, const IpAddress& to,
+                   std::uint8_t protocol) {
+  const auto at = static_cast<std::uint32_t>(checksum_at);
+  const MutableByteSpan head = p.writable_head();
+  if (std::uint64_t{at} + 2 > head.size()) return false;
+  const std::uint32_t length = p.meta().length;
+  store_be16(&head[at], 0);
+  const Sum sum = checksum_packet(pseudo_header_sum(from, to, protocol, length), p, 0, length);
+  store_be16(&head[at], checksum_finish(sum));
+  return true;
+}
+
+// IPV6_HDRINCL, as Linux: the packet is the caller's altogether.
+Result<IoCount> send_with_ipv6_header(Core& core, RawSocket& s, ByteSpan bytes, const IpAddress& remote,
+                                      const Path& path, const SendOverrides* as) {
+  constexpr std::size_t kHeader = wire::Ipv6Header::kLength;
+  if (bytes.size() < kHeader || bytes[0] >> 4 != 6) return fail(Errc::invalid_argument);
+  if (bytes.size() > path.mtu) return fail(too_long(core, s, {remote, Port{}}));
+  if (!has_room(core, s)) return IoCount{0, IoStatus::would_block};
+  Packet p = make_datagram(core, 0, bytes, as);
+  if (!p || p.head().size() < kHeader) return fail(Errc::no_buffers);
+  p.meta().l4_offset = kHeader;
+  if (send_made(core, std::move(p), remote, path) == SendStatus::dropped) return fail(Errc::no_buffers);
+  return IoCount{bytes.size(), IoStatus::done};
+}
+
 // Linux raw(7), IP_HDRINCL: the header is the caller's, but for length and checksum, and for the source and the
 // identifier where they are zero. Where it goes says the call, not the header.
 Result<IoCount> send_with_header(Core& core, RawSocket& s, ByteSpan bytes, const IpAddress& remote, const Path& path,
@@ -131,25 +183,21 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
   if (s.write_shut) return fail(Errc::broken_pipe);
   if (to == nullptr && !s.connected) return fail(Errc::destination_required);
   const IpAddress remote = to != nullptr ? to->address : s.remote.address;
-  const bool own_header =
-      s.version == IpVersion::v4 && core.options_of(core.sockets[socket]).on(OptionId::ip_header_included);
+  const bool own_header = core.options_of(core.sockets[socket]).on(OptionId::ip_header_included);
   // Protocol 0 listens to everything: it names nothing to send.
   if ((s.protocol == 0 && !own_header) || remote.version() != s.version) return fail(Errc::invalid_argument);
   const auto path = path_of(core, s, remote, as);
   if (!path) return fail(path.error());
-  if (own_header) return send_with_header(core, s, bytes, remote, **path, as);
+  if (own_header)
+    return (s.version == IpVersion::v4 ? send_with_header : send_with_ipv6_header)(core, s, bytes, remote, **path, as);
   const std::uint32_t header = s.version == IpVersion::v4 ? 20 : 40;
   // I18: what can't leave is an error of the call.
   if (bytes.size() + header > (*path)->mtu) return fail(too_long(core, s, {remote, Port{}}));
   if (!has_room(core, s)) return IoCount{0, IoStatus::would_block};
   Packet p = make_datagram(core, 0, bytes, as);
   if (!p) return fail(Errc::no_buffers);
-  if (s.version == IpVersion::v6 && s.protocol == kIcmpv6 && bytes.size() >= 4) {
-    // RFC 3542 3.1: the checksum of ICMPv6 is the stack's work, because it covers the source address.
-    if (p.head().size() < 4) return fail(Errc::no_buffers);
-    const Sum pseudo = pseudo_header_sum((*path)->source, remote, kIcmpv6, static_cast<std::uint32_t>(bytes.size()));
-    store_be16(&p.writable_head()[2], static_cast<std::uint16_t>(pseudo));
-    p.meta().checksum = ChecksumState::to_fill;
+  if (s.settings.checksum_at >= 0 && !fill_checksum(p, s.settings.checksum_at, (*path)->source, remote, s.protocol)) {
+    return fail(Errc::invalid_argument);
   }
   switch (ip::send(core, std::move(p), send_info(core, s, remote, s.protocol, as), **path)) {
     case SendStatus::sent:

@@ -12,6 +12,7 @@
 #include <leat/core/ip/datagram.hpp>
 #include <leat/core/ip/token_bucket.hpp>
 #include <leat/core/modules.hpp>
+#include <leat/op/raw_settings.hpp>
 #include <span>
 
 namespace leat::ip {
@@ -48,7 +49,8 @@ struct IdSlot {
 struct RawSocket : DatagramSocket {
   IpVersion version = IpVersion::v4;
   std::uint8_t protocol = 0;  // 0: all
-  Index entry = kNoIndex;     // in State::raw
+  RawSettings settings;
+  Index entry = kNoIndex;  // in State::raw
   Index free_next = kNoIndex;
 };
 
