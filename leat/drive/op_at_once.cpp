@@ -42,6 +42,13 @@ OpEngine::Try OpEngine::run_at_once(Op& op) {
       if (s.core().sockets.find(op.socket) == kNoIndex) return end(op, Errc::bad_handle);
       op.value = static_cast<std::int64_t>(s.take_error(op.socket).value_or(Errc{}));
       return end(op, Errc{});
+    case Verb::give_error: {
+      const Index i = s.core().sockets.find(op.socket);
+      if (i == kNoIndex) return end(op, Errc::bad_handle);
+      s.core().sockets[i].error = static_cast<Errc>(op.value);
+      s.core().sockets.notify(i, Ready::error);
+      return end(op, Errc{});
+    }
     case Verb::tcp_info: {
       const Index i = s.core().sockets.find(op.socket);
       if (i == kNoIndex) return end(op, Errc::bad_handle);

@@ -72,6 +72,7 @@ enum class Verb : std::uint8_t {
   set_option,       // option, value
   get_option,       // option -> value
   take_error,       // -> value: an Errc, 0 for none
+  give_error,       // value: the Errc that take_error gives next
   tcp_info,         // -> *info
   readiness,        // -> ready
   poll,             // watches: waits until one of them is ready -> count

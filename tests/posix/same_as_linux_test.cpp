@@ -533,6 +533,37 @@ TYPED_TEST(PosixSameAsLinux, Disconnect) {
   this->close_all({p.client, p.server, p.listener});
 }
 
+TYPED_TEST(PosixSameAsLinux, DisconnectLeavesAnError) {
+  auto& n = this->net;
+  const auto p = this->connected();
+  sockaddr unspecified{};
+  unspecified.sa_family = AF_UNSPEC;
+  EXPECT_EQ(n.connect(p.client, &unspecified, length_of(unspecified)), 0);
+  EXPECT_EQ(this->wait_for(p.client, POLLIN | POLLOUT, 0), POLLOUT | POLLERR | POLLHUP);
+  EXPECT_EQ(this->option(p.client, SOL_SOCKET, SO_ERROR), ECONNRESET);
+  EXPECT_EQ(this->option(p.client, SOL_SOCKET, SO_ERROR), 0);
+  EXPECT_EQ(this->wait_for(p.client, POLLIN | POLLOUT, 0), POLLOUT | POLLHUP);
+  EXPECT_EQ(n.connect(p.server, &unspecified, length_of(unspecified)), 0);  // it has been reset
+  char b = 0;
+  EXPECT_EQ(n.recv(p.server, &b, 1, 0), -ECONNRESET);
+  EXPECT_EQ(n.recv(p.server, &b, 1, 0), -ENOTCONN);
+  // An attempt that failed and was not asked about; and a new one, which forgets it.
+  const int taken = this->tcp();
+  const sockaddr_in a = v4(this->bind_any(taken));
+  const int c = this->tcp(SOCK_NONBLOCK);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -EINPROGRESS);
+  EXPECT_NE(this->wait_for(c, POLLOUT) & POLLERR, 0);
+  EXPECT_EQ(n.connect(c, &unspecified, length_of(unspecified)), 0);
+  EXPECT_EQ(n.listen(taken, 1), 0);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -EINPROGRESS);
+  EXPECT_EQ(this->wait_for(c, POLLOUT), POLLOUT);
+  EXPECT_EQ(this->option(c, SOL_SOCKET, SO_ERROR), 0);
+  EXPECT_EQ(n.connect(c, &unspecified, length_of(unspecified)), 0);
+  EXPECT_EQ(n.connect(c, &unspecified, length_of(unspecified)), 0);  // again: there is nothing more to end
+  EXPECT_EQ(this->option(c, SOL_SOCKET, SO_ERROR), ECONNRESET);
+  this->close_all({p.client, p.server, p.listener, taken, c});
+}
+
 TYPED_TEST(PosixSameAsLinux, StreamTransfer) {
   auto& n = this->net;
   const auto p = this->connected();

@@ -140,7 +140,7 @@ int Sockets::connect(int fd, const sockaddr* address, socklen_t length) {
 int Sockets::connect_stream(int fd, const File& f, const GivenAddress& to) {
   auto& phase = f.open->phase;
   const Phase before = f.phase;
-  if (to.disconnect) return before == Phase::fresh ? 0 : begin_again(fd, f);
+  if (to.disconnect) return before == Phase::fresh ? 0 : disconnect_stream(fd, f);
   if (before == Phase::listening || before == Phase::connected) return -EISCONN;
   if (before == Phase::failed) {  // what was tried is over and told: a new attempt
     if (const int bad = begin_again(fd, f); bad != 0) return bad;
@@ -193,6 +193,57 @@ int Sockets::connect_stream(int fd, const File& f, const GivenAddress& to) {
                         : static_cast<int>(failed(fd, f, op));
   if (begun) (void)begin_again(fd, f);
   return error;
+}
+
+namespace {
+
+// What a connection in this state is told when its socket is disconnected: a reset, or nothing that it waits for.
+bool is_broken_off(tcp::TcpState s) {
+  switch (s) {
+    case tcp::TcpState::syn_sent:
+    case tcp::TcpState::syn_received:
+    case tcp::TcpState::established:
+    case tcp::TcpState::fin_wait_1:
+    case tcp::TcpState::fin_wait_2:
+    case tcp::TcpState::close_wait:
+      return true;
+    case tcp::TcpState::closed:
+    case tcp::TcpState::listen:
+    case tcp::TcpState::closing:
+    case tcp::TcpState::last_ack:
+    case tcp::TcpState::time_wait:
+      return false;
+  }
+  return false;
+}
+
+}  // namespace
+
+// As Linux: what was pending still is, and who broke a connection off is told so as well.
+int Sockets::disconnect_stream(int fd, const File& f) {
+  tcp::TcpInfo info;
+  Op op;
+  op.verb = Verb::tcp_info;
+  op.socket = f.handle;
+  op.info = &info;
+  run_through(op);
+  Errc pending = Errc::connection_reset;
+  if (op.error != Errc{} || !is_broken_off(info.state)) {
+    op.reset();
+    op.verb = Verb::take_error;
+    op.socket = f.handle;
+    run_through(op);
+    pending = op.error == Errc{} ? static_cast<Errc>(op.value) : Errc{};
+  }
+  if (const int bad = begin_again(fd, f); bad != 0 || pending == Errc{}) return bad;
+  File fresh;
+  if (const int bad = find_socket(fd, fresh); bad != 0) return bad;
+  op.reset();
+  op.verb = Verb::give_error;
+  op.socket = fresh.handle;
+  op.value = static_cast<std::int64_t>(pending);
+  run_through(op);
+  return 0;
 }
 
 // A fresh stream in the place of one that is over, with its options, in the same sets: what Linux makes of a socket
@@ -309,7 +360,7 @@ int Sockets::shutdown(int fd, int how) {
   File f;
   if (const int bad = find_socket(fd, f); bad != 0) return bad;
   if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return -EINVAL;
-  if (f.phase == Phase::listening) return how == SHUT_WR ? 0 : begin_again(fd, f);
+  if (f.phase == Phase::listening) return how == SHUT_WR ? 0 : disconnect_stream(fd, f);
   Op op;
   op.shutdown(f.handle, how == SHUT_RD ? ShutdownHow::read : how == SHUT_WR ? ShutdownHow::write : ShutdownHow::both);
   run_through(op);

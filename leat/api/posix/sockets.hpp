@@ -136,6 +136,7 @@ class Sockets {
   void leave_sets(OpenFile& open);
   int stop_listening(int fd, const File& f);
   int begin_again(int fd, const File& f);
+  int disconnect_stream(int fd, const File& f);
   int connect_stream(int fd, const File& f, const GivenAddress& to);
   int ensure_bound(const File& f, bool also_v6 = false);
 

@@ -88,8 +88,9 @@ Result<Endpoint> remote(Core&, Index) {
 Result<void> refuse_connect(Core&, Index, const Endpoint&) {
   return fail(Errc::wrong_state);
 }
-Result<IoCount> refuse_send(Core&, Index, ByteSpan, const Endpoint*, const SendOverrides*) {
-  return fail(Errc::not_connected);
+Result<IoCount> refuse_send(Core& core, Index socket, ByteSpan, const Endpoint*, const SendOverrides*) {
+  const Errc before = std::exchange(core.sockets[socket].error, Errc{});  // from before it listened
+  return fail(before != Errc{} ? before : Errc::not_connected);
 }
 Result<IoCount> refuse_receive(Core&, Index, MutableByteSpan, RecvFlags, Message*) {
   return fail(Errc::not_connected);

@@ -152,6 +152,7 @@ Result<void> connect(Core& core, Index socket, const Endpoint& to) {
   h.key = key;
   if (!attach(t, hash)) return fail(Errc::no_memory);
   happened(t, TcpEvent::active_open);
+  core.sockets[socket].error = Errc{};  // as Linux: what went before is forgotten
   load_options(t);
   h.quick_acks = kQuickAcks;
   h.flags.put(Flag::timestamps, o.on(OptionId::tcp_timestamps));
@@ -373,8 +374,9 @@ Ready readiness(Core& core, Index socket) {
   const Hot& h = t.hot;
   Ready r = Ready::none;
   const Active* a = t.active();
+  if (never_used(t))
+    return core.sockets[socket].error != Errc{} ? Ready::unconnected | Ready::error : Ready::unconnected;
   if (core.sockets[socket].error != Errc{}) r |= Ready::error | Ready::readable | Ready::writable;
-  if (never_used(t)) r |= Ready::unconnected;
   if (enough_to_read(t, a) || at_end(t)) r |= Ready::readable;
   if (kFinReceived.has(h.state) || h.has(Flag::read_shut)) r |= Ready::peer_fin;
   if (h.has(Flag::detached)) return r | Ready::closed | Ready::writable;
