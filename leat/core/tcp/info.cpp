@@ -36,7 +36,7 @@ TcpInfo connection_info(const Core& core, Index connection) {
   i.talks_back = h.has(Flag::talks_back);
   i.retries = c.retries;
   i.congestion = ops != nullptr ? ops->name : kNewReno.name;
-  i.backoff = a != nullptr ? a->backoff : c.retries;
+  i.backoff = static_cast<std::uint8_t>(kSynchronized.has(h.state) ? c.rtt.backoff() : c.retries);
   const auto us = [&](OptionId id) { return static_cast<std::uint32_t>(o.get(id)); };
   i.rto_us =
       c.rtt.rto_us(us(OptionId::tcp_rto_initial), us(OptionId::tcp_rto_min), us(OptionId::tcp_rto_max), i.backoff);

@@ -66,7 +66,10 @@ void established(Tcb& t) {
   // RFC 5681 3.1: after a lost SYN or SYN-ACK the first window is one segment.
   const std::uint32_t segments = t.cold.retries > 0 ? 1 : t.option(OptionId::tcp_initial_window);
   t.congestion().on_start(a != nullptr ? a->congestion : fresh, t.cold.window, t.hot.mss, segments);
-  if (t.cold.retries > 0) t.cold.window.cwnd = t.hot.mss;
+  if (t.cold.retries > 0) {
+    t.cold.window.cwnd = t.hot.mss;
+    t.cold.rtt.syn_timed_out();
+  }
   if (a != nullptr) a->congestion_ready = true;
   t.cold.w_max = 0;
   t.cold.retries = 0;

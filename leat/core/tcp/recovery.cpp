@@ -80,7 +80,6 @@ void advance_una(Tcb& t, const Segment& s, AckNews& news) {
   if (news.rtt_us != 0) {
     t.cold.rtt.sample(news.rtt_us);
     if (t.cold.min_rtt_us == 0 || news.rtt_us < t.cold.min_rtt_us) t.cold.min_rtt_us = news.rtt_us;
-    if (a != nullptr) a->backoff = 0;
   }
   t.cold.retries = 0;
   if (h.flags.take(Flag::soft_error)) forget_soft_error(t);
@@ -246,7 +245,7 @@ void update_window(Tcb& t, const Segment& s) {
   if (before < h.mss || h.has(Flag::persist)) {
     // A closed window opened: the probes end, and what was sent into it goes again now.
     t.cold.retries = 0;
-    if (a != nullptr) t.active()->backoff = 0;
+    t.cold.rtt.forget_backoff();
     if (h.flags.take(Flag::persist)) stop_rtx(t);
     if (a != nullptr && t.active()->recovery == Recovery::timeout && a->ranges.count != 0) {
       t.tables().ranges.mark_all_lost(t.active()->ranges, false);
@@ -301,7 +300,6 @@ bool on_usual_ack(Tcb& t, Active& a, const Segment& s) {
   a.send.consume(core.pool, n);
   a.delivered += n;
   a.dup_acks = 0;
-  a.backoff = 0;
   a.stalled_since = tick_now(core);
   cold.retries = 0;
   if (s.ack.value() < h.snd_una.value()) ++cold.una_wraps;
@@ -342,7 +340,7 @@ void on_retransmission_timeout(Tcb& t, Active* a) {
     a->dup_acks = 0;
     h.flags.set(Flag::resend_head);
   }
-  if (a != nullptr && a->backoff < 16) ++a->backoff;  // RFC 6298 5.5, of a lone FIN too
+  t.cold.rtt.back_off();  // RFC 6298 5.5, of a lone FIN too
   mark_dirty(t);
 }
 

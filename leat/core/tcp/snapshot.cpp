@@ -61,6 +61,7 @@ Result<Snapshot> snapshot(Core& core, Index connection, MutableByteSpan bytes) {
   s.ssthresh = t.cold.window.ssthresh;
   s.srtt_us = t.cold.rtt.srtt_us();
   s.rttvar_us = t.cold.rtt.rttvar_us();
+  s.backoff = static_cast<std::uint8_t>(t.cold.rtt.backoff());
   s.min_rtt_us = t.cold.min_rtt_us;
   s.w_max = t.cold.w_max;
   if (const Active* a = t.active()) {
@@ -119,7 +120,7 @@ Result<Handle> restore(Core& core, const Snapshot& s, ByteSpan bytes, std::uint8
   h.rcv_adv = SeqNum{s.rcv_adv};
   h.ts_recent = s.ts_recent;
   t.cold.window = {s.cwnd, s.ssthresh};
-  t.cold.rtt.restore(s.srtt_us, s.rttvar_us);
+  t.cold.rtt.restore(s.srtt_us, s.rttvar_us, s.backoff);
   load_options(t);
   h.flags.put(Flag::timestamps, s.timestamps);
   h.flags.put(Flag::sack, s.sack && core.modules.sack != nullptr);

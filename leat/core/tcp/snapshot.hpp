@@ -30,6 +30,7 @@ struct Snapshot {
   std::uint32_t iss = 0, irs = 0, snd_una = 0, snd_nxt = 0, snd_wnd = 0, snd_wl1 = 0, rcv_nxt = 0, rcv_adv = 0;
   std::uint16_t peer_mss = 0, max_window = 0;
   std::uint8_t snd_shift = 0, rcv_shift = 0;
+  std::uint8_t backoff = 0;  // doublings of the retransmission time-out
   bool timestamps = false, sack = false, window_scaling = false, fin_queued = false, fin_sent = false;
   std::uint32_t ts_recent = 0;
   std::uint32_t ts_now = 0;  // our timestamp clock, so that it goes on from there

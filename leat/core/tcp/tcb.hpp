@@ -218,7 +218,6 @@ struct alignas(64) Active {
   std::uint32_t cork_due = 0;       // ticks, with `corked`
   std::uint16_t dup_acks = 0;
   std::uint16_t confirmed = 0;       // in which second of some the path was last confirmed; 0: not yet
-  std::uint8_t backoff = 0;          // doublings of the RTO; held until a new measurement (RFC 6298 5.7)
   std::uint8_t duplicates_owed = 0;  // ACKs that arrivals behind a gap made due since the last one
   std::uint32_t lent = 0;            // octets that were shown to a reader without a copy and are not given back yet
   Window before;                     // the window before the last reduction

@@ -83,7 +83,7 @@ bool exhausted(const Tcb& t, const Active* a) {
 
 void window_probe(Tcb& t, Active* a) {
   t.core.counters.add(Counter::tcp_zero_window_probes);
-  if (a != nullptr && a->backoff < 16) ++a->backoff;
+  t.cold.rtt.back_off();
   if (a != nullptr && a->ranges.count != 0) {
     // Row D6: the window closed over what was in flight. Whether that was kept, the peer says when it opens.
     t.tables().ranges.mark_all_lost(a->ranges, false);
@@ -231,8 +231,7 @@ bool is_thin(const Tcb& t) {
 std::uint32_t rto_us(const Tcb& t) {
   const OptionValues& o = t.options();
   const auto value = [&](OptionId id) { return static_cast<std::uint32_t>(o.get(id)); };
-  const Active* a = t.active();
-  unsigned backoff = a != nullptr && kSynchronized.has(t.hot.state) ? a->backoff : t.cold.retries;
+  unsigned backoff = kSynchronized.has(t.hot.state) ? t.cold.rtt.backoff() : t.cold.retries;
   if (backoff != 0 && o.on(OptionId::tcp_thin_linear_timeouts) && is_thin(t)) backoff = 0;
   return t.cold.rtt.rto_us(value(OptionId::tcp_rto_initial), value(OptionId::tcp_rto_min), value(OptionId::tcp_rto_max),
                            backoff);

@@ -28,6 +28,7 @@ std::vector<std::uint64_t> state_of(tcp::Tcb& t) {
                                  c.window.ssthresh,
                                  c.rtt.srtt_us(),
                                  c.rtt.rttvar_us(),
+                                 c.rtt.backoff(),
                                  h.active,
                                  h.link,
                                  c.rtx_due,
@@ -43,8 +44,8 @@ std::vector<std::uint64_t> state_of(tcp::Tcb& t) {
   if (const tcp::Active* a = t.active()) {
     for (const std::uint64_t n :
          {std::uint64_t{a->send.size()}, std::uint64_t{a->send.front_position()}, std::uint64_t{a->delivered},
-          std::uint64_t{a->stalled_since}, std::uint64_t{a->dup_acks}, std::uint64_t{a->backoff},
-          std::uint64_t{a->confirmed}, std::uint64_t{a->ranges.count}, std::uint64_t{a->ranges.resend_hint.value()},
+          std::uint64_t{a->stalled_since}, std::uint64_t{a->dup_acks}, std::uint64_t{a->confirmed},
+          std::uint64_t{a->ranges.count}, std::uint64_t{a->ranges.resend_hint.value()},
           std::uint64_t{a->ranges.lost_edge.value()}, std::uint64_t{a->ranges.highest_sacked.value()}})
       all.push_back(n);
     for (const std::uint32_t word : a->congestion.words) all.push_back(word);
@@ -76,7 +77,7 @@ std::vector<std::uint64_t> after(const Case& of, bool usual) {
     t.tables().ranges.clear(a.ranges);
     t.tables().ranges.sent(a.ranges, t.hot.snd_una, t.hot.snd_nxt, tcp::us_now(t.core) - 37'000, 0, 8);
   }
-  a.backoff = 2;
+  t.cold.rtt.restore(t.cold.rtt.srtt_us(), t.cold.rtt.rttvar_us(), 2);
   a.dup_acks = 2;
   t.cold.retries = 1;
   t.cold.min_rtt_us = 50'000;
