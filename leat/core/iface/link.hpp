@@ -34,6 +34,8 @@ inline void push_ethernet(Packet& p, const MacAddress& from, const MacAddress& t
 void park(Core&, Index neighbor, Packet&&);
 // Someone on the path beyond it answered (RFC 4861 7.3.1).
 void confirm_neighbor(Core&, Index neighbor);
+// Nobody on the path beyond it answers any more: it is probed now, not when its confirmation is old.
+void doubt_neighbor(Core&, Index neighbor);
 // The sender of a request told its link address (RFC 826, RFC 4861 7.2.3). Without an entry one is made only if
 // `create` is set and nobody who is resolved must give way.
 void learn_neighbor(Core&, InterfaceId, const IpAddress&, const MacAddress&, bool create);

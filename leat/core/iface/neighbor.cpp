@@ -141,6 +141,16 @@ void confirm_neighbor(Core& core, Index i) {
   become_reachable(core, i);
 }
 
+void doubt_neighbor(Core& core, Index i) {
+  NeighborCache& cache = core.iface.neighbors;
+  if (cache[i].state == NeighborState::incomplete || cache[i].state == NeighborState::probe) return;
+  if (!core.iface.solicitations.take(core.now, kSolicitRate, kSolicitBurst)) return;
+  cache.set_state(i, NeighborState::probe);
+  cache[i].probes = 1;
+  solicit(core, i);
+  cache.arm(i, core.now + retransmit_time(core));
+}
+
 void learn_neighbor(Core& core, InterfaceId id, const IpAddress& a, const MacAddress& mac, bool may_create) {
   Index i = core.iface.neighbors.find(id, a);
   if (i == kNoIndex) {

@@ -81,6 +81,53 @@ TEST_P(Nud, UpperLayersConfirmSoThatNobodyNeedsToAsk) {
   for (const Decoded& d : all) EXPECT_FALSE(is_question(d));
 }
 
+// RFC 9293 3.8.3, RFC 1122 3.3.1.4: the peer has another link address, and tells nobody. Its entry would be good for up
+// to 45 s, and be asked after 5 s more: the third time-out asks at once, and the fourth finds the peer.
+TEST_P(Nud, TimeOutsOfAConnectionAskAfterTheNextHop) {
+  host.resolve(peer());
+  const Handle h = host.stack().open_stream().value();
+  ASSERT_TRUE(host.stack().connect(h, {peer(), Port{80}}));
+  const auto count = [&](bool questions, const MacAddress& to) {
+    const auto all = host.sent_decoded();
+    return std::ranges::count_if(
+        all, [&](const Decoded& d) { return is_question(d) == questions && d.link->destination == to; });
+  };
+  EXPECT_EQ(count(false, kPeerMac), 1) << "the SYN";
+  host.advance(Duration::ms(6900));  // and two of its copies, after 1 s and 3 s
+  EXPECT_EQ(entry().state, NeighborState::reachable);
+  (void)host.sent();
+  host.advance(Duration::ms(200));
+  EXPECT_EQ(entry().state, NeighborState::probe);
+  EXPECT_EQ(count(true, kPeerMac), 1);
+  host.advance(Duration::s(3));
+  EXPECT_EQ(host.core().iface.neighbors.used(), 0U) << "nobody answers there";
+  (void)host.sent();
+  host.advance(Duration::s(5));
+  const auto all = host.sent_decoded();
+  ASSERT_FALSE(all.empty());
+  EXPECT_TRUE(is_question(all[0]));
+  EXPECT_TRUE(all[0].link->destination.is_multicast()) << "everybody is asked";
+  ASSERT_TRUE(host.stack().close(h));
+}
+
+// Who answers is left alone, and doubts about one who is being asked change nothing.
+TEST_P(Nud, DoubtIsOverWithTheAnswer) {
+  host.resolve(peer());
+  const auto path = ip::find_path(host.core(), peer(), {});
+  ASSERT_TRUE(path);
+  ping();
+  (void)host.sent();
+  iface::doubt_neighbor(host.core(), host.core().iface.neighbors.find(host.eth, peer()));
+  EXPECT_TRUE(is_question(host.sent_one()));
+  host.advance(Duration::ms(900));
+  iface::doubt_neighbor(host.core(), host.core().iface.neighbors.find(host.eth, peer()));
+  EXPECT_TRUE(host.sent().empty());
+  host.resolve(peer());
+  EXPECT_EQ(entry().state, NeighborState::reachable);
+  host.advance(Duration::s(10));
+  EXPECT_TRUE(host.sent().empty());
+}
+
 TEST_P(Nud, AnOverrideChangesTheAddressAndDoubtOnlyMakesStale) {
   host.resolve(peer());
   const MacAddress other = mac("02:00:00:00:00:55");

@@ -100,6 +100,9 @@ SendStatus send_made(Core&, Packet&& packet, const IpAddress& destination, const
 // Upper-layer confirmation that the path's next hop is alive (RFC 4861 7.3.1): TCP calls it when new data is
 // acknowledged. O(1), rate-limited inside.
 void confirm_reachable(Core&, const Path&);
+// Advice to the contrary: what was sent along the path stays unanswered. Its next hop is asked whether it is still
+// there (RFC 1122 3.3.1.4), and looked for anew when it does not answer. O(1), rate-limited inside.
+void doubt_reachable(Core&, const Path&);
 
 // A transport got a "packet too big" that quotes live traffic of its own (RFC 8201 4, RFC 5927 7): the path MTU to
 // `remote` becomes `mtu`, never below 552 (IPv4) or 1280 (IPv6, where less is ignored), for ten minutes. It never grows

@@ -403,6 +403,12 @@ void confirm_reachable(Core& core, const Path& path) {
   }
 }
 
+void doubt_reachable(Core& core, const Path& path) {
+  if (core.iface.neighbors.alive(path.neighbor, path.neighbor_generation)) {
+    iface::doubt_neighbor(core, path.neighbor);
+  }
+}
+
 std::uint32_t update_path_mtu(Core& core, const IpAddress& remote, std::uint32_t mtu, Scope scope) {
   const PathMtu* const known = path_mtu(core, scope, remote);
   const std::uint32_t now_valid = known == nullptr ? 0 : known->mtu;

@@ -81,6 +81,13 @@ bool exhausted(const Tcb& t, const Active* a) {
   return t.cold.retries >= retry_limit(t);
 }
 
+// RFC 9293 3.8.3 (R1): the network layer hears that nothing arrives, and looks after the next hop.
+void doubt_path(Tcb& t) {
+  constexpr std::uint8_t kR1 = 3;
+  if (t.cold.retries < kR1) return;
+  if (const CachedPath* c = path_of(t); c != nullptr) ip::doubt_reachable(t.core, c->path);
+}
+
 void window_probe(Tcb& t, Active* a) {
   t.core.counters.add(Counter::tcp_zero_window_probes);
   t.cold.rtt.back_off();
@@ -109,6 +116,7 @@ void rtx_expired(Tcb& t) {
     return;
   }
   ++t.cold.retries;
+  doubt_path(t);
   if (h.state == TcpState::syn_sent || h.state == TcpState::syn_received) {
     h.flags.set(Flag::send_syn);
     t.core.counters.add(Counter::tcp_timeouts);
