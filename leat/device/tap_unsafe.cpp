@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -36,6 +37,17 @@ ssize_t read_uncancelled(int fd, void* to, std::size_t size) {
 }
 ssize_t write_uncancelled(int fd, const void* from, std::size_t size) {
   return ::syscall(SYS_write, fd, from, size);
+}
+
+// What the kernel says for ever of a descriptor whose interface was deleted.
+constexpr int kGone = EBADFD;
+
+// Such a descriptor is always ready: who waits for it would turn in circles. Its number now stands for something that
+// never is, until the device ends.
+int noted(int os_error, int fd) {
+  if (os_error == kGone)
+    if (const Descriptor silent(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); silent) ::dup3(silent.get(), fd, O_CLOEXEC);
+  return os_error;
 }
 
 int open_again(const char* path) {
@@ -340,7 +352,7 @@ std::size_t Tap::rx(PacketBatch& batch, Instant now) {
     std::uint32_t room = 0;
     const ssize_t got = read_frame(header.data(), room);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && errno != EAGAIN) last_error_ = errno;
+    if (got < 0 && errno != EAGAIN) last_error_ = noted(errno, fd_.get());
     if (got <= static_cast<ssize_t>(vnet_length_)) break;
     const auto length = static_cast<std::uint32_t>(got) - vnet_length_;
     // A read that fills everything was cut off: no frame is larger than a 64 KiB chunk and what stands before it.
@@ -359,6 +371,7 @@ std::size_t Tap::rx(PacketBatch& batch, Instant now) {
 }
 
 Tap::Written Tap::write_packet(Packet& p) {
+  if (last_error_ == kGone) return Written::refused;
   std::array<std::uint8_t, VnetHeader::kLength> header;
   std::array<iovec, 2 + kMaxFragments> parts;
   std::size_t count = 0;
@@ -404,7 +417,7 @@ Tap::Written Tap::write_packet(Packet& p) {
       case ENOMEM:
         return Written::full;
       default:
-        last_error_ = errno;
+        last_error_ = noted(errno, fd_.get());
         return Written::refused;
     }
   }

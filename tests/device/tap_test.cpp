@@ -297,6 +297,28 @@ TEST_F(Device_tap, AnInterfaceThatIsDownOrGoneIsCountedAndNeverFatal) {
   EXPECT_EQ(tap.rx(batch, Instant{}), 0U);
 }
 
+// The kernel calls its descriptor ready for ever: a program that waits for packets would burn a processor.
+TEST_F(Device_tap, NobodyIsWokenForAnInterfaceThatIsGone) {
+  for (const bool reads : {true, false}) {
+    Tap tap = open({});
+    const int fd = tap.poll_fd();
+    ASSERT_TRUE(netlink::delete_link(tap.info().name_view()));
+    if (reads) {
+      EXPECT_EQ(tap.rx(batch, Instant{}), 0U);
+    } else {
+      send(tap, packet_of(m.pool, Bytes(60, 0)));
+    }
+    EXPECT_EQ(tap.last_error(), EBADFD);
+    EXPECT_EQ(tap.poll_fd(), fd) << "nobody else gets the number";
+    pollfd p{.fd = fd, .events = POLLIN, .revents = 0};
+    EXPECT_EQ(::poll(&p, 1, 0), 0);
+    send(tap, packet_of(m.pool, Bytes(60, 0)));
+    EXPECT_EQ(tap.rx(batch, Instant{}), 0U);
+    EXPECT_EQ(tap.counters().tx_dropped, reads ? 1U : 2U);
+    EXPECT_EQ(::poll(&p, 1, 0), 0);
+  }
+}
+
 // ---------------------------------------------------------------- packets
 
 TEST_F(Device_tap, AnswersAPingOfTheKernelOnTapAndOnTun) {
