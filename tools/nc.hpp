@@ -47,8 +47,11 @@ class NcProgress {
   bool sends_file_ = false;
 };
 
-// A stack that knows no way to its peer is set up wrong, as with ping.
-[[nodiscard]] Failure no_route(const Endpoint& remote);
+// Throws where the error says that the stack is set up wrong: it knows no way to its peer, or may not go it.
+void throw_if_set_up_wrong(const Endpoint& remote, Errc error);
+
+// Standard input can't be read: what would be sent is not all.
+[[nodiscard]] Failure input_failure(int error);
 
 // The end of nc: numbers as JSON on stderr, the problem in one line. The exit code; `stopped_by`: the signal that ended
 // it before there was a peer, told as a shell tells it.

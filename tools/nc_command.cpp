@@ -51,8 +51,11 @@ class Input {
   }
   // Count 0: the end.
   std::size_t read(MutableByteSpan to) {
-    const ssize_t got = ::read(STDIN_FILENO, to.data(), to.size());
+    ssize_t got = 0;
+    do got = ::read(STDIN_FILENO, to.data(), to.size());
+    while (got < 0 && errno == EINTR);
     if (got > 0) return static_cast<std::size_t>(got);
+    if (got < 0) throw input_failure(errno);
     ended_ = true;
     want(false);
     return 0;
@@ -128,7 +131,7 @@ class StreamNc {
 
   void connect(const Endpoint& remote) {
     auto made = StreamConnection::connect(node_.stack(), remote, [this](StreamConnection& c) { on_event(c); });
-    if (!made && made.error() == Errc::network_unreachable) throw no_route(remote);
+    if (!made) throw_if_set_up_wrong(remote, made.error());
     if (!made) {
       problem_ = cat("no connection to ", remote, ": ", error_text(made.error()));
       done_ = true;
@@ -289,7 +292,7 @@ class DatagramNc {
   void connect(const Endpoint& remote) {
     open();
     if (const auto r = node_.stack().connect(socket_.handle(), remote); !r) {
-      if (r.error() == Errc::network_unreachable) throw no_route(remote);
+      throw_if_set_up_wrong(remote, r.error());
       problem_ = cat("can't send to ", remote, ": ", error_text(r.error()));
       done_ = true;
       return;
@@ -397,7 +400,9 @@ int run_nc(const Arguments& a) {
   if (!a.listen) {
     if (targets.empty()) throw Failure("no address to connect to", "leat nc HOST PORT, or leat nc -l PORT");
     host = targets.front();
-    (void)parse_address(host, "HOST");
+    const IpAddress to = parse_address(host, "HOST");
+    if (to.is_unspecified() || (!a.udp && (to.is_multicast() || to.is_limited_broadcast())))
+      throw Failure(cat("no connection to ", to, ": it is no address of one host"), "give a unicast address");
     targets.erase(targets.begin());
   }
   if (targets.size() > 1) throw Failure(cat("too much behind the port: '", targets[1], "'"), "leat nc -l PORT");

@@ -27,9 +27,16 @@
 
 namespace leat::tools {
 
-Failure no_route(const Endpoint& remote) {
-  return {cat("no connection to ", remote, ": ", error_text(Errc::network_unreachable)),
-          "give the stack an address or gateway that reaches it"};
+void throw_if_set_up_wrong(const Endpoint& remote, Errc error) {
+  if (error == Errc::network_unreachable)
+    throw Failure(cat("no connection to ", remote, ": ", error_text(error)),
+                  "give the stack an address or gateway that reaches it");
+  if (error == Errc::permission_denied)
+    throw Failure(cat("can't send to ", remote, ": it is a broadcast address"), "say --option broadcast=yes");
+}
+
+Failure input_failure(int error) {
+  return {cat("can't read standard input: ", std::strerror(error)), "give a file or a pipe"};
 }
 
 int report_nc(const Plan& plan, const Totals& totals, const std::string& problem, Duration took, int stopped_by) {
@@ -53,13 +60,15 @@ constexpr std::size_t kChunk = std::size_t{64} << 10;
 // How often somebody who waits looks whether the other direction moved.
 constexpr Duration kLook = Duration::ms(250);
 
-// Standard input in a thread of its own, until its end or until the other direction is over.
+// Standard input in a thread of its own, until its end or until the other direction is over. `error` is what reading
+// ended with.
 class InputThread {
  public:
   // `take` gets every piece; an empty one is the end. False from it: no more.
   template <class Take>
-  explicit InputThread(std::size_t most, Take take)
-      : bell_(::eventfd(0, EFD_CLOEXEC)),
+  InputThread(std::size_t most, std::atomic<int>& error, Take take)
+      : error_(error),
+        bell_(::eventfd(0, EFD_CLOEXEC)),
         end_(::eventfd(0, EFD_CLOEXEC)),
         thread_([this, most, take] { run(most, take); }) {}
   ~InputThread() {
@@ -86,6 +95,8 @@ class InputThread {
       if (fds[1].revents != 0) return;
       if (fds[0].revents == 0) continue;
       const ssize_t got = ::read(STDIN_FILENO, buffer.data(), buffer.size());
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) error_.store(errno, std::memory_order_relaxed);
       if (got <= 0) {  // before the end is passed on
         ended_.store(true, std::memory_order_relaxed);
         ring(end_);
@@ -93,6 +104,7 @@ class InputThread {
       if (!take(ByteSpan{buffer.data(), got <= 0 ? 0 : static_cast<std::size_t>(got)}) || got <= 0) return;
     }
   }
+  std::atomic<int>& error_;
   Descriptor bell_;
   Descriptor end_;
   // Written by the thread, read by who waits for the end of a conversation. Relaxed: nothing hangs on it.
@@ -123,6 +135,7 @@ class SharedNc {
       exchange(*s);
     }
     progress_.finish();
+    if (const int error = input_error_.load(std::memory_order_relaxed); error != 0) throw input_failure(error);
     return report_nc(node_.plan(), {sent_.load(), received_}, problem_, monotonic_now() - start);
   }
 
@@ -150,7 +163,7 @@ class SharedNc {
     }
     const Duration limit = request_.patience > Duration{} ? request_.patience : kConnectPatience;
     auto made = calls_->connect(request_.peer, limit);
-    if (!made && made.error() == Errc::network_unreachable) throw no_route(request_.peer);
+    if (!made) throw_if_set_up_wrong(request_.peer, made.error());
     if (!made && made.error() == Errc::timed_out) {
       problem_ = nobody(limit);
     } else if (!made) {
@@ -179,7 +192,7 @@ class SharedNc {
 
   void exchange(FormStream& s) {
     std::vector<std::uint8_t> buffer(kChunk);
-    const InputThread input(kChunk, [&](ByteSpan bytes) {
+    const InputThread input(kChunk, input_error_, [&](ByteSpan bytes) {
       if (bytes.empty()) {
         s.finish();
         touch();
@@ -257,7 +270,7 @@ class SharedNc {
   void datagrams() {
     calls_->patience.read = kLook;
     auto socket = request_.listen ? calls_->datagrams(request_.peer) : calls_->datagrams({}, request_.peer);
-    if (!socket && socket.error() == Errc::network_unreachable) throw no_route(request_.peer);
+    if (!socket) throw_if_set_up_wrong(request_.peer, socket.error());
     if (!socket && !request_.listen) {
       problem_ = cat("can't send to ", request_.peer, ": ", error_text(socket.error()));
       return;
@@ -269,7 +282,7 @@ class SharedNc {
     Endpoint peer = request_.listen ? Endpoint{} : request_.peer;
     std::optional<InputThread> input;
     const auto begin = [&] {
-      input.emplace(kMaxDatagram, [&](ByteSpan bytes) {
+      input.emplace(kMaxDatagram, input_error_, [&](ByteSpan bytes) {
         touch();
         if (bytes.empty()) return true;
         if (const auto r = (*socket)->send(bytes, peer); !r) {
@@ -318,6 +331,7 @@ class SharedNc {
   // Written by the thread of standard input, read by the other. Relaxed: nothing hangs on them.
   std::atomic<std::uint64_t> sent_{0};
   std::atomic<std::int64_t> moved_ns_{0};
+  std::atomic<int> input_error_{0};
   std::atomic<bool> failed_{false};
   std::mutex mutex_;
   std::string problem_;  // guarded by mutex_ while both threads run

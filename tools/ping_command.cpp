@@ -67,7 +67,6 @@ int run_ping(const Arguments& a) {
   const StopOnSignals signals(node.runner());
   PingObserver observer;
   if (!a.json) {
-    std::printf("PING %s: %u data bytes\n", cat(options.to).c_str(), options.payload);
     observer.reply = [](const PingReply& r) {
       std::printf("%zu bytes from %s: seq=%u ttl=%u time=%s ms\n", r.bytes, cat(r.from).c_str(), r.sequence, r.ttl,
                   ms(r.time).c_str());
@@ -76,7 +75,8 @@ int run_ping(const Arguments& a) {
     observer.problem = [](const std::string& text) { std::fprintf(stderr, "leat: %s\n", text.c_str()); };
   }
   Pinger pinger(node.stack(), node.runner(), options, std::move(observer));
-  node.runner().run_until([&] { return pinger.done(); });
+  if (!a.json) std::printf("PING %s: %u data bytes\n", cat(options.to).c_str(), options.payload);
+  node.runner().run_until([&] { return pinger.done() || std::ferror(stdout) != 0; });  // its reader may go
   print(pinger.totals(), options.to, a.json);
   node.finish_capture();
   return pinger.totals().received > 0 ? kExitOk : kExitNegative;

@@ -60,10 +60,16 @@ expect "two ports: 80 and --port 81; " "$LEAT" nc -l 80 --port 81
 expect "ttl is out of range; " "$LEAT" ping 10.9.0.1 -t 0
 expect "can't ping 224.0.0.1: it is no address of one host; " "$LEAT" ping 224.0.0.1 --device memory --json
 expect "can't send 1481 bytes of ICMP: [^.]*; take a smaller --size" "$LEAT" ping 10.9.0.1 -s 1473 --device memory --json
-expect "can't ping 8.8.8.8: No route leads to the destination; " "$LEAT" ping 8.8.8.8 --device memory --json
+expect "can't ping 8.8.8.8: No route leads to the destination; " "$LEAT" ping 8.8.8.8 --device memory
 for way in event posix channel coroutine; do
   expect "no connection to 8.8.8.8:7: No route leads to the destination; " "$LEAT" nc 8.8.8.8 7 --device memory --form $way
   expect "no connection to 8.8.8.8:7: No route leads to the destination; " "$LEAT" nc -u 8.8.8.8 7 --device memory --form $way
+done
+for way in event posix channel coroutine; do
+  expect "can't send to 10.9.0.255:7: it is a broadcast address; say --option broadcast=yes" "$LEAT" nc -u 10.9.0.255 7 --device memory --form $way
+done
+for no_host in 0.0.0.0 :: 224.0.0.1 ff02::1 255.255.255.255; do
+  expect "no connection to $no_host: it is no address of one host; " "$LEAT" nc $no_host 7 --device memory
 done
 expect "'leat echo' over a memory device would have no clients; " "$LEAT" echo --device memory
 expect "seed: '18446744073709551616' is not a number in range; " "$LEAT" sim --seed 18446744073709551616
@@ -136,6 +142,17 @@ code=0
 code=0
 "$LEAT" version >&- 2>"$work/error" || code=$?
 [ "$code" -eq 2 ] || fail "a closed standard output ends with $code"
+# An input that can't be read is not an input that ended.
+for way in event posix channel coroutine; do
+  code=0
+  timeout 20 "$LEAT" nc 10.9.0.1 7 --device memory --form $way <"$work" >"$work/out" 2>"$work/error" || code=$?
+  [ "$code" -eq 2 ] || fail "nc --form $way with a folder as input ends with $code"
+  grep -q "^leat: can't read standard input: Is a directory; " "$work/error" || fail "nc --form $way: $(cat "$work/error")"
+done
+# Nobody reads any more: the command ends, as others do by SIGPIPE.
+code=0
+{ timeout 20 "$LEAT" ping 10.9.0.1 --device memory -i 10ms -c 0 2>"$work/error" || code=$?; echo "$code" >"$work/code"; } | head -n 1 >/dev/null
+[ "$(cat "$work/code")" -eq 2 ] || fail "ping without a reader ends with $(cat "$work/code")"
 # A closed descriptor's number is no device's and no capture's: a shell's read meets the end, not a device.
 for way in event posix channel coroutine; do
   code=0
