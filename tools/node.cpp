@@ -59,22 +59,39 @@ std::string error_text(Errc error) {
   return std::string(error_info(error).sentence);
 }
 
-std::optional<IpPrefix> other_side(const IpPrefix& own, std::span<const IpAddress> gateways) {
-  for (const IpAddress& gateway : gateways)
-    if (own.contains(gateway) && gateway != own.address) return IpPrefix{gateway, own.length};
+namespace {
+
+// The address of the other side in the network of `own`: the gateway when it is in it, else the first that is nobody's.
+std::optional<IpPrefix> other_side(const IpPrefix& own, const InterfacePlan& plan) {
+  const auto is_ours = [&plan](const IpAddress& a) {
+    return std::ranges::any_of(plan.addresses, [&a](const IpPrefix& p) { return p.address == a; });
+  };
+  for (const IpAddress& gateway : plan.gateways)
+    if (own.contains(gateway) && !is_ours(gateway)) return IpPrefix{gateway, own.length};
   const unsigned bits = own.address.is_v4() ? 32 : 128;
   if (own.length >= bits) return std::nullopt;
   std::array<std::uint8_t, 16> network = own.address.bytes();
   for (unsigned bit = own.mapped_length(); bit < 128; ++bit)
     network[bit / 8] = static_cast<std::uint8_t>(network[bit / 8] & ~(0x80U >> (bit % 8)));
   const unsigned first = bits - own.length == 1 ? 0 : 1;  // RFC 3021: both addresses of a /31 are hosts
-  for (unsigned i = first; i < first + 2; ++i) {
+  for (unsigned i = first; i <= first + plan.addresses.size(); ++i) {
     std::array<std::uint8_t, 16> bytes = network;
     bytes[15] = static_cast<std::uint8_t>(bytes[15] + i);
     const IpAddress candidate = IpAddress::v6_wire(bytes.data());
-    if (candidate != own.address) return IpPrefix{candidate, own.length};
+    if (!own.contains(candidate) || candidate == own.broadcast()) break;
+    if (!is_ours(candidate)) return IpPrefix{candidate, own.length};
   }
   return std::nullopt;
+}
+
+}  // namespace
+
+std::vector<IpPrefix> other_sides(const InterfacePlan& plan) {
+  std::vector<IpPrefix> sides;
+  for (const IpPrefix& own : plan.addresses)
+    if (const auto other = other_side(own, plan); other && std::ranges::find(sides, *other) == sides.end())
+      sides.push_back(*other);
+  return sides;
 }
 
 // A capture file, and the writer over it.
@@ -142,7 +159,6 @@ struct Node::Link {
   StderrLines lines;
   std::optional<Tracer> tracer;
   std::optional<DeviceRef<Tracer>> tracer_ref;
-  std::unique_ptr<EchoServices> echo;  // of the peer
 
   [[nodiscard]] std::string_view kernel_name() const { return tap->info().name_view(); }
 };
@@ -195,7 +211,7 @@ Node::~Node() {
     if (peer_) peer_->runner().stop();
     shared_->stop();
   }
-  for (const auto& link : links_) link->echo.reset();
+  peer_echo_.reset();
   if (peer_) {
     if (host_) runner().remove(peer_->shard());
     let_go(*peer_);
@@ -269,12 +285,9 @@ AnyDevice* Node::open_memory(Link& link, const InterfacePlan& plan) {
     ours = open_pipe(link, plan, mtu);
     theirs = &*link.pipe_b;
   }
-  std::vector<IpPrefix> addresses;
-  for (const IpPrefix& own : plan.addresses)
-    if (const auto other = other_side(own, plan.gateways)) addresses.push_back(*other);
-  const auto id = peer_->attach(*theirs, {.name = plan.name}, addresses);
+  const auto id = peer_->attach(*theirs, {.name = plan.name}, other_sides(plan));
   if (!id) throw Failure(cat("can't set up the other end of ", plan.name, ": ", error_text(id.error())), "");
-  link.echo = std::make_unique<EchoServices>(*peer_, 7);
+  if (!peer_echo_) peer_echo_ = std::make_unique<EchoServices>(*peer_, 7);
   return ours;
 }
 
@@ -361,7 +374,9 @@ void Node::add_routes(Stack& stack) {
       if (link->plan.name == route.interface) route.config.interface = link->interface;
     if (const auto r = stack.add_route(route.config); !r)
       throw Failure(cat(route.place, "can't add the route to ", route.name, ": ", error_text(r.error())),
-                    "give the gateway an address in a network of one of the interfaces");
+                    r.error() == Errc::already_exists
+                        ? "leave one of the two out"
+                        : "give the gateway an address in a network of one of the interfaces");
   }
 }
 
@@ -369,9 +384,8 @@ std::vector<std::string> Node::kernel_commands() const {
   std::vector<std::string> commands;
   for (const auto& link : links_) {
     if (!link->kernel) continue;
-    for (const IpPrefix& own : link->plan.addresses)
-      if (const auto other = other_side(own, link->plan.gateways))
-        commands.push_back(address_command(*other, link->kernel_name()));
+    for (const IpPrefix& other : other_sides(link->plan))
+      commands.push_back(address_command(other, link->kernel_name()));
     commands.push_back(cat("ip link set ", link->kernel_name(), " up"));
   }
   return commands;
@@ -380,8 +394,7 @@ std::vector<std::string> Node::kernel_commands() const {
 std::vector<IpAddress> Node::peer_addresses() const {
   std::vector<IpAddress> addresses;
   for (const auto& link : links_)
-    for (const IpPrefix& own : link->plan.addresses)
-      if (const auto other = other_side(own, link->plan.gateways)) addresses.push_back(other->address);
+    for (const IpPrefix& other : other_sides(link->plan)) addresses.push_back(other.address);
   return addresses;
 }
 
@@ -394,9 +407,8 @@ void Node::configure_kernel_side() {
                       "run as root, or run it by hand and leave --setup out");
     };
     must(netlink::link_up(link->kernel_name()), cat("ip link set ", link->kernel_name(), " up"));
-    for (const IpPrefix& own : link->plan.addresses)
-      if (const auto other = other_side(own, link->plan.gateways))
-        must(netlink::add_address(link->kernel_name(), *other), address_command(*other, link->kernel_name()));
+    for (const IpPrefix& other : other_sides(link->plan))
+      must(netlink::add_address(link->kernel_name(), other), address_command(other, link->kernel_name()));
   }
 }
 

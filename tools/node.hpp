@@ -23,6 +23,8 @@
 
 namespace leat::tools {
 
+class EchoServices;
+
 // The device itself can't be had.
 class TapFailure : public Failure {
  public:
@@ -93,13 +95,14 @@ class Node {
   Entropy entropy_;
   std::unique_ptr<Capture> capture_;
   std::unique_ptr<Host> peer_;
+  std::unique_ptr<EchoServices> peer_echo_;
   std::vector<std::unique_ptr<Link>> links_;
   std::unique_ptr<Host> host_;
   std::shared_ptr<SharedStack> shared_;
 };
 
-// The address of the other side in the network of `own`: the gateway when it is in it, else the first other one.
-[[nodiscard]] std::optional<IpPrefix> other_side(const IpPrefix& own, std::span<const IpAddress> gateways);
+// The addresses of the other side: one in each network of the interface, the gateway where it is in it.
+[[nodiscard]] std::vector<IpPrefix> other_sides(const InterfacePlan& plan);
 // An error of the stack in words.
 [[nodiscard]] std::string error_text(Errc error);
 

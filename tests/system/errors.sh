@@ -108,6 +108,15 @@ config '[limits]\npacket_memory = "1"\n'
 expect "at.toml:2:[0-9]+: packet_memory is not possible; " "$LEAT" up --config "$work/at.toml"
 config "$lan"'[[route]]\nto = "10.1.0.0/16"\nkind = "anycast"\n'
 expect "at.toml:7:[0-9]+: unknown kind of route 'anycast'; " "$LEAT" up --config "$work/at.toml"
+# Two addresses of one network have one other side, which is neither of them; two interfaces have one echo.
+"$LEAT" ping 10.9.0.3 --device memory --ip 10.9.0.1/24 --ip 10.9.0.2/24 -c 1 >/dev/null || fail "two addresses of one network"
+two='[[interface]]\nname = "a"\ndevice = "memory"\naddresses = ["10.7.0.2/24"]\n[[interface]]\nname = "b"\ndevice = "memory"\naddresses = ["10.8.0.2/24"]\n'
+config "$two"
+for to in 10.7.0.1 10.8.0.1; do
+  for way in event posix; do
+    [ "$(echo hello | "$LEAT" nc $to 7 --config "$work/at.toml" --form $way)" = hello ] || fail "no echo from $to, $way"
+  done
+done
 expect "mac: '02:00' is not a MAC address; " "$LEAT" up --mac 02:00
 expect "impair: 'delay=5' is not understood; " "$LEAT" up --impair delay=5
 expect "impair: 'rate=fast' is not understood; " "$LEAT" up --impair rate=fast
