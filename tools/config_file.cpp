@@ -9,7 +9,6 @@
 #include <fstream>
 #include <functional>
 #include <leat/runtime/reserved_storage.hpp>
-#include <sstream>
 
 #include "text.hpp"
 
@@ -247,6 +246,12 @@ class Reader {
     const toml::node* via = table.get("via");
     if (table.get("to") == nullptr)
       fail(table.source(), "a route without 'to'", "say where it leads: to = \"10.1.0.0/16\"");
+    const IpAddress& gateway = r.config.gateway;
+    if (via != nullptr && (gateway.is_unspecified() || gateway.is_multicast() || gateway.is_loopback()))
+      fail(via->source(), cat("via: ", gateway, " can't be a gateway"),
+           "give the address of the neighbour that forwards");
+    if (via != nullptr && r.name != "default" && gateway.version() != r.config.destination.address.version())
+      fail(via->source(), cat("a gateway of another IP version than the route to ", r.name), "take one of the same");
     if (r.name == "default")
       r.config.destination = {IpAddress::any(via != nullptr ? r.config.gateway.version() : IpVersion::v4), 0};
     if (via == nullptr && r.interface.empty() && r.config.kind == RouteConfig::Kind::unicast)
@@ -301,14 +306,16 @@ class Reader {
                size = parse_size(text(n, "packet_memory"));
              }
              if (!size || *size < (1U << 20) || *size > (std::uint64_t{1} << 40))
-               fail(n.source(), "packet_memory is not possible", "take a size from 1M to 1T, such as \"256Mi\"");
+               fail(n.source(), "packet_memory is not possible", "take a size from 1Mi to 1024Gi, such as \"256Mi\"");
              plan_.packet_memory = *size;
            }}});
   }
 
   [[nodiscard]] std::string text(const toml::node& node, std::string_view key) const {
-    if (const auto value = node.value_exact<std::string>()) return *value;
-    fail(node.source(), cat("'", key, "' is not text"), "put it in quotes");
+    const auto value = node.value_exact<std::string>();
+    if (!value) fail(node.source(), cat("'", key, "' is not text"), "put it in quotes");
+    if (value->empty()) fail(node.source(), cat("'", key, "' is empty"), "give a value, or leave it out");
+    return *value;
   }
 
   void strings(const toml::node& node, std::string_view key,
@@ -369,11 +376,12 @@ void read_config_file(const std::string& path, Plan& plan) {
   if (!S_ISREG(status.st_mode))
     throw Failure(cat("can't read the configuration file ", path, ": not a file"), "give --config a file");
   std::ifstream file(path, std::ios::binary);
-  std::ostringstream all;
-  all << file.rdbuf();
-  if (!file || all.str().size() > kMaxFile)
+  std::string text(kMaxFile + 1, ' ');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (!file.is_open() || file.bad() || text.size() > kMaxFile)
     throw Failure(cat("can't read the configuration file ", path), "check its rights and that it is below 1 MiB");
-  read_config(all.str(), path, plan);
+  read_config(text, path, plan);
 }
 
 }  // namespace leat::tools

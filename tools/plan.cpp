@@ -60,7 +60,47 @@ Failure impossible_mtu(std::uint32_t mtu) {
   return {cat("MTU ", mtu, " is not possible"), "take one from 68 to 65535"};
 }
 
+// A gateway is a host of its own.
+void check_gateway(const Plan& plan, const IpAddress& gateway, std::string_view place) {
+  for (const InterfacePlan& interface : plan.interfaces) {
+    for (const IpPrefix& address : interface.addresses) {
+      if (address.address == gateway)
+        throw Failure(cat(place, "gateway ", gateway, " is an own address of interface ", interface.name),
+                      "give the address of the neighbour that forwards");
+      if (address.broadcast() == gateway)
+        throw Failure(cat(place, "gateway ", gateway, " is a broadcast address of interface ", interface.name),
+                      "give the address of the neighbour that forwards");
+    }
+  }
+}
+
+// No address is there twice; those of a link are each link's own.
+void check_addresses_differ(const Plan& plan) {
+  std::vector<std::pair<IpAddress, const InterfacePlan*>> seen;
+  for (const InterfacePlan& interface : plan.interfaces) {
+    for (std::size_t i = 0; i < interface.addresses.size(); ++i) {
+      const IpAddress& a = interface.addresses[i].address;
+      for (const auto& [other, of] : seen)
+        if (other == a && (of == &interface || !a.is_link_local()))
+          throw Failure(cat(place_of(interface.address_places, i), "the address ", a, " is there twice"),
+                        "give it to one interface, once");
+      seen.emplace_back(a, &interface);
+    }
+  }
+}
+
+void check_options(const Plan& plan) {
+  OptionValues values;
+  for (const auto& [id, value] : plan.options) (void)values.set(id, value);  // in range: parsed
+  if (values.get(OptionId::ephemeral_first) > values.get(OptionId::ephemeral_last))
+    throw Failure("option ephemeral_first is larger than ephemeral_last", "give both, the smaller port first");
+}
+
 void check(const Plan& plan) {
+  check_addresses_differ(plan);
+  check_options(plan);
+  for (const RoutePlan& route : plan.routes)
+    if (!route.config.gateway.is_unspecified()) check_gateway(plan, route.config.gateway, route.place);
   for (const InterfacePlan& interface : plan.interfaces) {
     check_device_kind(interface.device, interface.device.kind);
     if (interface.mtu != 0 && (interface.mtu < 68 || interface.mtu > 65535)) throw impossible_mtu(interface.mtu);
@@ -80,10 +120,7 @@ void check(const Plan& plan) {
         if (interface.gateways[before].version() == gateway.version())
           throw Failure(cat(place, "a second gateway of one IP version: ", gateway),
                         "give one, and [[route]] tables of a configuration file for more");
-      for (const IpPrefix& address : interface.addresses)
-        if (address.address == gateway)
-          throw Failure(cat(place, "gateway ", gateway, " is an own address of interface ", interface.name),
-                        "give the address of the neighbour that forwards");
+      check_gateway(plan, gateway, place);
       const bool reachable =
           gateway.is_link_local() || std::any_of(interface.addresses.begin(), interface.addresses.end(),
                                                  [&](const IpPrefix& a) { return a.contains(gateway); });

@@ -4,6 +4,10 @@
 #include "plan.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
 
 #include "cli.hpp"
 #include "config_file.hpp"
@@ -115,6 +119,16 @@ TEST(Plan, WrongWordsAreExplained) {
   EXPECT_EQ(with([](auto& a) { a.options = {"tcp_ecn=1"}; }), "option tcp_ecn: 1 is out of range; take 0");
   EXPECT_EQ(with([](auto& a) { a.impair = "lose=2%"; }), "--impair: unknown impairment 'lose'; did you mean 'loss'?");
   EXPECT_EQ(with([](auto& a) { a.impair = "loss=2"; }), "--impair: 'loss=2' is not understood; write loss=2%");
+  EXPECT_EQ(with([](auto& a) { a.gateways = {"10.9.0.255"}; }),
+            "gateway 10.9.0.255 is a broadcast address of interface leat0; give the address of the neighbour that "
+            "forwards");
+  EXPECT_EQ(with([](auto& a) {
+              a.addresses = {"10.0.0.2/24", "fd00::2/64", "10.0.0.2/16"};
+            }),
+            "the address 10.0.0.2 is there twice; give it to one interface, once");
+  EXPECT_EQ(with([](auto& a) { a.options = {"ephemeral_last=2000"}; }),
+            "option ephemeral_first is larger than ephemeral_last; give both, the smaller port first");
+  EXPECT_EQ(with([](auto& a) { a.options = {"ephemeral_last=2000", "ephemeral_first=2000"}; }), "");
   EXPECT_NE(
       with([](auto& a) { a.config = "/nonexistent.toml"; }).find("can't read the configuration file /nonexistent.toml"),
       std::string::npos);
@@ -199,6 +213,80 @@ TEST(Config, MessagesBeginWithFileLineAndColumn) {
   EXPECT_NE(config_failure("[[interface]]\nname=\"a\"\n[[interface]]\nname=\"a\"\n").find("a second interface 'a'"),
             std::string::npos);
   EXPECT_NE(config_failure("interface = 3\n").find("test.toml:1:13: 'interface' is not a table"), std::string::npos);
+}
+
+// Each refusal of a value, at both ends of its range where it has one.
+TEST(Config, WhatIsNoValueIsRefusedWhereItStands) {
+  const auto refused = [](std::string_view text, std::string_view begin) {
+    const std::string failure = config_failure(text);
+    EXPECT_TRUE(failure.starts_with(begin)) << text << ": " << failure;
+  };
+  refused("name = 1\n", "test.toml:1:1: unknown key 'name'; the file may have: interface route options limits pcap");
+  refused("interface = [{}, 3]\n", "test.toml:1:13: 'interface' is not a table; write [[interface]]");
+  refused("route = 3\n", "test.toml:1:9: 'route' is not a table; write [[route]]");
+  refused("options = 3\n", "test.toml:1:11: 'options' is not a table; write [options]");
+  refused("limits = 3\n", "test.toml:1:10: 'limits' is not a table; write [limits]");
+  refused("pcap = 3\n", "test.toml:1:8: 'pcap' is not text; put it in quotes");
+  refused("pcap = \"\"\n", "test.toml:1:8: 'pcap' is empty; give a value, or leave it out");
+  refused("impair = \"lose=1%\"\n", "test.toml:1:10: impair: unknown impairment 'lose'");
+  refused("[[interface]]\ndevice = \"tpa\"\n", "test.toml:2:10: device: unknown device kind 'tpa'");
+  refused("[[interface]]\nname = \"a/b\"\n", "test.toml:2:8: name: 'a/b' can't be an interface's name");
+  refused("[[interface]]\nmac = \"02:00\"\n", "test.toml:2:7: mac: '02:00' is not a MAC address");
+  refused("[[interface]]\nmtu = 67\n", "test.toml:2:7: 'mtu' is out of range: 67; take 68 to 65535");
+  refused("[[interface]]\naddresses = 3\n", "test.toml:2:13: 'addresses' is not text");
+  refused("[[interface]]\naddresses = [\"10.0.0.2/24\", 3]\n", "test.toml:2:29: 'addresses' is not text");
+  refused("[[interface]]\ngateway = \"x\"\n", "test.toml:2:11: gateway: 'x' is not an IP address");
+  refused("[[interface]]\nname = \"a\"\n[[interface]]\nname = \"a\"\n", "test.toml:4:8: a second interface 'a'");
+  refused("[[interface]]\n[[interface]]\n", "test.toml:2:1: a second interface 'leat0'");
+  const auto route = [&](std::string_view lines, std::string_view begin) { refused(cat("[[route]]\n", lines), begin); };
+  route("to = \"10.0.0\"\n", "test.toml:2:6: to: '10.0.0' is not an address with a prefix length");
+  route("via = \"10.0.0.1\"\n", "test.toml:1:1: a route without 'to'; ");
+  route("to = \"10.0.0.0/8\"\n", "test.toml:1:1: a route without 'via' and 'interface'; ");
+  route("to = \"default\"\nvia = \"10.0\"\n", "test.toml:3:7: via: '10.0' is not an IP address");
+  for (const char* none : {"0.0.0.0", "::", "224.0.0.1", "ff02::1", "127.0.0.1", "::1"})
+    route(cat("to = \"default\"\nvia = \"", none, "\"\n"), cat("test.toml:3:7: via: ", none, " can't be a gateway; "));
+  const std::string_view other = "test.toml:3:7: a gateway of another IP version than the route to ";
+  route("to = \"10.0.0.0/8\"\nvia = \"fd00::1\"\n", cat(other, "10.0.0.0/8; take one of the same"));
+  route("to = \"fd00::/8\"\nvia = \"10.0.0.1\"\n", cat(other, "fd00::/8; take one of the same"));
+  route("to = \"default\"\nmetric = -1\n", "test.toml:3:10: 'metric' is out of range: -1; take 0 to 4294967295");
+  route("to = \"default\"\nmetric = 4294967296\n", "test.toml:3:10: 'metric' is out of range: 4294967296");
+  route("to = \"default\"\nmtu = 67\n", "test.toml:3:7: 'mtu' is out of range: 67");
+  route("to = \"default\"\nmtu = 65536\n", "test.toml:3:7: 'mtu' is out of range: 65536");
+  route("to = \"default\"\nkind = \"anycast\"\n", "test.toml:3:8: unknown kind of route 'anycast'; take unicast, ");
+  route("to = \"default\"\ninterface = \"x\"\n", "test.toml:3:13: unknown interface 'x'; name one of the file's ");
+  refused("route = { to = \"default\", interface = \"x\" }\n", "test.toml:1:9: unknown interface 'x'; ");
+  refused("[options]\nxyzzy = 1\n", "test.toml:2:1: unknown option 'xyzzy'; '--option list' names them");
+  refused("[options]\ntcp_sack = 1.5\n", "test.toml:2:12: 'tcp_sack' is no whole number, yes or no, or text; ");
+  refused("[options]\ntcp_sack = [1]\n", "test.toml:2:12: 'tcp_sack' is no whole number, yes or no, or text; ");
+  refused("[options]\nreceive_buffer = \"x\"\n", "test.toml:2:18: option receive_buffer: 'x' is not a value; ");
+  refused("[limits]\nsockets = 1\n", "test.toml:2:1: unknown key 'sockets'; limits may have: connections");
+  refused("[limits]\nconnections = 0\n", "test.toml:2:15: 'connections' is out of range: 0; take 1 to 8000000");
+  refused("[limits]\nconnections = 8000001\n", "test.toml:2:15: 'connections' is out of range: 8000001");
+  refused("[limits]\nconnections = \"many\"\n", "test.toml:2:15: 'connections' is not a whole number");
+  const std::string_view memory = "test.toml:2:17: packet_memory is not possible; take a size from 1Mi to 1024Gi";
+  for (const char* size : {"1048575", "-1", "\"x\"", "\"1023Ki\"", "\"1025Gi\""})
+    refused(cat("[limits]\npacket_memory = ", size, "\n"), memory);
+  refused("[limits]\npacket_memory = true\n", "test.toml:2:17: 'packet_memory' is not text");
+  for (const char* size : {"1048576", "\"1Mi\"", "\"1024Gi\"", "\"1T\""})
+    EXPECT_EQ(config_failure(cat("[limits]\npacket_memory = ", size, "\n")), "");
+}
+
+TEST(Config, AFileThatCannotBeReadIsNoEmptyFile) {
+  Plan plan;
+  const auto of = [&](const char* path) { return failure([&] { read_config_file(path, plan); }); };
+  EXPECT_EQ(of("/nonexistent"),
+            "can't read the configuration file /nonexistent: No such file or directory; give --config a file that is "
+            "there");
+  EXPECT_EQ(of("/"), "can't read the configuration file /: not a file; give --config a file");
+  EXPECT_EQ(of("/dev/zero"), "can't read the configuration file /dev/zero: not a file; give --config a file");
+  const std::string below = "; check its rights and that it is below 1 MiB";
+  EXPECT_EQ(of("/proc/self/mem"), "can't read the configuration file /proc/self/mem" + below);  // EIO
+  const std::string large = testing::TempDir() + cat("leat_large_", ::getpid(), ".toml");
+  for (const std::size_t size : {(std::size_t{1} << 20) + 1, std::size_t{1} << 20, std::size_t{0}}) {
+    std::ofstream(large, std::ios::binary) << std::string(size, '\n');
+    EXPECT_EQ(of(large.c_str()), size > (1U << 20) ? cat("can't read the configuration file ", large, below) : "");
+  }
+  std::remove(large.c_str());
 }
 
 // toml++ asserts some of this before it looks: it must be a message all the same, with the place.

@@ -37,7 +37,7 @@ expect "at.toml:5:1: a route without 'via' and 'interface'; " "$LEAT" nc 10.0.0.
 config "$lan"'[[route]]\nto = "default"\nvia = "99.9.0.1"\n'
 expect "at.toml:7:7: can't add the route to default: [^.]*; " "$LEAT" nc 10.0.0.1 7 --config "$work/at.toml"
 config "$lan"'[[interface]]\nname = "b"\ndevice = "shm"\naddresses = ["10.0.0.2/24"]\n'
-expect "at.toml:8:14: can't give b the address 10.0.0.2/24: [^.]*; " "$LEAT" nc 10.0.0.1 7 --config "$work/at.toml"
+expect "at.toml:8:14: the address 10.0.0.2 is there twice; " "$LEAT" nc 10.0.0.1 7 --config "$work/at.toml"
 config '[[interface]]\nname = "lan"\ngateway = ["10.9.0.1", "10.9.0.3"]\naddresses = ["10.9.0.2/24"]\n'
 expect "at.toml:3:24: a second gateway of one IP version" "$LEAT" nc 10.9.0.1 7 --config "$work/at.toml"
 config '[=]\n'
@@ -50,7 +50,7 @@ expect "gateway 10.9.0.2 is an own address of interface leat0; " "$LEAT" ping 10
 expect "a second gateway of one IP version: 10.9.0.3; " "$LEAT" ping 10.9.0.1 --device memory --gateway 10.9.0.1 --gateway 10.9.0.3
 expect "10.9.0.0 is the address of its network; " "$LEAT" ping 10.9.0.1 --device memory --ip 10.9.0.0/24
 expect "a tun has no Ethernet address; " "$LEAT" up --device tun --mac 02:00:00:00:00:02
-config 'impair = ""\n'
+config 'impair = " "\n'
 expect "at.toml:1:10: impair: no impairment; " "$LEAT" up --config "$work/at.toml"
 expect "unknown device kind 'xyz'; take tap, tun, memory or shm" "$LEAT" up --device xyz
 expect "option tcp_congestion: 'bbr' is not a value; take newreno or cubic" "$LEAT" up --option tcp_congestion=bbr
@@ -108,6 +108,15 @@ config '[limits]\npacket_memory = "1"\n'
 expect "at.toml:2:[0-9]+: packet_memory is not possible; " "$LEAT" up --config "$work/at.toml"
 config "$lan"'[[route]]\nto = "10.1.0.0/16"\nkind = "anycast"\n'
 expect "at.toml:7:[0-9]+: unknown kind of route 'anycast'; " "$LEAT" up --config "$work/at.toml"
+config '[limits]\npacket_memory = "1025Gi"\n'
+expect "at.toml:2:[0-9]+: packet_memory is not possible; take a size from 1Mi to 1024Gi" "$LEAT" up --config "$work/at.toml"
+config "$lan"'[[route]]\nto = "10.1.0.0/16"\nvia = "10.0.0.1"\n[[route]]\nto = "10.1.0.0/16"\nvia = "10.0.0.1"\n'
+expect "at.toml:10:7: can't add the route to 10.1.0.0/16: There is such an entry already; leave one of the two out" "$LEAT" nc 10.0.0.1 7 --config "$work/at.toml"
+config "$lan"'[[route]]\nto = "10.1.0.0/16"\nvia = "10.0.0.2"\n'
+expect "at.toml:7:7: gateway 10.0.0.2 is an own address of interface lan; " "$LEAT" nc 10.0.0.1 7 --config "$work/at.toml"
+expect "the address 10.9.0.2 is there twice; " "$LEAT" nc 10.9.0.1 7 --device memory --ip 10.9.0.2/24 --ip 10.9.0.2/16
+expect "option ephemeral_first is larger than ephemeral_last; " "$LEAT" up --option ephemeral_first=60000 --option ephemeral_last=50000
+expect "can't read the configuration file /proc/self/mem; " "$LEAT" up --config /proc/self/mem
 # Two addresses of one network have one other side, which is neither of them; two interfaces have one echo.
 "$LEAT" ping 10.9.0.3 --device memory --ip 10.9.0.1/24 --ip 10.9.0.2/24 -c 1 >/dev/null || fail "two addresses of one network"
 two='[[interface]]\nname = "a"\ndevice = "memory"\naddresses = ["10.7.0.2/24"]\n[[interface]]\nname = "b"\ndevice = "memory"\naddresses = ["10.8.0.2/24"]\n'
@@ -180,6 +189,9 @@ wait "$server" || true
 # No right to make interfaces, and no TUN node.
 if command -v setpriv >/dev/null; then
   expect "can't open tap leat0: .*;" setpriv --bounding-set -net_admin --inh-caps -net_admin "$LEAT" up
+  chmod 0 "$work/at.toml"
+  rights=-dac_override,-dac_read_search
+  expect "can't read the configuration file [^ ]*at.toml; check its rights" setpriv --bounding-set $rights --inh-caps $rights "$LEAT" up --config "$work/at.toml"
 fi
 unshare --mount true 2>/dev/null || skip "no mount namespace: the test without a TUN node was left out"
 # shellcheck disable=SC2016
