@@ -19,6 +19,12 @@ std::string not_negative(const std::string& text) {
   return digits && !parse_number(text) ? cat("'", text, "' is not a number in range") : "";
 }
 
+// CLI11 takes 010 for eight, as C does: a person, and `seq -w`, mean ten.
+std::string without_leading_zeros(std::string text) {
+  if (text.find_first_not_of("0123456789") != std::string::npos) return text;
+  return text.substr(std::min(text.find_first_not_of('0'), text.size() - 1));
+}
+
 // Names, and the kind of value that follows; neither how often nor what else must be there.
 class HelpText final : public CLI::Formatter {
  public:
@@ -206,7 +212,11 @@ Parsed parse_command_line(int argc, const char* const* argv) {
       "Exit codes: 0 fine; 1 a negative result; 2 usage or any other error. Results go to stdout, all else to stderr.");
 
   std::vector<std::string_view> names;
-  for (const CLI::App* c : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(c->get_name());
+  for (CLI::App* c : app.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(c->get_name());
+    for (CLI::Option* o : c->get_options())
+      if (o->get_type_name() == "N" || o->get_type_name() == "BYTES") o->transform(without_leading_zeros);
+  }
   if (argc == 1) throw Failure("no command", "'leat --help' lists them; 'leat up --demo' shows Leat at work");
   constexpr std::array<std::string_view, 3> kAlone{"-h", "--help", "--version"};
   if (argv[1][0] == '-' && std::find(kAlone.begin(), kAlone.end(), argv[1]) == kAlone.end())

@@ -368,6 +368,15 @@ TEST(CommandLine, IsUnderstood) {
   EXPECT_EQ(parse({"bench", "bulk"}).arguments.bench_gso, std::nullopt) << "both are to be measured";
 }
 
+TEST(CommandLine, ANumberWithLeadingZerosIsDecimal) {
+  EXPECT_EQ(parse({"sim", "--seed", "010"}).arguments.seed, 10U);
+  EXPECT_EQ(parse({"sim", "--seed=00"}).arguments.seed, 0U);
+  EXPECT_EQ(parse({"ping", "-c", "0100", "10.0.0.1"}).arguments.count, 100U);
+  EXPECT_EQ(parse({"echo", "--port", "0080"}).arguments.port, std::optional<std::uint32_t>{80});
+  EXPECT_EQ(parse({"echo", "--mtu", "01500"}).arguments.stack.mtu, std::optional<std::uint32_t>{1500});
+  EXPECT_EQ(parse({"http", "007"}).arguments.http_root, "007") << "a folder";
+}
+
 TEST(CommandLine, MistakesAreExplainedInOneLine) {
   EXPECT_EQ(parse_failure({"pign", "10.0.0.1"}), "no command 'pign'; did you mean 'ping'?");
   EXPECT_NE(parse_failure({"ping", "10.0.0.1", "--cuont=3"}).find("did you mean '--count'? see 'leat ping --help'"),
