@@ -56,6 +56,7 @@ void keep_alive_expired(Tcb& t) {
 std::uint32_t retry_limit(const Tcb& t) {
   switch (t.hot.state) {
     case TcpState::syn_sent:
+      // RFC 9293 3.8.3: exception: the default ends after 127 s, as Linux's, not after three minutes; 7 is more.
       return t.option(OptionId::tcp_syn_retries);
     case TcpState::syn_received:
       return t.option(OptionId::tcp_synack_retries);
