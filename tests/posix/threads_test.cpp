@@ -493,6 +493,26 @@ TEST_F(PosixThreads, SetLearnsOfItsFirstKernelDescriptorWhileItIsWaitedFor) {
   for (const int fd : {set, u}) EXPECT_EQ(net.close(fd), 0);
 }
 
+// The number that epoll_create1() gave may be closed, and another file's, while a duplicate goes on.
+TEST_F(PosixThreads, SetLivesOnInItsDuplicate) {
+  const int first = net.epoll_create1(0);
+  const int set = net.dup(first);
+  ASSERT_EQ(net.close(first), 0);
+  const int bell = ::eventfd(1, EFD_CLOEXEC);  // gets the number
+  epoll_event e{};
+  e.events = EPOLLIN;
+  e.data.u64 = 7;
+  ASSERT_EQ(net.epoll_ctl(set, EPOLL_CTL_ADD, bell, &e), 0);
+  epoll_event got{};
+  EXPECT_EQ(net.epoll_wait(set, &got, 1, 5000), 1);
+  EXPECT_EQ(got.data.u64, 7U);
+  ::close(bell);
+  EXPECT_EQ(net.close(set), 0);
+}
+
+// Several threads wait for one kernel descriptor: whoever comes too late for what it had goes on waiting. No signal
+// came.
+// A child of a fork keeps the kernel's side of a wait alive: the thread that waited must not hear of it again.
 // As poll() tells it: EPOLLERR until the error queue is read, also to somebody who waits already.
 TEST_F(PosixThreads, ZeroCopyCompletionShowsInASet) {
   std::uint16_t port = 0;
@@ -573,6 +593,7 @@ TEST_F(PosixThreads, ForkedChildsCallsFail) {
   for (const int fd : {l, c, s}) EXPECT_EQ(net.close(fd), 0);
 }
 
+// What is not Leat's is the kernel's in a child, too: also under a number that was Leat's once.
 TEST_F(PosixThreads, StackThatIsGone) {
   std::uint16_t port = 0;
   const int l = listener(port);

@@ -21,7 +21,10 @@ int Sockets::epoll_create(int size) {
 int Sockets::epoll_create1(int flags) {
   if ((flags & ~EPOLL_CLOEXEC) != 0) return -EINVAL;
   if (fork_generation_ != fork_generation()) return -EBADF;
-  const int fd = ::epoll_create1(EPOLL_CLOEXEC);
+  const int instance = ::epoll_create1(EPOLL_CLOEXEC);
+  if (instance < 0) return -errno;
+  auto set = std::make_shared<EpollSet>(instance);
+  const int fd = ::fcntl(instance, F_DUPFD_CLOEXEC, 0);
   if (fd < 0) return -errno;
   const std::lock_guard lock(mutex_);
   OpenFile* const open = fd < Descriptors::kMost ? table_.make() : nullptr;
@@ -30,7 +33,7 @@ int Sockets::epoll_create1(int flags) {
     return -EMFILE;
   }
   open->flags.store(kSet, std::memory_order_relaxed);
-  open->set = std::make_shared<EpollSet>(fd);
+  open->set = std::move(set);
   table_.put(fd, *open, (flags & EPOLL_CLOEXEC) != 0);
   return fd;
 }

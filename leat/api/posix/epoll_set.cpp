@@ -8,6 +8,7 @@ namespace leat::posix {
 
 EpollSet::~EpollSet() {
   if (const int fd = event_fd_.load(std::memory_order_relaxed); fd >= 0) ::close(fd);
+  ::close(kernel_fd);
 }
 
 int EpollSet::export_readiness(Service& service) {

@@ -1,7 +1,7 @@
 #pragma once
 // EpollSet: what an epoll descriptor names: Leat's sockets in a ReadySet, and kernel descriptors in the kernel's own
-// epoll instance, whose descriptor is the set's. So a set holds both, and a wait sees both: it parks an operation on
-// the ReadySet and lets the kernel's part end it (Op::also_fd).
+// epoll instance, of which the set's descriptors are duplicates. So a set holds both, and a wait sees both: it parks an
+// operation on the ReadySet and lets the kernel's part end it (Op::also_fd).
 //
 // exported: readiness of the Leat part shown to the kernel, for a set that is itself watched by a kernel epoll, poll
 // or select: an eventfd in the kernel instance, written by an operation that waits for the ReadySet.
@@ -25,6 +25,7 @@ struct EpollMember : SetMember {};
 
 class EpollSet : public std::enable_shared_from_this<EpollSet> {
  public:
+  // Takes the kernel's instance.
   explicit EpollSet(int fd) : kernel_fd(fd) {}
   ~EpollSet();
   EpollSet(const EpollSet&) = delete;
@@ -38,7 +39,7 @@ class EpollSet : public std::enable_shared_from_this<EpollSet> {
   // The eventfd, as it comes out of the kernel instance.
   static constexpr std::uint64_t kOwnEvent = 0xfeed'1ea7'0000'0001ULL;
 
-  const int kernel_fd;
+  const int kernel_fd;  // its own: the numbers that programs know come and go
   ReadySet ready;
   // Linux names an entry by file and number: an entry outlives its number while a duplicate is open.
   using Key = std::pair<std::uint64_t, int>;
