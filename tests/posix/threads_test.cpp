@@ -594,6 +594,49 @@ TEST_F(PosixThreads, ForkedChildsCallsFail) {
 }
 
 // What is not Leat's is the kernel's in a child, too: also under a number that was Leat's once.
+TEST_F(PosixThreads, ForkedChildKeepsTheKernelsDescriptors) {
+  auto other = std::make_unique<posix::Sockets>(stack);
+  const int c = net.socket(AF_INET, SOCK_STREAM, 0);
+  const int o = other->socket(AF_INET, SOCK_STREAM, 0);
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ASSERT_EQ(::write(ends[1], "x", 1), 1);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(20);
+    int step = 1;
+    const auto check = [&](bool right) {
+      if (!right) ::_exit(step);
+      ++step;
+    };
+    pollfd kernels{ends[0], POLLIN, 0}, both[2] = {{ends[0], POLLIN, 0}, {c, POLLIN, 0}};
+    check(net.poll(&kernels, 1, -1) == 1 && kernels.revents == POLLIN);
+    check(net.poll(both + 1, 1, -1) == -EBADF);
+    check(net.poll(both, 2, -1) == -EBADF);
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(ends[0], &set);
+    check(net.select(ends[0] + 1, &set, nullptr, nullptr, nullptr) == 1 && FD_ISSET(ends[0], &set));
+    FD_SET(c, &set);
+    check(net.select(std::max(c, ends[0]) + 1, &set, nullptr, nullptr, nullptr) == -EBADF);
+    for (const int fd : {c, o}) {
+      posix::Sockets& its = fd == c ? net : *other;
+      check(its.close(fd) == 0);
+      check(::dup2(ends[0], fd) == fd);
+      check(!its.owns(fd) && its.close(fd) == -EBADF);
+    }
+    other.reset();
+    check(::fcntl(o, F_GETFD) >= 0);
+    ::_exit(0);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "the number of the step";
+  for (const int fd : ends) ::close(fd);
+  EXPECT_EQ(net.close(c), 0);
+}
+
 TEST_F(PosixThreads, StackThatIsGone) {
   std::uint16_t port = 0;
   const int l = listener(port);

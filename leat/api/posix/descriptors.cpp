@@ -71,6 +71,10 @@ OpenFile* Descriptors::take(int fd, bool keep_number) {
   return &open;
 }
 
+bool Descriptors::forget(int fd) {
+  return slot(fd) != 0 && slot_for(fd).exchange(0, std::memory_order_acq_rel) != 0;
+}
+
 void Descriptors::set_close_on_exec(int fd, bool on) {
   const std::uint64_t value = slot(fd);
   if (value == 0) return;

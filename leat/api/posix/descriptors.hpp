@@ -47,6 +47,8 @@ class Descriptors {
   void put(int fd, OpenFile& open, bool close_on_exec);
   // The number names nothing any more, and goes back to the kernel unless `keep_number`. Returns what it named.
   OpenFile* take(int fd, bool keep_number = false);
+  // The number is not ours any more, and nothing else happens: for a child after fork(). False: it was not.
+  bool forget(int fd);
   [[nodiscard]] bool close_on_exec(int fd) const { return (slot(fd) & kCloseOnExec) != 0; }
   void set_close_on_exec(int fd, bool on);
   // Makes `fd` (anything or nothing before) a reserved number, for dup2(); -errno.

@@ -39,7 +39,18 @@ class Watches {
 
 }  // namespace
 
+// A child's, after fork(): it has no descriptors of ours, and the kernel's are the kernel's to wait for.
+int Sockets::poll_in_child(std::span<pollfd> fds, Instant until, bool block) {
+  for (const pollfd& p : fds)
+    if (owns(p.fd)) return -EBADF;
+  const Duration rest = block ? std::max(until - service_->now(), Duration{}) : Duration{};
+  const timespec t{rest.count_s(), rest.count_ns() % 1'000'000'000};
+  const int n = ::ppoll(fds.data(), fds.size(), block && until.is_never() ? nullptr : &t, nullptr);
+  return n < 0 ? -errno : n;
+}
+
 int Sockets::poll_until(std::span<pollfd> fds, Instant until, bool block) {
+  if (fork_generation_ != fork_generation()) return poll_in_child(fds, until, block);
   Watches watches(fds.size());
   std::vector<std::size_t> ours;  // which entry each watch is of
   std::vector<pollfd> others;     // the kernel's, as they are asked for
@@ -124,7 +135,6 @@ int Sockets::poll_until(std::span<pollfd> fds, Instant until, bool block) {
 }
 
 int Sockets::poll(pollfd* fds, nfds_t count, int timeout_ms) {
-  if (fork_generation_ != fork_generation()) return ::poll(fds, count, timeout_ms) < 0 ? -errno : -EBADF;
   if (count > static_cast<nfds_t>(Descriptors::kMost)) return -EINVAL;
   if (fds == nullptr && count > 0) return -EFAULT;
   const Instant until = timeout_ms < 0 ? Instant::never() : service_->now() + Duration::ms(timeout_ms);

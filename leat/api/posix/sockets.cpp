@@ -157,7 +157,7 @@ int Sockets::name_new(Handle h, std::uint32_t flags, Phase phase, int protocol, 
 
 int Sockets::close(int fd) {
   if (fork_generation_ != fork_generation()) {  // a child: only its number goes
-    if (!owns(fd)) return -EBADF;
+    if (!table_.forget(fd)) return -EBADF;
     return ::close(fd) == 0 ? 0 : -errno;
   }
   std::unique_lock lock(mutex_);

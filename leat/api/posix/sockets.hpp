@@ -181,6 +181,7 @@ class Sockets {
   int readable_octets(const File& f);
 
   int poll_until(std::span<pollfd> fds, Instant until, bool block);
+  int poll_in_child(std::span<pollfd> fds, Instant until, bool block);
   int wait_set(EpollSet& set, epoll_event* events, int most, Instant until, bool block);
   int control_kernel_member(EpollSet& set, int operation, int fd, epoll_event* event);
   void tell_zero_copy(int fd, const File& f);
