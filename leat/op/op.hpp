@@ -149,7 +149,7 @@ struct Op : PostNode, Waiter {
   // Op again or end it. Unset for Service::run.
   void (*completed)(Op&) = nullptr;
   void* context = nullptr;  // the caller's
-  // A blocking run() also ends, with Errc::interrupted, when this descriptor is readable.
+  // A blocking run() also ends, with Errc::interrupted and also_ready, when this descriptor is readable.
   int also_fd = -1;
   void* sleeper = nullptr;  // the service's
 
@@ -159,6 +159,7 @@ struct Op : PostNode, Waiter {
   std::size_t count = 0;  // bytes, datagrams, watches or events
   Handle handle;          // opened or accepted
   Ready ready = Ready::none;
+  bool also_ready = false;  // what interrupted it: also_fd
 
   // --- the engine's and the service's ---
   Op* heap_child = nullptr;  // deadlines: base/pairing_heap.hpp

@@ -12,7 +12,7 @@
 //
 // Errors that the service adds to those of the verbs: shut_down (the stack is gone, or this is a child after fork),
 // again (called from inside the same shard: a device, a log sink, a signal handler that interrupted the owner),
-// interrupted (a signal came while it slept, or op.also_fd became readable), timed_out (the deadline).
+// interrupted (a signal came while it slept, or op.also_fd became readable: op.also_ready), timed_out (the deadline).
 //
 // Threading: any thread, any number at once. Forms hold a shared_ptr<Service>, so that a stack outlives its last
 // caller.

@@ -48,7 +48,7 @@ class ModelWorld {
   static constexpr unsigned kAlone = 2;
 
   struct Woken {
-    bool watch = false, interrupted = false, rung = false;
+    bool watch = false, interrupted = false, also = false, rung = false;
   };
   struct Drained {
     bool timer = false, kick = false;

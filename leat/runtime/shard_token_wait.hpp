@@ -36,8 +36,9 @@ void ShardToken<World>::wait(Op& op, Sleeper& s, bool was_posted, bool again) {
     ++s.tally.sleeps;
     const auto woken = world_->sleep(s, asked ? -1 : op.also_fd);
     if (woken.watch && Word::wait_state(op) != PostState::done) look(op, s);
-    if (woken.interrupted && !asked) {
+    if ((woken.interrupted || woken.also) && !asked) {
       asked = true;
+      op.also_ready = woken.also;
       withdraw_own(op, s);
     }
   }

@@ -14,10 +14,10 @@ namespace leat {
 namespace {
 
 enum Tag : std::uint32_t { bell, watch, also };
-bool control(int epoll, int operation, int fd, std::uint32_t events, Tag tag) {
+bool control(int epoll, int operation, int fd, std::uint32_t events, Tag tag, std::uint32_t turn = 0) {
   epoll_event event{};
   event.events = events;
-  event.data.u32 = tag;
+  event.data.u64 = std::uint64_t{turn} << 32 | tag;
   return ::epoll_ctl(epoll, operation, fd, &event) == 0;
 }
 
@@ -95,11 +95,13 @@ void Sleeper::wake() {
 
 // The same number may be another file by now: whoever closed it has taken it out of the set.
 void Sleeper::watch_also(int fd) {
+  constexpr std::uint32_t kOnce = std::uint32_t{EPOLLIN} | EPOLLONESHOT;
   const int old = also_.load(std::memory_order_relaxed);
-  if (fd == old && (fd < 0 || control(epoll_.get(), EPOLL_CTL_MOD, fd, EPOLLIN, Tag::also))) return;
+  if (fd == old && (fd < 0 || control(epoll_.get(), EPOLL_CTL_MOD, fd, kOnce, Tag::also, also_turn_))) return;
   if (old >= 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, old, nullptr);
   also_.store(fd, std::memory_order_relaxed);
-  if (fd >= 0) control(epoll_.get(), EPOLL_CTL_ADD, fd, EPOLLIN, Tag::also);
+  ++also_turn_;
+  if (fd >= 0) control(epoll_.get(), EPOLL_CTL_ADD, fd, kOnce, Tag::also, also_turn_);
 }
 
 Sleeper::Woken Sleeper::sleep(int also_fd, int timeout_ms) {
@@ -111,9 +113,10 @@ Sleeper::Woken Sleeper::sleep(int also_fd, int timeout_ms) {
   woken.watch = polls;
   woken.interrupted = n < 0 && errno == EINTR;
   for (int i = 0; i < n; ++i) {
-    const std::uint32_t tag = events[static_cast<std::size_t>(i)].data.u32;
+    const std::uint64_t data = events[static_cast<std::size_t>(i)].data.u64;
+    const auto tag = static_cast<std::uint32_t>(data);
     woken.watch = woken.watch || tag == Tag::watch;
-    woken.interrupted = woken.interrupted || tag == Tag::also;
+    woken.also = woken.also || (tag == Tag::also && also_fd >= 0 && data >> 32 == also_turn_);
     woken.rung = woken.rung || tag == Tag::bell;
   }
   return woken;

@@ -37,7 +37,8 @@ class Sleeper : public SleeperState<sync::StdAtomics> {
 
   struct Woken {
     bool watch = false;        // the shard has something to do
-    bool interrupted = false;  // a signal, or the other descriptor
+    bool interrupted = false;  // a signal
+    bool also = false;         // the other descriptor
     bool rung = false;         // its bell
   };
   // With one reference. nullptr: no descriptors left.
@@ -84,6 +85,9 @@ class Sleeper : public SleeperState<sync::StdAtomics> {
   // Written by its thread, and by an owner of the token who adds a device with a number that was that descriptor's
   // once. Relaxed: nothing hangs on it.
   std::atomic<int> also_{-1};
+  // Of those descriptors the latest. One that was closed stays in the set when a child of a fork() has it still, and
+  // can't be taken out: it is armed for one report at a time, and reports of an earlier one are nobody's.
+  std::uint32_t also_turn_ = 0;
   bool joined_ = false;  // the watch is in the set
   bool keeps_ = false;   // and stays there
   // The kernel did not take the watch: it looks every millisecond. Written under the token, read by the sleeper's

@@ -32,7 +32,7 @@ TEST(Sleeper, ADeviceKeepsTheNumberOfADescriptorThatWasClosed) {
   ring(device.get());
   EXPECT_TRUE(s->sleep(another.get(), 0).watch);
   ring(another.get());
-  EXPECT_TRUE(s->sleep(another.get(), 0).interrupted);
+  EXPECT_TRUE(s->sleep(another.get(), 0).also);
   s->unref();
 }
 

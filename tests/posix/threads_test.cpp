@@ -512,7 +512,85 @@ TEST_F(PosixThreads, SetLivesOnInItsDuplicate) {
 
 // Several threads wait for one kernel descriptor: whoever comes too late for what it had goes on waiting. No signal
 // came.
+TEST_F(PosixThreads, WhoIsLateForAKernelDescriptorGoesOnWaiting) {
+  const int u = net.socket(AF_INET, SOCK_DGRAM, 0);
+  const int set = net.epoll_create1(0);
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+  epoll_event e{};
+  e.events = EPOLLIN;
+  ASSERT_EQ(net.epoll_ctl(set, EPOLL_CTL_ADD, ends[0], &e), 0);
+  const auto by_set = [&] {
+    epoll_event got{};
+    return net.epoll_wait(set, &got, 1, -1);
+  };
+  const auto by_poll = [&] {
+    pollfd both[2] = {{u, POLLIN, 0}, {ends[0], POLLIN, 0}};
+    return net.poll(both, 2, -1);
+  };
+  constexpr int kRounds = 300;
+  const auto share = [&](auto wait) {
+    std::atomic<int> taken{0}, wrong{0};
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] {
+        while (taken < kRounds && wrong == 0) {
+          const int n = wait();
+          if (n != 1) wrong = n;
+          char octet = 0;
+          if (::read(ends[0], &octet, 1) == 1) ++taken;
+        }
+        (void)!::write(ends[1], "x", 1);  // the next one ends, too
+      });
+    }
+    for (int round = 0; round < kRounds && wrong == 0; ++round) {
+      EXPECT_EQ(::write(ends[1], "x", 1), 1);
+      while (taken <= round && wrong == 0) std::this_thread::yield();
+    }
+    for (std::thread& t : threads) t.join();
+    for (char octet = 0; ::read(ends[0], &octet, 1) == 1;) {
+    }
+    return wrong.load();
+  };
+  EXPECT_EQ(share(by_set), 0);
+  EXPECT_EQ(share(by_poll), 0);
+  for (const int fd : ends) ::close(fd);
+  for (const int fd : {set, u}) EXPECT_EQ(net.close(fd), 0);
+}
+
 // A child of a fork keeps the kernel's side of a wait alive: the thread that waited must not hear of it again.
+TEST_F(PosixThreads, ForkDuringAMixedWaitLeavesNothingBehind) {
+  const int u = net.socket(AF_INET, SOCK_DGRAM, 0);
+  const timeval briefly{0, 200'000};
+  ASSERT_EQ(net.setsockopt(u, SOL_SOCKET, SO_RCVTIMEO, &briefly, sizeof briefly), 0);
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  std::atomic<pid_t> id{0};
+  int polled = 0;
+  ssize_t received = 0;
+  std::thread t([&] {
+    id = ::gettid();
+    pollfd both[2] = {{u, POLLIN, 0}, {ends[0], POLLIN, 0}};
+    polled = net.poll(both, 2, -1);
+    char b = 0;
+    received = net.recv(u, &b, 1, 0);
+  });
+  while (id == 0) std::this_thread::yield();
+  until_asleep_in(id);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (;;) ::pause();
+  }
+  EXPECT_EQ(::write(ends[1], "x", 1), 1);
+  t.join();
+  EXPECT_EQ(polled, 1);
+  EXPECT_EQ(received, -EAGAIN);
+  ::kill(child, SIGKILL);
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  for (const int fd : ends) ::close(fd);
+  EXPECT_EQ(net.close(u), 0);
+}
+
 // As poll() tells it: EPOLLERR until the error queue is read, also to somebody who waits already.
 TEST_F(PosixThreads, ZeroCopyCompletionShowsInASet) {
   std::uint16_t port = 0;

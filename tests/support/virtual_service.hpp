@@ -32,6 +32,7 @@ class VirtualWorld {
       world_->flush();
       const auto over = [&] { return done || (op.also_fd >= 0 && readable(op.also_fd)); };
       if (!done && world_->advance(over, world_->patience)) {
+        op.also_ready = !done;
         if (!done) engine().withdraw(op, Errc::interrupted);
         world_->flush();
       } else if (!done) {

@@ -237,7 +237,7 @@ int Sockets::wait_set(EpollSet& set, epoll_event* events, int most, Instant unti
   };
   for (;;) {
     const std::int64_t news = set.news.load(std::memory_order_acquire);
-    const auto has_news = [&] { return set.news.load(std::memory_order_relaxed) != news && service_->now() < until; };
+    const auto has_news = [&] { return set.news.load(std::memory_order_relaxed) != news; };
     count = zero_copy_events(set, events, most);
     const bool has_kernel = set.kernel_members.load(std::memory_order_relaxed) > 0;
     // With a small array neither kind may starve the other: they take turns.
@@ -253,7 +253,7 @@ int Sockets::wait_set(EpollSet& set, epoll_event* events, int most, Instant unti
     op.flags.dont_wait = look_only;
     if (!look_only) op.deadline = until;
     if (room > 0) service_->run(op);
-    if (op.error == Errc::interrupted && count == 0 && block && has_news()) continue;
+    if (op.error == Errc::interrupted && count == 0 && block && has_news() && service_->now() < until) continue;
     if (op.error != Errc{} && count == 0) return negative(op.error);
     take(op);
     if (has_kernel && !kernel_first && count < most) count += kernel_events(set, events + count, most - count);
@@ -270,10 +270,12 @@ int Sockets::wait_set(EpollSet& set, epoll_event* events, int most, Instant unti
     take(op);
     if (count < most) count += kernel_events(set, events + count, most - count);
     if (count > 0) break;
-    if (op.error == Errc::interrupted && has_news()) continue;
-    if (op.error == Errc::interrupted && set.exported()) {  // it may have been our own eventfd
+    // No signal: there is something new in the set, or another thread has taken what the kernel's part had, or our own
+    // eventfd rang.
+    if (op.error == Errc::interrupted && (op.also_ready || has_news())) {
       set.look_again(*service_);
       if (service_->now() < until) continue;
+      break;
     }
     if (op.error != Errc{}) return negative(op.error);
     break;

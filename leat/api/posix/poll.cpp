@@ -124,12 +124,17 @@ int Sockets::poll_until(std::span<pollfd> fds, Instant until, bool block) {
     // One that stands twice in the array, or that epoll can't hold (a file: always ready), was looked at above.
     (void)::epoll_ctl(all_others, EPOLL_CTL_ADD, p.fd, &e);
   }
-  op.also_fd = all_others;
-  op.deadline = until;
-  service_->run(op);
+  do {  // again when another thread has taken what the kernel's descriptor had
+    op.reset();
+    op.verb = Verb::poll;
+    op.watches = watches.list();
+    op.also_fd = all_others;
+    op.deadline = until;
+    service_->run(op);
+    const int late = take_others();
+    count += take_ours() + std::max(late, 0);
+  } while (count == 0 && op.error == Errc::interrupted && op.also_ready);
   ::close(all_others);
-  const int late = take_others();
-  count += take_ours() + std::max(late, 0);
   if (count > 0 || op.error == Errc{}) return count;
   return negative(op.error);
 }
