@@ -132,7 +132,7 @@ TEST_F(ReadySetTest, AWaitEndsWhenAMemberBecomesReady) {
   EXPECT_EQ(w.hosts.now(), start + Duration::ms(30));
 }
 
-TEST_F(ReadySetTest, OneOfTheExclusiveMembersIsTold) {
+TEST_F(ReadySetTest, OneOfTheExclusiveMembersIsToldWhereSomebodyWaits) {
   connect();
   ReadySet other;
   SetMember m;
@@ -145,9 +145,21 @@ TEST_F(ReadySetTest, OneOfTheExclusiveMembersIsTold) {
   op.member = &m;
   w.service(1).run(op);
   add(a, server, Ready::readable, {.edge = true, .exclusive = true}, 1);
+  Started here, there;
+  for (Started* const x : {&here, &there}) {
+    x->verb = Verb::wait_set;
+    x->set = x == &here ? &set : &other;
+    x->events = events;
+    w.service(1).start(*x);
+  }
   send_one();
-  const bool here = set.has_ready();
-  EXPECT_NE(here, other.has_ready());
+  EXPECT_NE(here.over, there.over);
+  send_one();  // of the two who wait now one does not
+  EXPECT_TRUE(here.over);
+  EXPECT_TRUE(there.over);
+  send_one();  // nobody does
+  EXPECT_TRUE(set.has_ready());
+  EXPECT_TRUE(other.has_ready());
   op.verb = Verb::close_set;
   w.service(1).run(op);
 }

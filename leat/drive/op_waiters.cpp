@@ -126,7 +126,9 @@ void OpEngine::tell(Waiter* first, Ready edges) {
         case WaiterKind::member: {
           auto& m = static_cast<SetMember&>(*w);
           if (m.flags.exclusive && exclusive_told) break;
-          exclusive_told = exclusive_told || (m.flags.exclusive && m.armed);
+          // As epoll: it is told alone when somebody waits whom that wakes.
+          exclusive_told =
+              exclusive_told || (m.flags.exclusive && m.armed && m.set->waiting_ != nullptr && !m.set->to_serve_);
           enqueue(m);
           break;
         }

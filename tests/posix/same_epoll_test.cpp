@@ -33,6 +33,23 @@ TYPED_TEST(SameEpoll, ExclusiveIsForSomeEventsAndForSocketsOnly) {
   this->close_all({s, set, other});
 }
 
+// "Exclusive" is about who is woken: where nobody waits, every set has it.
+TYPED_TEST(SameEpoll, ExclusiveEntriesOfSetsInWhichNobodyWaitsAreAllTold) {
+  for (const std::uint32_t trigger : {std::uint32_t{0}, std::uint32_t{EPOLLET}}) {
+    const int first = this->net.epoll_create1(0);
+    const int second = this->net.epoll_create1(0);
+    const int s = this->udp();
+    const sockaddr_in to = v4(this->bind_any(s));
+    for (const int set : {first, second})
+      EXPECT_EQ(this->control(set, EPOLL_CTL_ADD, s, EPOLLIN | EPOLLEXCLUSIVE | trigger), 0);
+    EXPECT_EQ(this->net.sendto(s, "x", 1, 0, sa(to), length_of(to)), 1);
+    EXPECT_EQ(this->wait_for(s, POLLIN), POLLIN);
+    EXPECT_EQ(this->events_of_one(second), EPOLLIN);
+    EXPECT_EQ(this->events_of_one(first), EPOLLIN);
+    this->close_all({s, first, second});
+  }
+}
+
 TYPED_TEST(SameEpoll, ANumberThatNamesAnotherSocketIsAnotherEntry) {
   const int set = this->net.epoll_create1(0);
   const int first = this->udp();
