@@ -580,6 +580,98 @@ TEST_F(ChannelVirtual, ADroppedCommandLosesNothing) {
   EXPECT_TRUE(b.request_nonblocking(Close{listening.listener}));
 }
 
+// What was dropped is the socket's: whoever asks for it next has it, by another channel and in another form, too.
+TEST_F(ChannelVirtual, WhatWasDroppedIsFoundByOtherChannelsAndForms) {
+  connect();
+  const Channel other(w.shared_service(1), &tasks);
+  const auto drop = [&](auto call) {
+    auto dropped = [](auto c) -> Task<bool> {
+      (void)co_await c();
+      co_return true;
+    }(call);
+    dropped.start();
+    client.send(numbers(8)).value();
+    w.run_for(Duration::ms(500));
+  };
+  Bytes into(20), later(20);
+  drop([&] { return b.request(TcpRecv{server.handle(), into}); });
+  EXPECT_EQ(server.try_recv(later).value(), 8U);
+  drop([&] { return server.async_recv(into); });
+  const Response by_command = other.try_request(TcpRecv{server.handle(), later});
+  ASSERT_TRUE(std::holds_alternative<Recv>(by_command));
+  EXPECT_EQ(std::get<Recv>(by_command).count, 8U);
+  auto dropped = [](const TcpListener& l) -> Task<bool> {
+    co_return (co_await l.async_accept()).has_value();
+  }(listener);
+  dropped.start();
+  const TcpStream second = TcpStream::connect(a, server_at()).value();
+  w.run_for(Duration::ms(500));
+  dropped = {};
+  const Response accepted = other.try_request(TcpAccept{listener.handle()});
+  ASSERT_TRUE(std::holds_alternative<Accepted>(accepted));
+  EXPECT_TRUE(other.request_nonblocking(Close{std::get<Accepted>(accepted).socket}));
+}
+
+// One that was never opened, or was moved from: every call is refused.
+TEST_F(ChannelVirtual, EmptySocketsAndChannelsAreErrors) {
+  connect();
+  TcpStream empty;
+  const TcpStream moved = std::move(client);
+  Bytes bytes(4);
+  for (TcpStream* const s : {&empty, &client}) {
+    EXPECT_EQ(s->recv(bytes).error(), Errc::bad_handle);
+    EXPECT_EQ(s->try_recv(bytes).error(), Errc::bad_handle);
+    EXPECT_EQ(s->recv_bytes(4).error(), Errc::bad_handle);
+    EXPECT_EQ(s->send(bytes).error(), Errc::bad_handle);
+    EXPECT_EQ(s->shutdown_write().error(), Errc::bad_handle);
+    EXPECT_EQ(s->finish().error(), Errc::bad_handle);
+    EXPECT_EQ(s->try_finish().error(), Errc::bad_handle);
+    EXPECT_EQ(s->try_connected().error(), Errc::bad_handle);
+    EXPECT_EQ(s->info().error(), Errc::bad_handle);
+    EXPECT_EQ(s->local_addr().error(), Errc::bad_handle);
+    EXPECT_EQ(s->option(OptionId::tcp_nodelay).error(), Errc::bad_handle);
+    EXPECT_EQ(s->set_option(OptionId::tcp_nodelay, 1).error(), Errc::bad_handle);
+    s->use(tasks);
+    s->abort();
+    s->close();
+  }
+  const TcpListener nobody;
+  EXPECT_EQ(nobody.accept().error(), Errc::bad_handle);
+  EXPECT_EQ(nobody.try_accept().error(), Errc::bad_handle);
+  const UdpSocket udp;
+  EXPECT_EQ(udp.recv_from(bytes).error(), Errc::bad_handle);
+  EXPECT_EQ(udp.send_to(bytes, server_at()).error(), Errc::bad_handle);
+  EXPECT_EQ(RawSocket{}.recv_from(bytes).error(), Errc::bad_handle);
+  EXPECT_EQ(run([](const TcpStream& s, const TcpListener& l, Bytes& to) -> Task<bool> {
+              const auto got = co_await s.async_recv(to);
+              const auto peer = co_await l.async_accept();
+              co_return got.error() == Errc::bad_handle&& peer.error() == Errc::bad_handle;
+            }(empty, nobody, bytes)),
+            true);
+
+  const Channel none;
+  const auto gone = [](const Response& r) {
+    return std::holds_alternative<Error>(r) && std::get<Error>(r).kind == Error::Kind::channel_closed;
+  };
+  EXPECT_TRUE(gone(none.request_blocking(UdpBind{}, Duration::s(1))));
+  EXPECT_TRUE(gone(none.try_request(UdpBind{})));
+  EXPECT_FALSE(none.request_nonblocking(Close{server.handle()}));
+  EXPECT_TRUE(gone(run([](const Channel& c) -> Task<Response> { co_return co_await c.request(UdpBind{}); }(none))));
+  EXPECT_EQ(UdpSocket::bind(none, {}).error(), Errc::shut_down);
+  EXPECT_EQ(StackControl(none).counters().error(), Errc::shut_down);
+}
+
+// "At most" may be more than there ever is.
+TEST_F(ChannelVirtual, ReceivingAtMostAnyNumberTakesNoMoreMemoryThanThereCanBe) {
+  connect();
+  client.send(numbers(5)).value();
+  EXPECT_EQ(server.recv_bytes(SIZE_MAX).value(), numbers(5));
+  const UdpSocket to = UdpSocket::bind(b, {IpAddress{}, Port{9}}).value();
+  const UdpSocket from = UdpSocket::bind(a, {IpAddress{}, Port{}}).value();
+  from.send_to(numbers(3), {TwoHosts::address(1), Port{9}}).value();
+  EXPECT_EQ(to.recv_from_bytes(SIZE_MAX).value().bytes, numbers(3));
+}
+
 // Requests without an answer are bounded; closing is always possible.
 TEST_F(ChannelVirtual, AFullChannelSaysSoAndStillCloses) {
   connect();

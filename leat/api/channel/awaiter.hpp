@@ -21,7 +21,8 @@ class OpAwaiter {
   OpAwaiter& operator=(const OpAwaiter&) = delete;
 
  protected:
-  OpAwaiter(Service& service, Executor* executor) : service_(&service), executor_(executor) {}
+  // Without a service it is not started.
+  OpAwaiter(Service* service, Executor* executor) : service_(service), executor_(executor) {}
   ~OpAwaiter() { LEAT_ASSERT(!started_); }
 
   // Nothing of *this may be touched afterwards: the coroutine may have gone on in another thread.
@@ -65,8 +66,8 @@ class StepsAwaiter {
 
  protected:
   template <class... Args>
-  StepsAwaiter(Service& service, Executor* executor, Args&&... args)
-      : steps(std::forward<Args>(args)...), service_(&service), executor_(executor) {}
+  StepsAwaiter(Service* service, Executor* executor, Args&&... args)
+      : steps(std::forward<Args>(args)...), service_(service), executor_(executor) {}
   ~StepsAwaiter() { LEAT_ASSERT(!started_); }
 
   // `steps.begin()` was true.

@@ -21,6 +21,7 @@ namespace leat::channel {
 
 template <class Call>
 Result<typename Call::Value> run_call(SocketState& state, Call call, Duration timeout) {
+  if (!state.handle) return fail(Errc::bad_handle);
   if (auto known = call.at_once(state)) return std::move(*known);
   Op op;
   call.prepare(state, op);
@@ -33,6 +34,7 @@ Result<typename Call::Value> run_call(SocketState& state, Call call, Duration ti
 template <class Call>
 Result<std::optional<typename Call::Value>> try_call(SocketState& state, Call call) {
   using Tried = std::optional<typename Call::Value>;
+  if (!state.handle) return fail(Errc::bad_handle);
   if (auto known = call.at_once(state)) {
     if (!*known) return fail(known->error());
     return Tried{std::move(**known)};
@@ -53,7 +55,7 @@ class CallAwaiter : OpAwaiter {
  public:
   using Value = typename Call::Value;
   CallAwaiter(std::shared_ptr<SocketState> state, Call call, Duration timeout)
-      : OpAwaiter(state->channel.service(), state->channel.executor()),
+      : OpAwaiter(state->channel.shared_service().get(), state->channel.executor()),
         state_(std::move(state)),
         call_(std::move(call)),
         timeout_(timeout) {}
@@ -61,7 +63,11 @@ class CallAwaiter : OpAwaiter {
     if (withdraw() && op.error == Errc{}) call_.give_back(*state_, op);
   }
   [[nodiscard]] bool await_ready() {
-    known_ = call_.at_once(*state_);
+    if (!state_->handle) {
+      known_ = fail(Errc::bad_handle);
+    } else {
+      known_ = call_.at_once(*state_);
+    }
     return known_.has_value();
   }
   void await_suspend(std::coroutine_handle<> handle) {
@@ -86,6 +92,7 @@ class CallAwaiter : OpAwaiter {
 // A typed socket that is opened: a Request whose response becomes a Socket (Socket::from(state, response)).
 template <class Socket>
 Result<Socket> open_blocking(const Channel& channel, const Command& command, Duration timeout, bool dont_wait = false) {
+  if (!channel) return fail(Errc::shut_down);
   auto state = std::make_shared<SocketState>(channel);
   Request request(command, channel.deadline(timeout), dont_wait);
   for (bool more = request.begin(); more; more = request.advance()) channel.service().run(request.op);
@@ -96,7 +103,7 @@ template <class Socket>
 class OpenAwaiter : StepsAwaiter<Request> {
  public:
   OpenAwaiter(const Channel& channel, const Command& command, Duration timeout)
-      : StepsAwaiter(channel.service(), channel.executor(), command, channel.deadline(timeout)),
+      : StepsAwaiter(channel.shared_service().get(), channel.executor(), command, channel.deadline(timeout)),
         state_(std::make_shared<SocketState>(channel)) {}
   // What it opened is closed.
   ~OpenAwaiter() {
@@ -105,7 +112,11 @@ class OpenAwaiter : StepsAwaiter<Request> {
     state_->handle = steps.opened();
     state_->abort();
   }
-  [[nodiscard]] bool await_ready() { return !steps.begin(); }
+  [[nodiscard]] bool await_ready() {
+    if (state_->channel) return !steps.begin();
+    steps.response = Error::of(Errc::shut_down);
+    return true;
+  }
   void await_suspend(std::coroutine_handle<> handle) { start(handle); }
   [[nodiscard]] Result<Socket> await_resume() {
     resumed();

@@ -93,7 +93,10 @@ struct Channel::Detached {
 };
 
 Channel::Channel(std::shared_ptr<Service> service, Executor* executor, std::size_t capacity)
-    : service_(std::move(service)), executor_(executor), shared_(std::make_shared<Shared>(capacity)) {}
+    : service_(std::move(service)),
+      executor_(executor),
+      shared_(std::make_shared<Shared>(capacity)),
+      leftover_(Leftover::of(service_.get())) {}
 
 std::optional<Response> Channel::from_leftover(Leftover& leftover, const Command& command) {
   if (const auto* c = std::get_if<TcpAccept>(&command)) {
@@ -116,11 +119,12 @@ std::optional<Response> Channel::from_leftover(Leftover& leftover, const Command
 void Channel::close_forgotten(const Command& command) const {
   const auto* const close = std::get_if<Close>(&command);
   if (close == nullptr) return;
-  for (const Handle h : shared_->leftover.forget(close->socket)) (void)request_nonblocking(Close{h});
+  for (const Handle h : leftover_->forget(close->socket)) (void)request_nonblocking(Close{h});
 }
 
 Response Channel::run(const Command& command, Instant deadline, bool dont_wait) const {
-  if (auto kept = from_leftover(shared_->leftover, command)) return *kept;
+  if (!*this) return Error::of(Errc::shut_down);
+  if (auto kept = from_leftover(*leftover_, command)) return *kept;
   close_forgotten(command);
   Request request(command, deadline, dont_wait);
   for (bool more = request.begin(); more; more = request.advance()) service_->run(request.op);
@@ -140,7 +144,7 @@ Channel::Awaiter Channel::request(const Command& command, Duration timeout) cons
 }
 
 bool Channel::request_nonblocking(const Command& command) const {
-  if (wants_answer(command)) return false;
+  if (!*this || wants_answer(command)) return false;
   const bool closes = std::holds_alternative<Close>(command);
   if (!closes) {
     const std::lock_guard lock(shared_->mutex);
@@ -162,7 +166,11 @@ bool Channel::request_nonblocking(const Command& command) const {
 }
 
 bool Channel::Awaiter::await_ready() {
-  if (auto kept = from_leftover(channel_.shared_->leftover, command_)) {
+  if (!channel_) {
+    steps.response = Error::of(Errc::shut_down);
+    return true;
+  }
+  if (auto kept = from_leftover(channel_.leftover(), command_)) {
     steps.response = *kept;
     return true;
   }
@@ -173,7 +181,7 @@ bool Channel::Awaiter::await_ready() {
 // What it received stays for the next request of the socket; what it opened is closed.
 Channel::Awaiter::~Awaiter() {
   if (!withdraw()) return;
-  Leftover& leftover = channel_.shared_->leftover;
+  Leftover& leftover = channel_.leftover();
   steps.finish_withdrawn();
   if (const auto* const bytes = std::get_if<Recv>(&steps.response)) {
     const Receiver who = receiver_of(command_);

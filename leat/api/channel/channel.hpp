@@ -10,8 +10,9 @@
 //   Response r = channel.try_request(TcpRecv{socket, buffer});        // perhaps WouldBlock
 //   if (!channel.request_nonblocking(UdpSend{socket, to, bytes})) ... // no answer wanted; false: the channel is full
 //
-// A stack that is gone answers every call with channel_closed. Cancel-safe: a request that ends before its answer was
-// looked at leaves bytes and connections where the next request for the socket finds them.
+// A stack that is gone answers every call with channel_closed, and so does a Channel without one. Cancel-safe: a
+// request that ends before its answer was looked at leaves bytes and connections where the next request for the socket
+// finds them.
 //
 // Threading: any number of threads at once.
 
@@ -53,8 +54,9 @@ class Channel {
   [[nodiscard]] Service& service() const { return *service_; }
   [[nodiscard]] const std::shared_ptr<Service>& shared_service() const { return service_; }
   [[nodiscard]] Executor* executor() const { return executor_; }
+  [[nodiscard]] Leftover& leftover() const { return *leftover_; }
   [[nodiscard]] Instant deadline(Duration timeout) const {
-    return timeout == kForever ? Instant::never() : service_->now() + timeout;
+    return timeout == kForever || !*this ? Instant::never() : service_->now() + timeout;
   }
 
  private:
@@ -63,7 +65,6 @@ class Channel {
     const std::size_t capacity;
     std::mutex mutex;
     std::size_t under_way = 0;  // requests without an answer; guarded by mutex
-    Leftover leftover;
   };
   struct Detached;
   [[nodiscard]] Response run(const Command& command, Instant deadline, bool dont_wait) const;
@@ -73,12 +74,15 @@ class Channel {
   std::shared_ptr<Service> service_;
   Executor* executor_ = nullptr;
   std::shared_ptr<Shared> shared_;
+  std::shared_ptr<Leftover> leftover_;
 };
 
 class Channel::Awaiter : StepsAwaiter<Request> {
  public:
   Awaiter(const Channel& channel, const Command& command, Instant deadline)
-      : StepsAwaiter(*channel.service_, channel.executor_, command, deadline), channel_(channel), command_(command) {}
+      : StepsAwaiter(channel.service_.get(), channel.executor_, command, deadline),
+        channel_(channel),
+        command_(command) {}
   ~Awaiter();
   [[nodiscard]] bool await_ready();
   void await_suspend(std::coroutine_handle<> handle) { start(handle); }

@@ -2,6 +2,19 @@
 
 namespace leat::channel {
 
+void SocketState::run(Op& op) const {
+  if (!handle) {
+    op.error = Errc::bad_handle;
+    return;
+  }
+  channel.service().run(op);
+}
+
+SocketState& SocketState::nothing() {
+  static const auto state = std::make_shared<SocketState>(Channel{});
+  return *state;
+}
+
 void SocketState::end(Verb verb) {
   if (!handle) return;
   {
@@ -10,7 +23,7 @@ void SocketState::end(Verb verb) {
     closed_ = true;
   }
   // Connections that a dropped accept left: nobody will ask for them now.
-  for (const Handle h : leftover.forget(handle)) {
+  for (const Handle h : channel.leftover().forget(handle)) {
     const auto forgotten = std::make_shared<SocketState>(channel);
     forgotten->handle = h;
     forgotten->close();
@@ -32,7 +45,7 @@ void SocketState::end(Verb verb) {
 Result<std::int64_t> SocketOwner::option(OptionId id) const {
   Op op;
   op.get_option(handle(), id);
-  state_->channel.service().run(op);
+  state().run(op);
   if (op.error != Errc{}) return fail(op.error);
   return op.value;
 }
@@ -40,7 +53,7 @@ Result<std::int64_t> SocketOwner::option(OptionId id) const {
 Result<void> SocketOwner::set_option(OptionId id, std::int64_t value) const {
   Op op;
   op.set_option(handle(), id, value);
-  state_->channel.service().run(op);
+  state().run(op);
   return op.done();
 }
 
@@ -48,7 +61,7 @@ Result<Endpoint> SocketOwner::local_addr() const {
   Op op;
   op.verb = Verb::local_endpoint;
   op.socket = handle();
-  state_->channel.service().run(op);
+  state().run(op);
   if (op.error != Errc{}) return fail(op.error);
   return op.endpoint;
 }

@@ -18,9 +18,13 @@ class SocketState : public std::enable_shared_from_this<SocketState> {
   void close() { end(Verb::close); }
   void abort() { end(Verb::abort); }
 
+  // Runs a verb that never waits; without a handle: bad_handle.
+  void run(Op& op) const;
+  // What a typed socket without a state has.
+  [[nodiscard]] static SocketState& nothing();
+
   Channel channel;
   Handle handle;
-  Leftover leftover;
 
  private:
   void end(Verb verb);
@@ -31,7 +35,8 @@ class SocketState : public std::enable_shared_from_this<SocketState> {
   std::shared_ptr<SocketState> self_;  // while close_op_ is under way
 };
 
-// A typed socket's share of the state: closes when it goes.
+// A typed socket's share of the state: closes when it goes. One that was never opened, or was moved from, is empty:
+// calls on it end with bad_handle.
 class SocketOwner {
  public:
   SocketOwner() = default;
@@ -58,12 +63,14 @@ class SocketOwner {
     if (state_) state_->abort();
   }
   // Awaited calls go on in this executor from now on.
-  void use(Executor& executor) { state_->channel = state_->channel.on(executor); }
+  void use(Executor& executor) {
+    if (state_) state_->channel = state_->channel.on(executor);
+  }
   [[nodiscard]] Result<std::int64_t> option(OptionId id) const;
   Result<void> set_option(OptionId id, std::int64_t value) const;
   [[nodiscard]] Result<Endpoint> local_addr() const;
 
-  [[nodiscard]] SocketState& state() const { return *state_; }
+  [[nodiscard]] SocketState& state() const { return state_ ? *state_ : SocketState::nothing(); }
 
  protected:
   ~SocketOwner() {

@@ -5,7 +5,7 @@ namespace call {
 
 std::optional<Result<std::size_t>> StreamRecv::at_once(SocketState& s) const {
   if (to.empty()) return Result<std::size_t>{fail(Error::of(BadRequest::zero_size_buffer).code)};
-  if (const auto kept = s.leftover.take(s.handle, to)) return Result<std::size_t>{kept->count};
+  if (const auto kept = s.channel.leftover().take(s.handle, to)) return Result<std::size_t>{kept->count};
   return std::nullopt;
 }
 
@@ -23,7 +23,7 @@ std::optional<Result<std::size_t>> StreamSend::at_once(SocketState&) const {
 }
 
 std::optional<Result<TcpStream>> Accept::at_once(SocketState& s) {
-  const auto kept = s.leftover.take_connection(s.handle);
+  const auto kept = s.channel.leftover().take_connection(s.handle);
   if (!kept) return std::nullopt;
   fresh->handle = kept->socket;
   return Result<TcpStream>{TcpStream{std::move(fresh), kept->remote}};
@@ -51,17 +51,16 @@ OpenAwaiter<TcpStream> TcpStream::async_connect(const Channel& channel, const En
 }
 
 Result<bool> TcpStream::try_connected() const {
-  Service& service = state().channel.service();
   Op op;
   op.verb = Verb::readiness;
   op.socket = handle();
-  service.run(op);
+  state().run(op);
   if (op.error != Errc{}) return fail(op.error);
   if (!any(op.ready & (Ready::error | Ready::closed))) return any(op.ready & Ready::connected);
   op.reset();
   op.verb = Verb::take_error;
   op.socket = handle();
-  service.run(op);
+  state().run(op);
   if (op.error != Errc{}) return fail(op.error);
   return fail(op.value != 0 ? static_cast<Errc>(op.value) : Errc::connection_aborted);
 }
@@ -69,7 +68,7 @@ Result<bool> TcpStream::try_connected() const {
 Result<void> TcpStream::shutdown_write() const {
   Op op;
   op.shutdown(handle(), ShutdownHow::write);
-  state().channel.service().run(op);
+  state().run(op);
   return op.done();
 }
 
@@ -92,7 +91,7 @@ Result<tcp::TcpInfo> TcpStream::info() const {
   op.verb = Verb::tcp_info;
   op.socket = handle();
   op.info = &info;
-  state().channel.service().run(op);
+  state().run(op);
   if (op.error != Errc{}) return fail(op.error);
   return info;
 }

@@ -34,14 +34,15 @@ struct StreamRecv {
   void prepare(SocketState& s, Op& op) const { op.receive(s.handle, to); }
   Result<Value> result(SocketState&, Op& op) const { return op.count; }
   void give_back(SocketState& s, Op& op) const {
-    if (op.count > 0) s.leftover.keep(s.handle, to.first(op.count), {});
+    if (op.count > 0) s.channel.leftover().keep(s.handle, to.first(op.count), {});
   }
 };
 
 // Into memory of its own.
 struct StreamRecvBytes {
   using Value = std::vector<std::uint8_t>;
-  explicit StreamRecvBytes(std::size_t most) : bytes(most) {}
+  static constexpr std::size_t kMost = std::size_t{1} << 20;  // at once
+  explicit StreamRecvBytes(std::size_t most) : bytes(std::min(most, kMost)) {}
   std::vector<std::uint8_t> bytes;
   std::optional<Result<Value>> at_once(SocketState& s);
   void prepare(SocketState& s, Op& op) { op.receive(s.handle, bytes); }
@@ -80,7 +81,7 @@ struct Accept {
   std::optional<Result<Value>> at_once(SocketState& s);
   void prepare(SocketState& s, Op& op) const { op.accept(s.handle); }
   Result<Value> result(SocketState&, Op& op);
-  void give_back(SocketState& s, Op& op) const { s.leftover.keep(s.handle, {op.handle, op.endpoint}); }
+  void give_back(SocketState& s, Op& op) const { s.channel.leftover().keep(s.handle, {op.handle, op.endpoint}); }
 };
 
 }  // namespace call

@@ -5,7 +5,8 @@ namespace call {
 
 std::optional<Result<RecvFrom>> DatagramRecv::at_once(SocketState& s) const {
   if (to.empty()) return Result<Value>{fail(Error::of(BadRequest::zero_size_buffer).code)};
-  if (const auto kept = s.leftover.take(s.handle, to)) return Result<Value>{RecvFrom{kept->count, kept->message}};
+  if (const auto kept = s.channel.leftover().take(s.handle, to))
+    return Result<Value>{RecvFrom{kept->count, kept->message}};
   return std::nullopt;
 }
 
@@ -36,7 +37,7 @@ std::optional<Result<std::size_t>> DatagramSend::at_once(SocketState& s) const {
 
 std::optional<Result<std::size_t>> DatagramRecvMany::at_once(SocketState& s) const {
   if (auto bad = refused<Value>(RecvMany{s.handle, into})) return bad;
-  if (const std::size_t n = s.leftover.take_many(s.handle, into); n > 0) return Result<Value>{n};
+  if (const std::size_t n = s.channel.leftover().take_many(s.handle, into); n > 0) return Result<Value>{n};
   return std::nullopt;
 }
 

@@ -40,12 +40,13 @@ struct DatagramRecv {
   std::optional<Result<Value>> at_once(SocketState& s) const;
   void prepare(SocketState& s, Op& op) { op.receive_from(s.handle, to, message); }
   Result<Value> result(SocketState&, Op& op) const { return RecvFrom{op.count, message}; }
-  void give_back(SocketState& s, Op& op) const { s.leftover.keep(s.handle, to.first(op.count), message); }
+  void give_back(SocketState& s, Op& op) const { s.channel.leftover().keep(s.handle, to.first(op.count), message); }
 };
 
 struct DatagramRecvBytes {
   using Value = Datagram;
-  explicit DatagramRecvBytes(std::size_t most) { d.bytes.resize(most); }
+  static constexpr std::size_t kMost = 65535;  // no datagram is longer
+  explicit DatagramRecvBytes(std::size_t most) { d.bytes.resize(std::min(most, kMost)); }
   Datagram d;
   std::optional<Result<Value>> at_once(SocketState& s);
   void prepare(SocketState& s, Op& op) { op.receive_from(s.handle, d.bytes, d.message); }
@@ -54,7 +55,7 @@ struct DatagramRecvBytes {
     return std::move(d);
   }
   void give_back(SocketState& s, Op& op) const {
-    s.leftover.keep(s.handle, ByteSpan{d.bytes}.first(op.count), d.message);
+    s.channel.leftover().keep(s.handle, ByteSpan{d.bytes}.first(op.count), d.message);
   }
 };
 
@@ -78,7 +79,7 @@ struct DatagramRecvMany {
   std::optional<Result<Value>> at_once(SocketState& s) const;
   void prepare(SocketState& s, Op& op) const { op.receive_many(s.handle, into); }
   Result<Value> result(SocketState&, Op& op) const { return op.count; }
-  void give_back(SocketState& s, Op& op) const { s.leftover.keep_many(s.handle, into.first(op.count)); }
+  void give_back(SocketState& s, Op& op) const { s.channel.leftover().keep_many(s.handle, into.first(op.count)); }
 };
 
 struct DatagramSendMany {
