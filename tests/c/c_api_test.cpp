@@ -212,6 +212,15 @@ TEST_F(CApi, NullPointersAreErrors) {
   EXPECT_STREQ(leat_strerror(std::numeric_limits<int>::min()), "unknown error");
 }
 
+// A wire that only one of two could take is no wire.
+TEST_F(CApi, AJoinThatFailsLeavesNothingBehind) {
+  const char* const good_a[] = {"10.77.0.1/24"};
+  const char* const good_b[] = {"10.77.0.2/24"};
+  const char* const bad[] = {"224.0.0.1/24"};
+  ASSERT_EQ(leat_join(server, good_a, 1, client, bad, 1), -EINVAL);
+  EXPECT_GE(leat_join(server, good_a, 1, client, good_b, 1), 0);
+}
+
 TEST_F(CApi, PollAndEpollSeeReadiness) {
   const int fd = listener(7);
   const int c = leat_socket(client, AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);

@@ -7,6 +7,7 @@
 #include <leat/runtime/shared_stack.hpp>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace {
@@ -48,9 +49,20 @@ struct InProcess final : leat_stack {
     wires.push_back(std::move(wire));
     return *id;
   }
+  // "join", "join1" ...: a stack may be joined with several.
+  [[nodiscard]] std::string join_name() {
+    const std::lock_guard lock(mutex);
+    return joins++ == 0 ? "join" : "join" + std::to_string(joins - 1);
+  }
+  void detach(leat::InterfaceId interface) {
+    const std::lock_guard lock(mutex);
+    (void)stack->detach(interface);
+    std::erase_if(wires, [interface](const auto& w) { return w->interface == interface; });
+  }
   std::shared_ptr<SharedStack> stack;
   std::mutex mutex;
   std::vector<std::unique_ptr<Wire>> wires;  // guarded by mutex
+  unsigned joins = 0;                        // and so is this
 };
 
 InProcess& inside(leat_stack* stack) {
@@ -149,9 +161,11 @@ int leat_join(leat_stack* a, const char* const* addresses_a, size_t count_a, lea
     auto made = ShmPair::make({.mtu = 9000}, inside(a).stack->pool(), inside(b).stack->pool());
     if (!made) return answer(made.error());
     const std::shared_ptr<ShmPair> pair(std::move(*made));
-    const int first = inside(a).attach(std::make_unique<Wire>(pair, pair->a()), "join", *of_a);
+    const int first = inside(a).attach(std::make_unique<Wire>(pair, pair->a()), inside(a).join_name(), *of_a);
     if (first < 0) return first;
-    const int second = inside(b).attach(std::make_unique<Wire>(pair, pair->b()), "join", *of_b);
-    return second < 0 ? second : first;
+    const int second = inside(b).attach(std::make_unique<Wire>(pair, pair->b()), inside(b).join_name(), *of_b);
+    if (second >= 0) return first;
+    inside(a).detach(static_cast<leat::InterfaceId>(first));
+    return second;
   });
 }
