@@ -760,6 +760,34 @@ TYPED_TEST(PosixSameAsLinux, ShutdownWithoutConnectionStillWakes) {
   this->close_all({u});
 }
 
+TYPED_TEST(PosixSameAsLinux, WhoSendsToNobodyIsToldSoFirst) {
+  const int u = this->udp();
+  const sockaddr_in to = v4(this->bind_any(u));
+  EXPECT_EQ(this->net.shutdown(u, SHUT_WR), -ENOTCONN);
+  EXPECT_EQ(this->net.send(u, "x", 1, MSG_NOSIGNAL), -EDESTADDRREQ);
+  EXPECT_EQ(this->net.sendto(u, "x", 1, MSG_NOSIGNAL, sa(to), length_of(to)), -EPIPE);
+  this->close_all({u});
+}
+
+// The end of an association takes the port with it that came with it, and leaves the one that bind() gave.
+TYPED_TEST(PosixSameAsLinux, DatagramSocketWithoutItsPeer) {
+  const int u = this->udp(), named = this->udp(), six = this->udp6();
+  const std::uint16_t port = this->bind_any(named);
+  const sockaddr_in to = v4(9);
+  const sockaddr none{};  // AF_UNSPEC
+  EXPECT_EQ(this->net.connect(u, sa(to), length_of(to)), 0);
+  EXPECT_NE(this->port_of(u), 0);
+  EXPECT_EQ(this->net.connect(u, &none, length_of(none)), 0);
+  EXPECT_EQ(this->port_of(u), 0);
+  const sockaddr_in own = v4(port);
+  EXPECT_EQ(this->net.bind(u, sa(own), length_of(own)), -EADDRINUSE);
+  EXPECT_EQ(this->net.sendto(u, "x", 1, 0, sa(own), length_of(own)), 1);
+  EXPECT_NE(this->port_of(u), 0);
+  EXPECT_EQ(this->net.connect(six, &none, length_of(none)), 0);
+  EXPECT_EQ(this->set(six, IPPROTO_IPV6, IPV6_V6ONLY, 1), 0);
+  this->close_all({u, named, six});
+}
+
 TYPED_TEST(PosixSameAsLinux, ConnectedDatagrams) {
   auto& n = this->net;
   const int a = this->udp(SOCK_NONBLOCK);

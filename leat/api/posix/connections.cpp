@@ -130,11 +130,18 @@ int Sockets::connect(int fd, const sockaddr* address, socklen_t length) {
   Op op;
   op.connect(f.handle, to.endpoint);
   run_through(op);
-  if (op.error == Errc{}) {
-    f.open->put(kBound, true);
-    f.open->phase.store(to.disconnect ? Phase::fresh : Phase::connected, std::memory_order_relaxed);
+  if (op.error != Errc{}) return negative(op.error);
+  f.open->phase.store(to.disconnect ? Phase::fresh : Phase::connected, std::memory_order_relaxed);
+  bool named = true;
+  if (to.disconnect) {
+    op.reset();
+    op.verb = Verb::local_endpoint;
+    op.socket = f.handle;
+    run_through(op);
+    named = op.endpoint.port != Port{};
   }
-  return negative(op.error);
+  f.open->put(kBound, named);
+  return 0;
 }
 
 int Sockets::connect_stream(int fd, const File& f, const GivenAddress& to) {

@@ -127,9 +127,9 @@ Result<void> bind(Core& core, Index socket, const Endpoint& local, BindHow) {
 
 Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to, const SendOverrides* as) {
   PingSocket& s = socket_of(core, socket);
+  if (to == nullptr && !s.connected) return fail(Errc::destination_required);
   if (const auto error = take_error(core, s)) return fail(*error);
   if (s.write_shut) return fail(Errc::broken_pipe);
-  if (to == nullptr && !s.connected) return fail(Errc::destination_required);
   const IpAddress remote = to != nullptr ? to->address : s.remote.address;
   const bool v4 = remote.is_v4();
   const auto request = v4 ? static_cast<std::uint8_t>(wire::Icmpv4Type::echo_request)

@@ -179,9 +179,9 @@ Result<IoCount> send_with_header(Core& core, RawSocket& s, ByteSpan bytes, const
 
 Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to, const SendOverrides* as) {
   RawSocket& s = socket_of(core, socket);
+  if (to == nullptr && !s.connected) return fail(Errc::destination_required);
   if (const auto error = take_error(core, s)) return fail(*error);
   if (s.write_shut) return fail(Errc::broken_pipe);
-  if (to == nullptr && !s.connected) return fail(Errc::destination_required);
   const IpAddress remote = to != nullptr ? to->address : s.remote.address;
   const bool own_header = core.options_of(core.sockets[socket]).on(OptionId::ip_header_included);
   // Protocol 0 listens to everything: it names nothing to send.

@@ -19,6 +19,7 @@ struct Limits {
 struct UdpSocket : ip::DatagramSocket {
   Index bind = kNoIndex;  // in State::binds; every socket with a local port has one
   bool in_flows = false;  // connected: found by its four-tuple, and by nothing else
+  bool named = false;     // by bind(): who connects or sends gets a port that goes with the peer
   Index free_next = kNoIndex;
 };
 

@@ -116,7 +116,9 @@ Result<void> bind(Core& core, Index socket, const Endpoint& local, BindHow) {
       !ip::is_local_address(core, a, core.scope) && !options_of(core, s).on(OptionId::ip_freebind)) {
     return fail(Errc::address_not_available);
   }
-  return take_endpoint(core, s, local, {IpAddress::any(a.version()), Port{}});
+  const auto taken = take_endpoint(core, s, local, {IpAddress::any(a.version()), Port{}});
+  if (taken) s.named = local.port != Port{} || !a.is_unspecified();
+  return taken;
 }
 
 // RFC 3493 3.7, 5.3: what a socket is bound to, and whether it takes IPv6 only, also says whom it can send to.
@@ -132,6 +134,11 @@ Result<void> connect(Core& core, Index socket, const Endpoint& remote) {
   UdpSocket& s = socket_of(core, socket);
   if (remote.address.is_unspecified()) {
     disconnect(core, s);
+    if (!s.named && s.bind != kNoIndex) {
+      core.udp.binds.unbind(s.bind);
+      s.bind = kNoIndex;
+      s.local = {};
+    }
     return {};
   }
   if (remote.port == Port{}) return fail(Errc::invalid_argument);
@@ -159,9 +166,9 @@ Result<void> connect(Core& core, Index socket, const Endpoint& remote) {
 
 Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to, const SendOverrides* as) {
   UdpSocket& s = socket_of(core, socket);
+  if (to == nullptr && !s.connected) return fail(Errc::destination_required);
   if (const auto error = take_error(core, s)) return fail(*error);
   if (s.write_shut) return fail(Errc::broken_pipe);
-  if (to == nullptr && !s.connected) return fail(Errc::destination_required);
   const Endpoint remote = to != nullptr ? *to : s.remote;
   if (remote.port == Port{}) return fail(Errc::invalid_argument);
   if (to != nullptr && !can_reach(core, s, remote.address)) return fail(Errc::network_unreachable);
