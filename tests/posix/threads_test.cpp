@@ -715,6 +715,30 @@ TEST_F(PosixThreads, ForkedChildKeepsTheKernelsDescriptors) {
   EXPECT_EQ(net.close(c), 0);
 }
 
+// A number that stands for another Sockets' socket is no descriptor here: whoever waited for it would wait for ever.
+TEST_F(PosixThreads, DescriptorsOfAnotherAreNone) {
+  posix::Sockets other(stack);
+  const int u = net.socket(AF_INET, SOCK_DGRAM, 0);
+  const int set = other.epoll_create1(0);
+  char b = 0;
+  EXPECT_EQ(other.recv(u, &b, 1, MSG_DONTWAIT), -EBADF);
+  EXPECT_EQ(other.close(u), -EBADF);
+  pollfd p{u, POLLIN, 0};
+  EXPECT_EQ(other.poll(&p, 1, 1000), 1);
+  EXPECT_EQ(p.revents, POLLNVAL);
+  fd_set one;
+  FD_ZERO(&one);
+  FD_SET(u, &one);
+  EXPECT_EQ(other.select(u + 1, &one, nullptr, nullptr, nullptr), -EBADF);
+  epoll_event e{};
+  EXPECT_EQ(other.epoll_ctl(set, EPOLL_CTL_ADD, u, &e), -EBADF);
+  EXPECT_EQ(other.epoll_ctl(net.epoll_create1(0), EPOLL_CTL_ADD, u, &e), -EINVAL);
+  EXPECT_EQ(net.close(u), 0);
+  const int kernels = ::eventfd(1, EFD_CLOEXEC);  // under that number
+  EXPECT_EQ(other.epoll_ctl(set, EPOLL_CTL_ADD, kernels, &e), 0);
+  ::close(kernels);
+}
+
 TEST_F(PosixThreads, StackThatIsGone) {
   std::uint16_t port = 0;
   const int l = listener(port);

@@ -9,6 +9,17 @@
 #include <leat/base/assert.hpp>
 
 namespace leat::posix {
+namespace {
+
+// Which numbers stand for sockets. Written by put() and take() of each table for its own numbers, read by any. Relaxed:
+// who asks about another table's number knows it from somewhere.
+std::array<std::atomic<bool>, Descriptors::kMost> stand_ins{};
+
+}  // namespace
+
+bool Descriptors::stands_in(int fd) {
+  return fd >= 0 && fd < kMost && stand_ins[static_cast<std::size_t>(fd)].load(std::memory_order_relaxed);
+}
 
 Descriptors::Descriptors() : anchor_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
@@ -59,6 +70,7 @@ void Descriptors::put(int fd, OpenFile& open, bool close_on_exec) {
   ++open.descriptors;
   const std::uint64_t value = description_of(open) | (close_on_exec ? kCloseOnExec : 0);
   slot_for(fd).store(value, std::memory_order_release);
+  stand_ins[static_cast<std::size_t>(fd)].store(!open.has(kSet), std::memory_order_relaxed);
 }
 
 OpenFile* Descriptors::take(int fd, bool keep_number) {
@@ -66,13 +78,16 @@ OpenFile* Descriptors::take(int fd, bool keep_number) {
   if (value == 0) return nullptr;
   OpenFile& open = file_at(static_cast<std::uint32_t>(value & kIndex) - 1);
   slot_for(fd).store(0, std::memory_order_release);
+  stand_ins[static_cast<std::size_t>(fd)].store(false, std::memory_order_relaxed);
   --open.descriptors;
   if (!keep_number) ::close(fd);
   return &open;
 }
 
 bool Descriptors::forget(int fd) {
-  return slot(fd) != 0 && slot_for(fd).exchange(0, std::memory_order_acq_rel) != 0;
+  if (slot(fd) == 0 || slot_for(fd).exchange(0, std::memory_order_acq_rel) == 0) return false;
+  stand_ins[static_cast<std::size_t>(fd)].store(false, std::memory_order_relaxed);
+  return true;
 }
 
 void Descriptors::set_close_on_exec(int fd, bool on) {

@@ -38,6 +38,9 @@ class Descriptors {
 
   [[nodiscard]] bool find(int fd, File& file) const;
   [[nodiscard]] bool owns(int fd) const { return slot(fd) != 0; }
+  // The number stands for a socket, in this table or another one of the process: to the kernel it is an eventfd that
+  // nobody rings.
+  [[nodiscard]] static bool stands_in(int fd);
   // The number still names the description that `file` was read from.
   [[nodiscard]] bool still(int fd, const File& file) const { return ((slot(fd) ^ file.slot) & ~kCloseOnExec) == 0; }
 

@@ -138,6 +138,7 @@ int Sockets::epoll_ctl(int set_fd, int operation, int fd, epoll_event* event) {
   File f;
   if (!find(fd, f) || f.has(kSet)) {
     if (fd == set_fd) return -EINVAL;
+    if (f.open == nullptr && Descriptors::stands_in(fd)) return -EBADF;  // another table's
     if (f.has(kSet)) {
       if (const int bad = export_readiness(fd); bad != 0) return bad;
     }

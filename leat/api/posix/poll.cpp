@@ -62,6 +62,11 @@ int Sockets::poll_until(std::span<pollfd> fds, Instant until, bool block) {
     if (p.fd < 0) continue;
     File f;
     if (!find(p.fd, f)) {
+      if (Descriptors::stands_in(p.fd)) {  // another table's
+        p.revents = POLLNVAL;
+        ++count;
+        continue;
+      }
       others.push_back({p.fd, p.events, 0});
       other_places.push_back(i);
       continue;

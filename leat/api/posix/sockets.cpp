@@ -35,7 +35,10 @@ bool Sockets::find(int fd, File& file) const {
 
 // Of a kernel descriptor too Linux says that it is no socket.
 int Sockets::find_socket(int fd, File& file) const {
-  if (!find(fd, file)) return !owns(fd) && fd >= 0 && ::fcntl(fd, F_GETFD) >= 0 ? -ENOTSOCK : -EBADF;
+  if (!find(fd, file)) {
+    const bool kernels = !owns(fd) && fd >= 0 && !Descriptors::stands_in(fd) && ::fcntl(fd, F_GETFD) >= 0;
+    return kernels ? -ENOTSOCK : -EBADF;
+  }
   return file.has(kSet) ? -ENOTSOCK : 0;
 }
 
