@@ -97,7 +97,7 @@ LEAT_API int leat_remove_route(leat_stack* stack, const char* destination, const
  * sizes are octets, all else is a number as that list explains it. -ENOENT: no such name; -EINVAL: out of range. */
 LEAT_API int leat_set_option(leat_stack* stack, const char* name, int64_t value);
 LEAT_API int leat_get_option(leat_stack* stack, const char* name, int64_t* value);
-/* A counter or a reason of drops by its name ("udp_in", "no_buffers" ...). */
+/* A counter or a reason of drops by its name ("udp_received", "no_route" ...). -ENOENT: no such name. */
 LEAT_API int leat_get_counter(leat_stack* stack, const char* name, uint64_t* value);
 
 /* For programs with an event loop of their own: a descriptor that is readable when leat_turn() has something to do. It

@@ -221,6 +221,20 @@ TEST_F(CApi, AJoinThatFailsLeavesNothingBehind) {
   EXPECT_GE(leat_join(server, good_a, 1, client, good_b, 1), 0);
 }
 
+// A stack that ends tells the peers of its connections, over a wire in memory too.
+TEST_F(CApi, PeersHearOfTheEndOfAStack) {
+  const int fd = listener(7);
+  const int c = leat_socket(client, AF_INET6, SOCK_STREAM, 0);
+  const sockaddr_in6 to = at("fd01::1", 7);
+  ASSERT_EQ(leat_connect(client, c, any(to), sizeof to), 0);
+  ASSERT_GE(leat_accept(server, fd, nullptr, nullptr, 0), 0);
+  leat_destroy(std::exchange(server, nullptr));
+  pollfd p{.fd = c, .events = 0, .revents = 0};
+  EXPECT_EQ(leat_poll(client, &p, 1, 5000), 1);
+  EXPECT_NE(p.revents & POLLERR, 0);
+  EXPECT_EQ(leat_send(client, c, "x", 1, MSG_NOSIGNAL), -EPIPE);
+}
+
 TEST_F(CApi, PollAndEpollSeeReadiness) {
   const int fd = listener(7);
   const int c = leat_socket(client, AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);

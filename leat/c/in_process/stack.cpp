@@ -36,9 +36,10 @@ struct Wire {
 struct InProcess final : leat_stack {
   explicit InProcess(std::shared_ptr<SharedStack> s) : leat_stack(s), stack(std::move(s)) {}
   ~InProcess() override {
-    net.reset();  // closes what is open while the stack still runs
-    for (const auto& w : wires) (void)stack->detach(w->interface);
-    stack->stop();
+    net.reset();    // closes what is open while the stack still runs
+    stack->stop();  // peers hear of it, while the wires are there
+    stack.reset();
+    service.reset();  // the last: the wires may go
   }
   // Takes the device; the interface's number.
   int attach(std::unique_ptr<Wire> wire, std::string_view name, std::span<const IpPrefix> addresses) {
