@@ -769,6 +769,17 @@ TYPED_TEST(PosixSameAsLinux, WhoSendsToNobodyIsToldSoFirst) {
   this->close_all({u});
 }
 
+TYPED_TEST(PosixSameAsLinux, ReceivingNothingIsWaitedForOnce) {
+  const auto [client, server, l] = this->connected();
+  const timeval moment{0, 20'000};
+  EXPECT_EQ(this->net.setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &moment, length_of(moment)), 0);
+  char octet = 0;
+  EXPECT_EQ(this->net.recv(server, &octet, 0, MSG_DONTWAIT), -EAGAIN);
+  EXPECT_EQ(this->net.recv(server, &octet, 0, 0), 0);
+  EXPECT_EQ(this->net.recv(server, &octet, 1, 0), -EAGAIN);
+  this->close_all({client, server, l});
+}
+
 // The end of an association takes the port with it that came with it, and leaves the one that bind() gave.
 TYPED_TEST(PosixSameAsLinux, DatagramSocketWithoutItsPeer) {
   const int u = this->udp(), named = this->udp(), six = this->udp6();
@@ -880,6 +891,23 @@ TYPED_TEST(PosixSameAsLinux, ControlMessagesOfAnotherVersionOfIpSayNothing) {
   this->close_all({u6});
 }
 
+// The version of IP that counts is the peer's; where there is none, that is said first.
+TYPED_TEST(PosixSameAsLinux, ControlMessagesOfSendmsgWithoutAName) {
+  const int u = this->udp6();
+  NumberMessage of_ip(IPPROTO_IP, IP_TTL, 0), of_ipv6(IPPROTO_IPV6, IPV6_HOPLIMIT, 256);
+  EXPECT_EQ(this->net.sendmsg(u, &of_ip.header, 0), -EDESTADDRREQ);
+  EXPECT_EQ(this->net.sendmsg(u, &of_ipv6.header, 0), -EDESTADDRREQ);
+  const sockaddr_in6 to = v6(9), mapped = v6(9, "::ffff:127.0.0.1");
+  EXPECT_EQ(this->net.connect(u, sa(to), length_of(to)), 0);
+  EXPECT_EQ(this->net.sendmsg(u, &of_ipv6.header, 0), -EINVAL);
+  EXPECT_GE(this->net.sendmsg(u, &of_ip.header, 0), 0);
+  const int four = this->udp6();
+  EXPECT_EQ(this->net.connect(four, sa(mapped), length_of(mapped)), 0);
+  EXPECT_EQ(this->net.sendmsg(four, &of_ip.header, 0), -EINVAL);
+  EXPECT_GE(this->net.sendmsg(four, &of_ipv6.header, 0), 0);
+  this->close_all({u, four});
+}
+
 TYPED_TEST(PosixSameAsLinux, AFailedSendmsgGivesANameToo) {
   const int u = this->udp();
   sockaddr_in to = v4(9);
@@ -887,6 +915,15 @@ TYPED_TEST(PosixSameAsLinux, AFailedSendmsgGivesANameToo) {
   bad.header.msg_name = &to;
   bad.header.msg_namelen = sizeof to;
   EXPECT_EQ(this->net.sendmsg(u, &bad.header, 0), -EINVAL);
+  EXPECT_NE(this->port_of(u), 0);
+  this->close_all({u});
+}
+
+TYPED_TEST(PosixSameAsLinux, AFailedSendtoGivesANameToo) {
+  const int u = this->udp6();
+  const sockaddr_in6 to = v6(9);
+  EXPECT_EQ(this->net.shutdown(u, SHUT_WR), -ENOTCONN);
+  EXPECT_EQ(this->net.sendto(u, "x", 1, MSG_NOSIGNAL, sa(to), length_of(to)), -EPIPE);
   EXPECT_NE(this->port_of(u), 0);
   this->close_all({u});
 }

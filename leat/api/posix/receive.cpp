@@ -76,6 +76,9 @@ ssize_t Sockets::receive_stream(int fd, const File& f, Parts to, int flags) {
   run_waiting(op);
   if (op.error != Errc{}) {
     if (op.error == Errc::not_supported) return -ENOTCONN;
+    // Linux: who wanted nothing and waited for it got it, also when the time is over or a signal came.
+    const bool in_vain = op.error == Errc::interrupted || (op.error == Errc::timed_out && failed(fd, f, op) == -EAGAIN);
+    if (look_only && wait && in_vain) return 0;
     return failed(fd, f, op);
   }
   if (op.count == 0 && op.status == IoStatus::would_block) return -EAGAIN;

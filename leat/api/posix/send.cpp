@@ -19,19 +19,36 @@ int broken_pipe(int flags) {
   return -EPIPE;
 }
 
-// Linux: a datagram's, by the version of IP that it is sent with. Without a name that is the peer's, and both count.
-ControlLevels levels_of(const File& f, const msghdr& m, socklen_t name_length) {
-  if (f.handle.kind() == SocketKind::stream) return {};
-  if (!f.has(kV6)) return {.ip = true};
-  GivenAddress to;
-  if (name_length == 0 ||
-      read_address(static_cast<const sockaddr*>(m.msg_name), name_length, true, AddressUse::send_datagram, to) != 0)
-    return {.ip = true, .ipv6 = true};
-  const bool v4 = to.endpoint.address.is_v4();
-  return {.ip = v4, .ipv6 = !v4, .mapped = v4};
+}  // namespace
+
+// Whom a datagram without a name goes to; nobody: unspecified.
+IpAddress Sockets::peer_of(const File& f) {
+  Op op;
+  op.verb = Verb::remote_endpoint;
+  op.socket = f.handle;
+  run_through(op);
+  return op.error == Errc{} ? op.endpoint.address : IpAddress{};
 }
 
-}  // namespace
+// Linux: those of a datagram, by the version of IP that it is sent with. 0, or what the message is refused with.
+int Sockets::read_extras(const File& f, const msghdr& m, socklen_t name_length, SendExtras& extras) {
+  if (m.msg_controllen == 0) return 0;
+  if (f.handle.kind() == SocketKind::stream) return read_control(m, {}, extras.overrides);
+  GivenAddress to;
+  if (name_length == 0) {
+    to.endpoint.address = peer_of(f);
+    if (to.endpoint.address.is_unspecified()) return 0;  // nobody: told when it is sent
+  } else if (read_address(static_cast<const sockaddr*>(m.msg_name), name_length, f.has(kV6), AddressUse::send_datagram,
+                          to) != 0) {
+    return 0;  // so is that
+  }
+  const bool v4 = !f.has(kV6) || to.endpoint.address.is_v4();
+  std::int64_t v6only = 0;
+  if (v4 && f.has(kV6) && get_option(f, OptionId::v6only, v6only) == 0 && v6only != 0) return 0;  // and that
+  const int bad = read_control(m, {.ip = v4, .ipv6 = !v4, .mapped = v4 && f.has(kV6)}, extras.overrides);
+  if (bad != 0) (void)ensure_bound(f, true);  // Linux: it has a name by then
+  return bad;
+}
 
 ssize_t Sockets::send_stream(int fd, const File& f, ConstParts from, int flags) {
   const bool wait = waits(f, flags);
@@ -109,7 +126,10 @@ ssize_t Sockets::send_parts(int fd, const File& f, ConstParts from, int flags, c
     op.overrides = &attached_only;
   }
   run_waiting(op);
-  if (op.error != Errc{}) return failed(fd, f, op);
+  if (op.error != Errc{}) {
+    (void)ensure_bound(f, true);  // and so has who failed to
+    return failed(fd, f, op);
+  }
   if (op.status == IoStatus::would_block) return -EAGAIN;
   if (!f.has(kBound)) f.open->put(kBound, true);
   return static_cast<ssize_t>(op.count);
@@ -134,10 +154,7 @@ ssize_t Sockets::sendmsg(int fd, const msghdr* message, int flags) {
   PartList<ByteSpan> parts;
   if (const int bad = parts.read(message->msg_iov, message->msg_iovlen); bad != 0) return bad;
   SendExtras extras;
-  if (const int bad = read_control(*message, levels_of(f, *message, name_length), extras.overrides); bad != 0) {
-    if (f.handle.kind() != SocketKind::stream) (void)ensure_bound(f, true);  // Linux: it has a name by then
-    return bad;
-  }
+  if (const int bad = read_extras(f, *message, name_length, extras); bad != 0) return bad;
   return send_parts(fd, f, parts.list(), flags,
                     name_length > 0 ? static_cast<const sockaddr*>(message->msg_name) : nullptr, name_length,
                     extras.overrides.any() ? &extras : nullptr);

@@ -143,6 +143,8 @@ class Sockets {
   ssize_t send_parts(int fd, const File& f, ConstParts from, int flags, const sockaddr* to, socklen_t length,
                      const SendExtras* extras);
   ssize_t send_stream(int fd, const File& f, ConstParts from, int flags);
+  [[nodiscard]] IpAddress peer_of(const File& f);
+  int read_extras(const File& f, const msghdr& m, socklen_t name_length, SendExtras& extras);
   ssize_t receive_parts(int fd, const File& f, Parts to, int flags, Received& result);
   ssize_t receive_stream(int fd, const File& f, Parts to, int flags);
   ssize_t receive_error(int fd, const File& f, Parts to, Received& result);

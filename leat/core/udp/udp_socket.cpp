@@ -167,11 +167,11 @@ Result<void> connect(Core& core, Index socket, const Endpoint& remote) {
 Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* to, const SendOverrides* as) {
   UdpSocket& s = socket_of(core, socket);
   if (to == nullptr && !s.connected) return fail(Errc::destination_required);
-  if (const auto error = take_error(core, s)) return fail(*error);
-  if (s.write_shut) return fail(Errc::broken_pipe);
   const Endpoint remote = to != nullptr ? *to : s.remote;
   if (remote.port == Port{}) return fail(Errc::invalid_argument);
   if (to != nullptr && !can_reach(core, s, remote.address)) return fail(Errc::network_unreachable);
+  if (const auto error = take_error(core, s)) return fail(*error);
+  if (s.write_shut) return fail(Errc::broken_pipe);
   const auto path = path_of(core, s, remote.address, as);
   if (!path) return fail(path.error());
   const bool v4 = remote.address.is_v4();
