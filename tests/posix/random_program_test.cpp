@@ -88,6 +88,7 @@ struct Facts {
   std::array<int, kSlots> states{};  // of all streams
   bool tried = false;                // listened, has or had a peer, or tried to get one
   bool v6 = false;
+  bool any_v6_tried = false;  // of all places
   unsigned port = 0;
 };
 
@@ -126,6 +127,7 @@ class Machine {
     f.closed = f.states[s.slot] == TCP_CLOSE;
     f.tried = *places_[s.slot].tried;
     f.v6 = places_[s.slot].v6;
+    for (const Place& p : places_) f.any_v6_tried = f.any_v6_tried || (p.v6 && *p.tried);
     return f;
   }
 
@@ -675,7 +677,8 @@ bool known_difference(const Step& s, const Facts& linux_had, const Facts& leat_h
       return on_linux.empty() != on_leat.empty();
     case Call::bind:
       // connections hold their port; a peer of one family leaves that of the other free
-      return are("-98", "0") || (linux_had.v6 && are("0", "-98")) || (let_go && (are("0", "-22") || are("-98", "-22")));
+      return are("-98", "0") || (linux_had.any_v6_tried && are("0", "-98")) ||
+             (let_go && (are("0", "-22") || are("-98", "-22")));
     case Call::listen:  // connections hold their port
       return are("-98", "0");
     case Call::v6only:
