@@ -256,6 +256,11 @@ class Reader {
       r.config.destination = {IpAddress::any(via != nullptr ? r.config.gateway.version() : IpVersion::v4), 0};
     if (via == nullptr && r.interface.empty() && r.config.kind == RouteConfig::Kind::unicast)
       fail(table.source(), "a route without 'via' and 'interface'", "name the gateway, the interface, or both");
+    if (via != nullptr && r.config.kind != RouteConfig::Kind::unicast)
+      fail(via->source(), "only a unicast route has a gateway", "leave out 'via', or 'kind'");
+    if (!r.config.destination.address.is_v4() && r.config.mtu != 0 && r.config.mtu < 1280)
+      fail(table.get("mtu")->source(), cat("MTU ", r.config.mtu, " is too small for a route of IPv6"),
+           "IPv6 needs 1280");
     r.place = place((via != nullptr ? *via : *table.get("to")).source());
     plan_.routes.push_back(std::move(r));
   }

@@ -242,6 +242,10 @@ TEST(Config, WhatIsNoValueIsRefusedWhereItStands) {
   route("to = \"10.0.0\"\n", "test.toml:2:6: to: '10.0.0' is not an address with a prefix length");
   route("via = \"10.0.0.1\"\n", "test.toml:1:1: a route without 'to'; ");
   route("to = \"10.0.0.0/8\"\n", "test.toml:1:1: a route without 'via' and 'interface'; ");
+  route("to = \"10.0.0.0/8\"\nvia = \"10.0.0.1\"\nkind = \"reject\"\n",
+        "test.toml:3:7: only a unicast route has a gateway; ");
+  route("to = \"fd00::/8\"\nvia = \"fd00::1\"\nmtu = 1279\n",
+        "test.toml:4:7: MTU 1279 is too small for a route of IPv6; ");
   route("to = \"default\"\nvia = \"10.0\"\n", "test.toml:3:7: via: '10.0' is not an IP address");
   for (const char* none : {"0.0.0.0", "::", "224.0.0.1", "ff02::1", "127.0.0.1", "::1"})
     route(cat("to = \"default\"\nvia = \"", none, "\"\n"), cat("test.toml:3:7: via: ", none, " can't be a gateway; "));
