@@ -11,6 +11,7 @@
 #include <string>
 
 #include "form.hpp"
+#include "log.hpp"
 #include "plan.hpp"
 #include "text.hpp"
 
