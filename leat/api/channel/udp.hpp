@@ -5,8 +5,7 @@
 //   auto socket = UdpSocket::bind(channel, {IpAddress{}, Port{53}});
 //   auto got = socket->recv_from(buffer);                   // got->message.from, got->count
 //   if (got->truncated()) ...                                // the datagram was this long; the rest is gone
-//   socket->answer(bytes, got->message);                     // from the address that was asked; or send_to(bytes,
-//   from)
+//   socket->answer(bytes, got->message);                     // from the address that was asked; send_to() chooses
 //
 // Many at once cost one command:
 //

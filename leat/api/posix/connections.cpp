@@ -134,11 +134,9 @@ int Sockets::connect(int fd, const sockaddr* address, socklen_t length) {
   f.open->phase.store(to.disconnect ? Phase::fresh : Phase::connected, std::memory_order_relaxed);
   bool named = true;
   if (to.disconnect) {
-    op.reset();
-    op.verb = Verb::local_endpoint;
-    op.socket = f.handle;
-    run_through(op);
-    named = op.endpoint.port != Port{};
+    Endpoint local;
+    (void)read_endpoint(f, Verb::local_endpoint, local);
+    named = local.port != Port{};
   }
   f.open->put(kBound, named);
   return 0;
@@ -204,7 +202,7 @@ int Sockets::connect_stream(int fd, const File& f, const GivenAddress& to) {
 
 namespace {
 
-// What a connection in this state is told when its socket is disconnected: a reset, or nothing that it waits for.
+// Disconnecting in these states breaks something off: the peer is reset, or an attempt is given up.
 bool is_broken_off(tcp::TcpState s) {
   switch (s) {
     case tcp::TcpState::syn_sent:
@@ -230,13 +228,8 @@ bool is_broken_off(tcp::TcpState s) {
 int Sockets::disconnect_stream(int fd, const File& f) {
   tcp::TcpInfo info;
   Op op;
-  op.verb = Verb::tcp_info;
-  op.socket = f.handle;
-  op.info = &info;
-  run_through(op);
   Errc pending = Errc::connection_reset;
-  if (op.error != Errc{} || !is_broken_off(info.state)) {
-    op.reset();
+  if (read_info(f, info) != 0 || !is_broken_off(info.state)) {
     op.verb = Verb::take_error;
     op.socket = f.handle;
     run_through(op);
@@ -319,19 +312,25 @@ int Sockets::begin_again(int fd, const File& f) {
   return 0;
 }
 
+int Sockets::read_endpoint(const File& f, Verb verb, Endpoint& e) {
+  Op op;
+  op.verb = verb;
+  op.socket = f.handle;
+  run_through(op);
+  if (op.error == Errc{}) e = op.endpoint;
+  return negative(op.error);
+}
+
 int Sockets::getsockname(int fd, sockaddr* address, socklen_t* length) {
   File f;
   if (const int bad = find_socket(fd, f); bad != 0) return bad;
   if (address == nullptr || length == nullptr) return -EFAULT;
-  Op op;
-  op.verb = Verb::local_endpoint;
-  op.socket = f.handle;
-  run_through(op);
-  if (op.error != Errc{}) return negative(op.error);
+  Endpoint local;
+  if (const int bad = read_endpoint(f, Verb::local_endpoint, local); bad != 0) return bad;
   if (static_cast<int>(*length) < 0) return -EINVAL;
-  if (f.handle.kind() == SocketKind::raw) op.endpoint.port = Port{f.open->protocol.load(std::memory_order_relaxed)};
-  if (f.has(kV6) && op.endpoint.address == IpAddress::any(IpVersion::v4)) op.endpoint.address = IpAddress{};
-  write_address(op.endpoint, f.has(kV6), address, length);
+  if (f.handle.kind() == SocketKind::raw) local.port = Port{f.open->protocol.load(std::memory_order_relaxed)};
+  if (f.has(kV6) && local.address == IpAddress::any(IpVersion::v4)) local.address = IpAddress{};
+  write_address(local, f.has(kV6), address, length);
   return 0;
 }
 
@@ -341,25 +340,14 @@ int Sockets::getpeername(int fd, sockaddr* address, socklen_t* length) {
   if (address == nullptr || length == nullptr) return -EFAULT;
   if (f.phase != Phase::connected && f.phase != Phase::connecting) return -ENOTCONN;
   tcp::TcpInfo info;
-  Op op;
-  if (f.handle.kind() == SocketKind::stream) {
-    op.verb = Verb::tcp_info;
-    op.socket = f.handle;
-    op.info = &info;
-    run_through(op);
+  if (f.handle.kind() == SocketKind::stream && read_info(f, info) == 0) {
     const tcp::TcpState s = info.state;
-    if (op.error == Errc{} &&
-        (s == tcp::TcpState::closed || s == tcp::TcpState::syn_sent || s == tcp::TcpState::time_wait)) {
-      return -ENOTCONN;
-    }
-    op.reset();
+    if (s == tcp::TcpState::closed || s == tcp::TcpState::syn_sent || s == tcp::TcpState::time_wait) return -ENOTCONN;
   }
-  op.verb = Verb::remote_endpoint;
-  op.socket = f.handle;
-  run_through(op);
-  if (op.error != Errc{}) return negative(op.error);
+  Endpoint remote;
+  if (const int bad = read_endpoint(f, Verb::remote_endpoint, remote); bad != 0) return bad;
   if (static_cast<int>(*length) < 0) return -EINVAL;
-  write_address(op.endpoint, f.has(kV6), address, length);
+  write_address(remote, f.has(kV6), address, length);
   return 0;
 }
 

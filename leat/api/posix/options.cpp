@@ -49,6 +49,15 @@ std::int64_t Sockets::remembered(const File& f, int level, int name, std::int64_
   return found == f.open->remembered.end() ? otherwise : found->second;
 }
 
+int Sockets::read_info(const File& f, tcp::TcpInfo& info) {
+  Op op;
+  op.verb = Verb::tcp_info;
+  op.socket = f.handle;
+  op.info = &info;
+  run_through(op);
+  return negative(op.error);
+}
+
 int Sockets::take_error(const File& f) {
   Op op;
   op.verb = Verb::take_error;
@@ -338,11 +347,7 @@ int Sockets::get_socket_option(const File& f, int name, void* value, socklen_t* 
       if (get_option(f, OptionId::receive_buffer, v) == 0) info[1] = static_cast<std::uint32_t>(v);
       if (get_option(f, OptionId::send_buffer, v) == 0) info[3] = static_cast<std::uint32_t>(v);
       tcp::TcpInfo tcp;
-      Op op;
-      op.verb = Verb::tcp_info;
-      op.socket = f.handle;
-      op.info = &tcp;
-      run_through(op);
+      (void)read_info(f, tcp);
       info[0] = tcp.receive_queue;
       info[2] = info[5] = tcp.send_queue;
       return write_value(value, length, info);
@@ -394,15 +399,11 @@ int Sockets::get_socket_option(const File& f, int name, void* value, socklen_t* 
 
 // What a read would give: of a stream all that waits, of datagrams the next one.
 int Sockets::readable_octets(const File& f) {
-  Op op;
   if (f.handle.kind() == SocketKind::stream) {
     tcp::TcpInfo info;
-    op.verb = Verb::tcp_info;
-    op.socket = f.handle;
-    op.info = &info;
-    run_through(op);
-    return op.error == Errc{} ? static_cast<int>(info.receive_queue) : 0;
+    return read_info(f, info) == 0 ? static_cast<int>(info.receive_queue) : 0;
   }
+  Op op;
   // Only where something is to be looked at: a look at nothing would take the pending error.
   op.verb = Verb::readiness;
   op.socket = f.handle;
@@ -441,11 +442,7 @@ int Sockets::ioctl(int fd, unsigned long request, void* argument) {
   } else {
     if (f.phase == Phase::listening) return -EINVAL;
     tcp::TcpInfo info;
-    Op op;
-    op.verb = Verb::tcp_info;
-    op.socket = f.handle;
-    op.info = &info;
-    run_through(op);
+    (void)read_info(f, info);
     number = static_cast<int>(request == SIOCOUTQ ? info.send_queue : info.unsent);
   }
   std::memcpy(argument, &number, sizeof number);

@@ -111,14 +111,6 @@ int Sockets::get_tcp_option(const File& f, int name, void* value, socklen_t* len
     if (const int bad = get_option(f, id, number); bad != 0) return bad;
     return write_value(value, length, static_cast<int>(number / unit));
   };
-  const auto info_of = [&](tcp::TcpInfo& info) {
-    Op op;
-    op.verb = Verb::tcp_info;
-    op.socket = f.handle;
-    op.info = &info;
-    run_through(op);
-    return negative(op.error);
-  };
   switch (name) {
     case TCP_NODELAY:
       return stack_option(OptionId::tcp_nodelay);
@@ -126,7 +118,7 @@ int Sockets::get_tcp_option(const File& f, int name, void* value, socklen_t* len
       return stack_option(OptionId::tcp_cork);
     case TCP_QUICKACK: {  // as Linux: whether ACKs do not wait for replies
       tcp::TcpInfo info;
-      if (const int bad = info_of(info); bad != 0) return bad;
+      if (const int bad = read_info(f, info); bad != 0) return bad;
       return write_value(value, length, info.talks_back ? 0 : 1);
     }
     case TCP_WINDOW_CLAMP:
@@ -135,7 +127,7 @@ int Sockets::get_tcp_option(const File& f, int name, void* value, socklen_t* len
       return stack_option(OptionId::tcp_thin_linear_timeouts);
     case TCP_MAXSEG: {
       tcp::TcpInfo info;
-      if (const int bad = info_of(info); bad != 0) return bad;
+      if (const int bad = read_info(f, info); bad != 0) return bad;
       const bool known = f.phase == Phase::connected && info.snd_mss != 0;
       if (const int bad = get_option(f, OptionId::tcp_max_segment, number); bad != 0) return bad;
       return write_value(value, length, static_cast<int>(known ? info.snd_mss : number != 0 ? number : 536));
@@ -168,7 +160,7 @@ int Sockets::get_tcp_option(const File& f, int name, void* value, socklen_t* len
     }
     case TCP_INFO: {
       tcp::TcpInfo info;
-      if (const int bad = info_of(info); bad != 0) return bad;
+      if (const int bad = read_info(f, info); bad != 0) return bad;
       return write_value(value, length, linux_tcp_info(info));
     }
     case TCP_CC_INFO:  // neither Reno nor CUBIC tells anything, on Linux too

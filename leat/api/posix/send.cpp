@@ -21,22 +21,13 @@ int broken_pipe(int flags) {
 
 }  // namespace
 
-// Whom a datagram without a name goes to; nobody: unspecified.
-IpAddress Sockets::peer_of(const File& f) {
-  Op op;
-  op.verb = Verb::remote_endpoint;
-  op.socket = f.handle;
-  run_through(op);
-  return op.error == Errc{} ? op.endpoint.address : IpAddress{};
-}
-
 // Linux: those of a datagram, by the version of IP that it is sent with. 0, or what the message is refused with.
 int Sockets::read_extras(const File& f, const msghdr& m, socklen_t name_length, SendExtras& extras) {
   if (m.msg_controllen == 0) return 0;
   if (f.handle.kind() == SocketKind::stream) return read_control(m, {}, extras.overrides);
   GivenAddress to;
   if (name_length == 0) {
-    to.endpoint.address = peer_of(f);
+    (void)read_endpoint(f, Verb::remote_endpoint, to.endpoint);
     if (to.endpoint.address.is_unspecified()) return 0;  // nobody: told when it is sent
   } else if (read_address(static_cast<const sockaddr*>(m.msg_name), name_length, f.has(kV6), AddressUse::send_datagram,
                           to) != 0) {

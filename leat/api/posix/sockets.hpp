@@ -143,7 +143,6 @@ class Sockets {
   ssize_t send_parts(int fd, const File& f, ConstParts from, int flags, const sockaddr* to, socklen_t length,
                      const SendExtras* extras);
   ssize_t send_stream(int fd, const File& f, ConstParts from, int flags);
-  [[nodiscard]] IpAddress peer_of(const File& f);
   int read_extras(const File& f, const msghdr& m, socklen_t name_length, SendExtras& extras);
   ssize_t receive_parts(int fd, const File& f, Parts to, int flags, Received& result);
   ssize_t receive_stream(int fd, const File& f, Parts to, int flags);
@@ -179,6 +178,9 @@ class Sockets {
   int get_unicast_interface(const File& f, std::int64_t& index);
   int bind_to_device(const File& f, const void* value, socklen_t length);
   int take_error(const File& f);
+  // 0, or a negative errno value and nothing written.
+  int read_info(const File& f, tcp::TcpInfo& info);
+  int read_endpoint(const File& f, Verb local_or_remote, Endpoint& e);
   bool set_is_ready(int set_fd);
   int readable_octets(const File& f);
 
