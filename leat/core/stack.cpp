@@ -62,7 +62,7 @@ Result<void> Stack::remove_route(const IpPrefix& p, const IpAddress& gateway) {
 
 Result<void> Stack::set_option(OptionId id, std::int64_t value) {
   if (id == OptionId::ip_loopback) ++core_.route_epoch;  // known paths may lead nowhere now
-  if (id == OptionId::ip_min_ttl) core_.tcp.checks_ttl = true;
+  core_.tcp.note_change(id);
   return core_.options.set(id, value);
 }
 

@@ -32,7 +32,9 @@ enum class OptionType : std::uint8_t { boolean, integer, bytes, duration_us, cho
   X(ip_unicast_interface, ip, integer, 0, 65535, 0, "Linux IP_UNICAST_IF",                                             \
     "Where datagrams to single hosts leave (1-based); 0: where the routes lead.")                                      \
   X(ip_min_ttl, ip, integer, 0, 255, 0, "RFC 5082, Linux IP_MINTTL",                                                   \
-    "TCP segments that come with a lower TTL or hop limit are dropped.")                                               \
+    "TCP segments that come in IPv4 with a lower TTL are dropped.")                                                    \
+  X(ip_min_hop_limit, ip, integer, 0, 255, 0, "RFC 5082, Linux IPV6_MINHOPCOUNT",                                      \
+    "TCP segments that come in IPv6 with a lower hop limit are dropped.")                                              \
   X(ip_header_included, ip, boolean, 0, 1, 0, "Linux IP_HDRINCL",                                                      \
     "What a raw IPv4 socket sends begins at the header.")                                                              \
   X(ip_freebind, ip, boolean, 0, 1, 0, "Linux IP_FREEBIND", "Bind to addresses that are not there (yet).")             \

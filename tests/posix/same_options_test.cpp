@@ -741,6 +741,35 @@ TYPED_TEST(PosixOptions, LeastTtl) {
   this->close_all({far, near, s, l});
 }
 
+// IP_MINTTL says nothing of what comes in IPv6, nor IPV6_MINHOPCOUNT of IPv4.
+TYPED_TEST(PosixOptions, LeastTtlOfEachVersion) {
+  auto& n = this->net;
+  if (!this->has_v6()) GTEST_SKIP() << "no IPv6 here";
+  const int l = this->tcp6();
+  EXPECT_EQ(this->set(l, IPPROTO_IP, IP_MINTTL, 255), 0);
+  const sockaddr_in6 any = v6(0, "::");
+  ASSERT_EQ(n.bind(l, sa(any), length_of(any)), 0);
+  ASSERT_EQ(n.listen(l, 4), 0);
+  const std::uint16_t port = this->port_of(l);
+  const sockaddr_in a4 = v4(port);
+  const sockaddr_in6 a6 = v6(port);
+  const int by4 = this->tcp(SOCK_NONBLOCK);
+  EXPECT_EQ(n.connect(by4, sa(a4), length_of(a4)), -EINPROGRESS);
+  EXPECT_EQ(this->wait_for(by4, POLLOUT, 50), 0);
+  const int by6 = this->tcp6();
+  EXPECT_EQ(n.connect(by6, sa(a6), length_of(a6)), 0);
+  const int s = n.accept(l, nullptr, nullptr);
+  EXPECT_EQ(this->option(s, IPPROTO_IP, IP_MINTTL), 255);
+  EXPECT_EQ(this->option(s, IPPROTO_IPV6, IPV6_MINHOPCOUNT), 0);
+  EXPECT_EQ(this->set(s, IPPROTO_IPV6, IPV6_MINHOPCOUNT, 256), -EINVAL);
+  EXPECT_EQ(this->set(s, IPPROTO_IPV6, IPV6_MINHOPCOUNT, 255), 0);
+  EXPECT_EQ(n.send(by6, "x", 1, 0), 1);
+  EXPECT_EQ(this->wait_for(s, POLLIN, 30), 0);
+  EXPECT_EQ(this->set(s, IPPROTO_IPV6, IPV6_MINHOPCOUNT, 0), 0);
+  EXPECT_EQ(this->wait_for(s, POLLIN), POLLIN);
+  this->close_all({by4, by6, s, l});
+}
+
 // SO_RXQ_OVFL: how many datagrams found no room.
 TYPED_TEST(PosixOptions, MissedDatagramsAreCounted) {
   auto& n = this->net;

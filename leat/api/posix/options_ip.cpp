@@ -83,7 +83,7 @@ std::optional<OptionId> ipv6_number(int name) {
     case IPV6_RECVERR:
       return OptionId::ip_receive_errors;
     case IPV6_MINHOPCOUNT:
-      return OptionId::ip_min_ttl;
+      return OptionId::ip_min_hop_limit;
     case IPV6_FREEBIND:
       return OptionId::ip_freebind;
     default:
@@ -274,7 +274,7 @@ int Sockets::set_ipv6_option(const File& f, int name, const void* value, socklen
       return 0;
     case IPV6_MINHOPCOUNT:
       if (number < 0 || number > 255) return -EINVAL;
-      return set_option(f, OptionId::ip_min_ttl, number);
+      return set_option(f, OptionId::ip_min_hop_limit, number);
     case IPV6_FREEBIND:
       return set_option(f, OptionId::ip_freebind, number != 0);
     case IPV6_UNICAST_IF:

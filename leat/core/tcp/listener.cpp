@@ -103,7 +103,7 @@ Result<void> refuse_shutdown(Core&, Index, ShutdownHow) {
 }
 
 void option_changed(Core& core, Index socket, OptionId id) {
-  if (id == OptionId::ip_min_ttl) core.tcp.checks_ttl = true;
+  core.tcp.note_change(id);
   listener_of(core, socket).profile = core.sockets[socket].profile;
 }
 

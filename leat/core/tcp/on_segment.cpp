@@ -87,7 +87,8 @@ FlowValue look_up(Core& core, const Segment& s, std::uint64_t mix) {
 
 // RFC 5082: who speaks to its neighbours alone does not listen to what came through a router.
 bool too_far(Core& core, FlowValue v, const Segment& s) {
-  const auto is_below = [&](const OptionValues& o) { return s.in->ttl < o.get(OptionId::ip_min_ttl); };
+  const OptionId least = s.in->source.is_v4() ? OptionId::ip_min_ttl : OptionId::ip_min_hop_limit;
+  const auto is_below = [&](const OptionValues& o) { return s.in->ttl < o.get(least); };
   const auto of_listener = [&](Index listener) -> const OptionValues& {
     return core.options_of(core.sockets[core.tcp.listeners[listener].socket]);
   };

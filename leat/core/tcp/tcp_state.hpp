@@ -19,6 +19,7 @@
 #include <leat/core/tcp/syn_cookie.hpp>
 #include <leat/core/tcp/tcb.hpp>
 #include <leat/core/tcp/time_wait.hpp>
+#include <leat/op/options.hpp>
 #include <memory>
 #include <span>
 
@@ -152,12 +153,16 @@ struct State {
     for (CachedPath& p : paths) std::construct_at(&p);
   }
 
+  void note_change(OptionId id) {
+    if (id == OptionId::ip_min_ttl || id == OptionId::ip_min_hop_limit) checks_ttl = true;
+  }
+
   std::span<Hot> hot;
   std::span<Cold> cold;
   std::span<Active> active;
   std::span<Listener> listeners;
   std::span<CachedPath> paths;
-  bool checks_ttl = false;  // somebody asked for ip_min_ttl, once
+  bool checks_ttl = false;  // somebody asked for ip_min_ttl or ip_min_hop_limit, once
   std::span<Tally> tallies;
   IndexPool connection_pool;
   IndexPool active_pool;

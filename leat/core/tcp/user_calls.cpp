@@ -405,7 +405,7 @@ void option_changed(Core& core, Index socket, OptionId id) {
   Tcb t = connection_of(core, socket);
   t.hot.profile = core.sockets[socket].profile;
   load_options(t);
-  if (id == OptionId::ip_min_ttl) core.tcp.checks_ttl = true;
+  core.tcp.note_change(id);
   if (id == OptionId::tcp_quickack) {
     t.hot.quick_acks = kQuickAcks;
     t.hot.flags.put(Flag::talks_back, !t.options().on(id));  // as Linux: off is to wait for replies
