@@ -101,7 +101,7 @@ struct OpFlags {
 struct Watch : Waiter {
   Watch() : Waiter(WaiterKind::watch) {}
   Handle socket;
-  Ready wanted = Ready::none;  // error, closed and unconnected are always told
+  Ready wanted = Ready::none;  // error, closed, unconnected and hung_up are always told
   Ready ready = Ready::none;   // result
   Op* op = nullptr;            // the engine's
 };

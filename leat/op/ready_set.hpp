@@ -31,7 +31,7 @@ struct SetFlags {
 struct SetMember : Waiter {
   SetMember() : Waiter(WaiterKind::member) {}
   Handle socket;
-  Ready wanted = Ready::none;  // error, closed and unconnected are always told
+  Ready wanted = Ready::none;  // error, closed, unconnected and hung_up are always told
   SetFlags flags;
   std::uint64_t data = 0;  // the caller's, comes back in events
   std::uint32_t tag = 0;   // the same

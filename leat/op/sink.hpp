@@ -16,6 +16,7 @@ enum class Ready : std::uint16_t {
   closed = 16,       // both directions are over, or were shut down
   error = 32,        // an error waits (socket_error), or something is in the error queue
   unconnected = 64,  // a stream without a connection, and without an attempt
+  hung_up = 128,     // both directions have their FIN; what was sent last may still be on its way
 };
 constexpr Ready operator|(Ready a, Ready b) {
   return static_cast<Ready>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
@@ -24,7 +25,7 @@ constexpr Ready operator&(Ready a, Ready b) {
   return static_cast<Ready>(static_cast<unsigned>(a) & static_cast<unsigned>(b));
 }
 constexpr Ready operator~(Ready a) {
-  return static_cast<Ready>(~static_cast<unsigned>(a) & 127U);
+  return static_cast<Ready>(~static_cast<unsigned>(a) & 255U);
 }
 constexpr Ready& operator|=(Ready& a, Ready b) {
   return a = a | b;
@@ -32,7 +33,7 @@ constexpr Ready& operator|=(Ready& a, Ready b) {
 constexpr bool any(Ready r) {
   return r != Ready::none;
 }
-inline constexpr Ready kAllReady = static_cast<Ready>(127U);
+inline constexpr Ready kAllReady = static_cast<Ready>(255U);
 
 // A sink may stay unset. `on_ready(context, user, socket, level, edges)`: `user` is the socket's user data.
 struct Sink {

@@ -422,7 +422,8 @@ std::int64_t Calls::poll_events(const Descriptor& d, std::int64_t asked) {
   if (any(ready & (Ready::readable | Ready::peer_fin))) events |= kPollIn;
   if (any(ready & Ready::writable)) events |= kPollOut;
   if (any(ready & Ready::peer_fin)) events |= kPollRdHup;
-  return (events & asked) | (any(ready & Ready::error) ? kPollErr : 0) | (any(ready & Ready::closed) ? kPollHup : 0);
+  return (events & asked) | (any(ready & Ready::error) ? kPollErr : 0) |
+         (any(ready & (Ready::closed | Ready::hung_up)) ? kPollHup : 0);
 }
 
 CallOutcome Calls::poll(PendingCall& pending, Arguments& in, Instant now) {

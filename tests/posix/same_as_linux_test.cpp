@@ -564,6 +564,20 @@ TYPED_TEST(PosixSameAsLinux, DisconnectLeavesAnError) {
   this->close_all({p.client, p.server, p.listener, taken, c});
 }
 
+// RFC 9293 3.5: both ends of a simultaneous open are one socket.
+TYPED_TEST(PosixSameAsLinux, AStreamMayConnectToItself) {
+  auto& n = this->net;
+  const int s = this->tcp();
+  const sockaddr_in a = v4(this->bind_any(s));
+  EXPECT_EQ(n.connect(s, sa(a), length_of(a)), 0);
+  EXPECT_EQ(n.send(s, "me", 2, 0), 2);
+  std::array<char, 8> got{};
+  EXPECT_EQ(n.recv(s, got.data(), got.size(), 0), 2);
+  EXPECT_EQ(n.shutdown(s, SHUT_WR), 0);
+  EXPECT_EQ(n.recv(s, got.data(), got.size(), 0), 0);
+  this->close_all({s});
+}
+
 TYPED_TEST(PosixSameAsLinux, StreamTransfer) {
   auto& n = this->net;
   const auto p = this->connected();
@@ -674,6 +688,19 @@ TYPED_TEST(PosixSameAsLinux, WhatComesForWhoHasShutBothWaysIsReset) {
   EXPECT_EQ(n.recv(p.server, b.data(), 8, 0), 0);
   EXPECT_EQ(n.send(p.server, "x", 1, MSG_NOSIGNAL), -EPIPE);
   this->close_all({p.client, p.server, p.listener});
+}
+
+// Both ways are over when both were shut, not when the peer has heard of it.
+TYPED_TEST(PosixSameAsLinux, HangsUpBeforeItsFinIsAcknowledged) {
+  auto& n = this->net;
+  const auto [client, server, l] = this->connected();
+  EXPECT_EQ(this->set(server, IPPROTO_IP, IP_MINTTL, 255), 0);  // deaf from now on
+  EXPECT_EQ(n.shutdown(server, SHUT_WR), 0);
+  EXPECT_EQ(this->wait_for(client, POLLRDHUP), POLLRDHUP);
+  EXPECT_EQ(this->wait_for(client, 0, 0), 0);
+  EXPECT_EQ(n.shutdown(client, SHUT_WR), 0);
+  EXPECT_EQ(this->wait_for(client, 0), POLLHUP);
+  this->close_all({client, server, l});
 }
 
 TYPED_TEST(PosixSameAsLinux, Reset) {

@@ -159,6 +159,24 @@ struct NumberMessage {
   msghdr header{};
 };
 
+TYPED_TEST(PosixDatagrams, AnErrorIsToldBeforeWhatIsThere) {
+  auto& n = this->net;
+  const int peer = this->udp();
+  const int u = this->udp();
+  const sockaddr_in there = v4(this->bind_any(peer));
+  EXPECT_EQ(n.connect(u, sa(there), length_of(there)), 0);
+  const sockaddr_in here = v4(this->port_of(u));
+  EXPECT_EQ(n.sendto(peer, "data", 4, 0, sa(here), length_of(here)), 4);
+  EXPECT_EQ(this->wait_for(u, POLLIN), POLLIN);
+  EXPECT_EQ(n.close(peer), 0);
+  EXPECT_EQ(n.send(u, "x", 1, 0), 1);
+  EXPECT_EQ(this->wait_for(u, 0), POLLERR);
+  std::array<char, 8> got{};
+  EXPECT_EQ(n.recv(u, got.data(), got.size(), 0), -ECONNREFUSED);
+  EXPECT_EQ(n.recv(u, got.data(), got.size(), 0), 4);
+  this->close_all({u});
+}
+
 TYPED_TEST(PosixDatagrams, ControlMessagesOfAnotherVersionOfIpSayNothing) {
   const auto [client, server, l] = this->connected();
   NumberMessage bad(IPPROTO_IP, IP_TTL, 0);

@@ -82,7 +82,8 @@ std::uint32_t events_of(Ready ready, std::uint32_t asked) {
   if (any(ready & Ready::readable)) e |= EPOLLIN | EPOLLRDNORM;
   if (any(ready & Ready::writable)) e |= EPOLLOUT | EPOLLWRNORM;
   if (any(ready & Ready::peer_fin)) e |= EPOLLRDHUP;
-  if (any(ready & Ready::closed)) e |= EPOLLHUP | EPOLLRDHUP | EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM;
+  if (any(ready & (Ready::closed | Ready::hung_up)))
+    e |= EPOLLHUP | EPOLLRDHUP | EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM;
   if (any(ready & Ready::unconnected)) e |= EPOLLHUP | EPOLLOUT | EPOLLWRNORM;  // to be written to in vain
   if (any(ready & Ready::error)) e |= EPOLLERR;
   return e & (asked | EPOLLERR | EPOLLHUP);

@@ -240,10 +240,8 @@ Errc too_long(Core& core, const DatagramSocket& s, const Endpoint& to) {
 
 Result<IoCount> receive(Core& core, DatagramSocket& s, Shown shown, MutableByteSpan to, RecvFlags flags,
                         Message* message) {
-  if (s.queue.empty()) {
-    if (const auto error = take_error(core, s)) return fail(*error);
-    return IoCount{0, s.read_shut ? IoStatus::end_of_stream : IoStatus::would_block};
-  }
+  if (const auto error = take_error(core, s)) return fail(*error);
+  if (s.queue.empty()) return IoCount{0, s.read_shut ? IoStatus::end_of_stream : IoStatus::would_block};
   const bool peek = flags == RecvFlags::peek;
   // To peek is to look at the front packet without taking it from the list that owns it.
   Packet p = peek ? Packet::adopt(core.pool, s.queue.front()) : s.queue.pop(core.pool);

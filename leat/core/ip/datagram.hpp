@@ -101,7 +101,7 @@ enum class Shown : std::uint8_t {
   transport,  // from the transport header on
   packet,     // from the IP header on
 };
-// The front of the queue; would_block or end_of_stream when there is none.
+// The error that waits, then the front of the queue; would_block or end_of_stream when there is none.
 [[nodiscard]] Result<IoCount> receive(Core&, DatagramSocket&, Shown, MutableByteSpan to, RecvFlags, Message*);
 [[nodiscard]] Ready readiness(Core&, const DatagramSocket&);
 // Of those whose peer is an address alone (raw, ping): unspecified ends the connection.

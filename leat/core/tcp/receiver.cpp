@@ -105,7 +105,7 @@ void take_peer_fin(Tcb& t) {
   if (Active* a = t.active()) t.tables().ooo.clear(a->ooo, t.core.pool);  // row D3: nothing comes behind a FIN
   ack_soon(t);
   happened(t, TcpEvent::fin);
-  t.notify(Ready::readable | Ready::peer_fin);
+  t.notify(Ready::readable | Ready::peer_fin | (kBothFins.has(h.state) ? Ready::hung_up : Ready::none));
   if (h.state == TcpState::time_wait) enter_time_wait(t);
 }
 

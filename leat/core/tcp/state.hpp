@@ -161,4 +161,7 @@ inline constexpr StateSet kFinSent{TcpState::fin_wait_1, TcpState::fin_wait_2, T
 inline constexpr StateSet kFinReceived{TcpState::close_wait, TcpState::closing, TcpState::last_ack,
                                        TcpState::time_wait};
 
+// Both FINs are in the stream's books: nothing new will be sent or received.
+inline constexpr StateSet kBothFins{TcpState::closing, TcpState::last_ack, TcpState::time_wait};
+
 }  // namespace leat::tcp

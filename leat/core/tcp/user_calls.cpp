@@ -301,6 +301,7 @@ Result<void> shutdown(Core& core, Index socket, ShutdownHow how) {
   }
   if (how != ShutdownHow::read) queue_fin(t);
   if (shut_both_ways(h)) t.notify(Ready::closed);
+  if (kBothFins.has(h.state)) t.notify(Ready::hung_up);
   return {};
 }
 
@@ -381,6 +382,7 @@ Ready readiness(Core& core, Index socket) {
   if (kFinReceived.has(h.state) || h.has(Flag::read_shut)) r |= Ready::peer_fin;
   if (h.has(Flag::detached)) return r | Ready::closed | Ready::writable;
   if (shut_both_ways(h)) r |= Ready::closed;
+  if (kBothFins.has(h.state)) r |= Ready::hung_up;
   if (!kSynchronized.has(h.state)) return r;
   r |= Ready::connected;
   const bool open = h.state == TcpState::established || h.state == TcpState::close_wait;
