@@ -163,7 +163,7 @@ TEST_F(Vnet, AChecksumInAPlaceOfItsOwnIsCompletedThere) {
     ASSERT_TRUE(apply_vnet_header(v, p, LinkType::ethernet));
     Bytes expected = frame;
     const auto at = static_cast<std::ptrdiff_t>(start);
-    store_be16(expected.data() + start + 1, slow_checksum(Bytes(frame.begin() + at, frame.end())));
+    store_be16(&expected.at(start + 1U), slow_checksum(Bytes(frame.begin() + at, frame.end())));
     EXPECT_EQ(contents(p), expected);
     EXPECT_EQ(p.meta().checksum, ChecksumState::none);
   }

@@ -56,7 +56,8 @@ class OpEngine {
     static bool before(const Op& a, const Op& b) { return a.deadline < b.deadline; }
   };
   enum class Try : std::uint8_t { complete, blocked };
-  // What every waiter is told, asked for or not; of a stream that is not connected, or not for long, only who looks at it.
+  // What every waiter is told, asked for or not; of a stream that is not connected, or not for long, only who looks at
+  // it.
   static constexpr Ready kAlways = Ready::error | Ready::closed;
   static constexpr Ready kShown = kAlways | Ready::unconnected | Ready::hung_up;
 
