@@ -15,6 +15,7 @@
 #include <leat/device/wrap/tracer.hpp>
 #include <leat/runtime/clock.hpp>
 #include <optional>
+#include <utility>
 
 #include "log.hpp"
 #include "text.hpp"
@@ -144,6 +145,7 @@ struct Node::Link {
   bool kernel = false;  // the kernel is on the other side
 
   std::optional<Tap> tap;
+  bool told_gone = false;
   std::optional<DeviceRef<Tap>> tap_ref;
   std::vector<Packet> to_a, to_b;
   std::optional<MemoryPipe> pipe;
@@ -442,6 +444,22 @@ Value Node::counters() {
     if (const auto n = counters.get(static_cast<DropReason>(i)); n > 0) drops.set(kDropInfo[i].name, n);
   all.set("drops", drops);
   return all;
+}
+
+void Node::look_at_interfaces() {
+  std::string news;
+  bool any_left = false;
+  with_stack([&](Stack&) {
+    for (const auto& link : links_) {
+      const bool gone = link->tap && link->tap->gone();
+      any_left = any_left || !gone;
+      if (gone && !std::exchange(link->told_gone, true)) news += cat(news.empty() ? "" : ", ", link->plan.name);
+    }
+  });
+  if (news.empty()) return;
+  const std::string what = cat("somebody deleted the interface: ", news);
+  if (!any_left) throw Failure(what, "start this again, which makes it anew");
+  log_warning(what);
 }
 
 void Node::flush_capture() {

@@ -71,6 +71,8 @@ class Node {
   [[nodiscard]] std::vector<IpAddress> peer_addresses() const;
   // Non-zero counters by name; drops under "drops".
   [[nodiscard]] Value counters();
+  // Says of each interface once that it was deleted; a failure when that was the last.
+  void look_at_interfaces();
   // Brings the capture file up to date.
   void flush_capture();
   // Ends the capture file; a failure to write it is told here.

@@ -1,6 +1,7 @@
 // up, http, echo: a stack that serves until SIGINT or SIGTERM.
 
 #include <cstdio>
+#include <leat/runtime/clock.hpp>
 #include <leat/runtime/signals.hpp>
 #include <memory>
 #include <optional>
@@ -70,10 +71,15 @@ int report(const Plan& plan, const SharedServices::Counts& counts, bool http, bo
   return kExitOk;
 }
 
+void run_until_stopped(Node& node) {
+  const StopOnSignals signals(node.runner());
+  while (node.runner().run(monotonic_now() + Duration::s(1)) == Runner::End::deadline) node.look_at_interfaces();
+}
+
 int serve(const Services& services, Node& node) {
   node.announce();
   say_what_is_served(services.http ? services.http_port : 0, services.echo ? services.echo_port : 0, node);
-  node.host().run();
+  run_until_stopped(node);
   node.finish_capture();
   SharedServices::Counts counts;
   if (services.http) counts = {services.http->requests(), services.http->bytes_sent(), {}};
@@ -92,7 +98,10 @@ int serve_shared(const Plan& plan, Form form, const std::string& root, std::uint
   services.start();
   node.announce();
   say_what_is_served(http_port, echo_port, node);
-  wait_for_stop_signal([&node] { node.flush_capture(); });
+  wait_for_stop_signal([&node] {
+    node.flush_capture();
+    node.look_at_interfaces();
+  });
   node.finish_capture();
   const Value counters = node.counters();
   services.stop();

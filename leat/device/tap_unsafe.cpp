@@ -370,8 +370,12 @@ std::size_t Tap::rx(PacketBatch& batch, Instant now) {
   return n;
 }
 
+bool Tap::gone() const {
+  return last_error_ == kGone;
+}
+
 Tap::Written Tap::write_packet(Packet& p) {
-  if (last_error_ == kGone) return Written::refused;
+  if (gone()) return Written::refused;
   std::array<std::uint8_t, VnetHeader::kLength> header;
   std::array<iovec, 2 + kMaxFragments> parts;
   std::size_t count = 0;

@@ -90,6 +90,8 @@ class Tap {
   [[nodiscard]] std::uint32_t vnet_header_length() const { return vnet_length_; }
   // The errno value of the last read or write that failed for good; 0 when none did.
   [[nodiscard]] int last_error() const { return last_error_; }
+  // The interface was deleted: nothing comes and goes any more.
+  [[nodiscard]] bool gone() const;
 
  private:
   enum class Written : std::uint8_t { yes, full, refused };

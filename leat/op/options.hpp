@@ -38,6 +38,8 @@ enum class OptionType : std::uint8_t { boolean, integer, bytes, duration_us, cho
   X(ip_header_included, ip, boolean, 0, 1, 0, "Linux IP_HDRINCL",                                                      \
     "What a raw IPv4 socket sends begins at the header.")                                                              \
   X(ip_freebind, ip, boolean, 0, 1, 0, "Linux IP_FREEBIND", "Bind to addresses that are not there (yet).")             \
+  X(ip_bind_address_no_port, ip, boolean, 0, 1, 0, "Linux IP_BIND_ADDRESS_NO_PORT",                                    \
+    "bind() of a stream without a port leaves it to connect() or listen().")                                           \
   X(ip_receive_errors, ip, boolean, 0, 1, 0, "Linux IP_RECVERR", "Queue ICMP errors for the socket.")                  \
   X(icmp_echo_broadcast, stack, boolean, 0, 1, 0, "RFC 1122 3.2.2.6", "Answer echo requests to broadcast addresses.")  \
   X(icmp_rate, stack, integer, 0, 1000000, 1000, "RFC 4443 2.4", "ICMP errors a second, in all.")                      \

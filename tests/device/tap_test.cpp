@@ -288,6 +288,7 @@ TEST_F(Device_tap, AnInterfaceThatIsDownOrGoneIsCountedAndNeverFatal) {
   send(tap, packet_of(m.pool, Bytes(60, 0)));
   EXPECT_EQ(tap.counters().tx_dropped, 1U);
   EXPECT_EQ(tap.last_error(), EIO);
+  EXPECT_FALSE(tap.gone());
   ASSERT_TRUE(netlink::link_up(name));
   send(tap, packet_of(m.pool, Bytes(60, 0)));
   EXPECT_EQ(tap.counters().tx_packets, 1U);
@@ -309,6 +310,7 @@ TEST_F(Device_tap, NobodyIsWokenForAnInterfaceThatIsGone) {
       send(tap, packet_of(m.pool, Bytes(60, 0)));
     }
     EXPECT_EQ(tap.last_error(), EBADFD);
+    EXPECT_TRUE(tap.gone());
     EXPECT_EQ(tap.poll_fd(), fd) << "nobody else gets the number";
     pollfd p{.fd = fd, .events = POLLIN, .revents = 0};
     EXPECT_EQ(::poll(&p, 1, 0), 0);

@@ -770,6 +770,62 @@ TYPED_TEST(PosixOptions, LeastTtlOfEachVersion) {
   this->close_all({by4, by6, s, l});
 }
 
+// IP_BIND_ADDRESS_NO_PORT: one port serves many connections from an address that was chosen.
+TYPED_TEST(PosixOptions, TheAddressNowThePortLater) {
+  auto& n = this->net;
+  std::uint16_t port = 0;
+  const int l = this->listener(port);
+  const int c = this->tcp();
+  EXPECT_EQ(this->option(c, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT), 0);
+  EXPECT_EQ(this->set(c, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 7), 0);
+  EXPECT_EQ(this->option(c, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT), 1);
+  const auto name = [&](int fd) {
+    sockaddr_in a{};
+    socklen_t length = length_of(a);
+    EXPECT_EQ(n.getsockname(fd, sa(a), &length), 0);
+    return std::pair{ntohl(a.sin_addr.s_addr) & 0xffU, ntohs(a.sin_port)};
+  };
+  const sockaddr_in first = v4(0, "127.0.0.7"), second = v4(0, "127.0.0.8"), to = v4(port);
+  EXPECT_EQ(n.bind(c, sa(first), length_of(first)), 0);
+  EXPECT_EQ(name(c), (std::pair<unsigned, std::uint16_t>{7, 0}));
+  EXPECT_EQ(n.bind(c, sa(second), length_of(second)), 0);  // nothing is held yet
+  EXPECT_EQ(n.connect(c, sa(to), length_of(to)), 0);
+  EXPECT_EQ(name(c).first, 8U);
+  EXPECT_NE(name(c).second, 0);
+  EXPECT_EQ(n.bind(c, sa(second), length_of(second)), -EINVAL);
+  sockaddr_in from{};
+  socklen_t length = length_of(from);
+  const int s = n.accept(l, sa(from), &length);
+  EXPECT_EQ((std::pair{ntohl(from.sin_addr.s_addr) & 0xffU, ntohs(from.sin_port)}), name(c));
+
+  const int own = this->tcp();  // a listener's port is chosen by listen()
+  EXPECT_EQ(this->set(own, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1), 0);
+  EXPECT_EQ(n.bind(own, sa(first), length_of(first)), 0);
+  EXPECT_EQ(n.listen(own, 1), 0);
+  EXPECT_EQ(name(own).first, 7U);
+  EXPECT_NE(name(own).second, 0);
+  this->close_all({c, s, l, own});
+}
+
+// A port that was chosen is let go of with the attempt, the address that was asked for is not.
+TYPED_TEST(PosixOptions, AnAddressOutlivesAnAttemptInVain) {
+  auto& n = this->net;
+  std::uint16_t port = 0;
+  const int l = this->listener(port);
+  const int c = this->tcp();
+  const sockaddr_in here = v4(0, "127.0.0.7"), to = v4(port);
+  EXPECT_EQ(n.bind(c, sa(here), length_of(here)), 0);
+  const int nobody = this->tcp();
+  const sockaddr_in vain = v4(this->bind_any(nobody));
+  EXPECT_EQ(n.connect(c, sa(vain), length_of(vain)), -ECONNREFUSED);
+  EXPECT_EQ(n.connect(c, sa(to), length_of(to)), 0);
+  sockaddr_in a{};
+  socklen_t length = length_of(a);
+  EXPECT_EQ(n.getsockname(c, sa(a), &length), 0);
+  EXPECT_EQ(ntohl(a.sin_addr.s_addr) & 0xffU, 7U);
+  this->close_all({c, l, nobody});
+}
+
 // SO_RXQ_OVFL: how many datagrams found no room.
 TYPED_TEST(PosixOptions, MissedDatagramsAreCounted) {
   auto& n = this->net;

@@ -293,13 +293,20 @@ int Sockets::begin_again(int fd, const File& f) {
   op.reset();
   op.abort(f.handle);
   run_through(op);
-  // What bind() gave it, it keeps, as long as it was a port.
-  bool named = f.open->name.port != Port{};
+  // What it asked bind() for, it keeps: the address alone, too, but not a port that was chosen for it.
+  const bool address_alone = f.open->name.port == Port{};
+  bool named = !address_alone || !f.open->name.address.is_unspecified();
   if (named) {
+    File renewed = f;
+    renewed.handle = fresh;
+    std::int64_t leaves_port = 0;
+    (void)get_option(renewed, OptionId::ip_bind_address_no_port, leaves_port);
+    if (address_alone) (void)set_option(renewed, OptionId::ip_bind_address_no_port, 1);
     op.reset();
     op.bind(fresh, f.open->name);
     run_through(op);
     named = op.error == Errc{};
+    if (address_alone) (void)set_option(renewed, OptionId::ip_bind_address_no_port, leaves_port);
   }
   if (!named) f.open->name = {};
   f.open->handle.store(fresh.bits(), std::memory_order_release);

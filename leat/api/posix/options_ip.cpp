@@ -60,6 +60,8 @@ std::optional<OptionId> ip_number(int name) {
       return OptionId::ip_min_ttl;
     case IP_FREEBIND:
       return OptionId::ip_freebind;
+    case IP_BIND_ADDRESS_NO_PORT:
+      return OptionId::ip_bind_address_no_port;
     default:
       return std::nullopt;
   }
@@ -92,9 +94,6 @@ std::optional<OptionId> ipv6_number(int name) {
 }
 
 // Names that are kept, and told again, without effect: docs/posix.md says why.
-bool ip_kept(int name) {
-  return name == IP_BIND_ADDRESS_NO_PORT;
-}
 bool ipv6_kept(int name) {
   switch (name) {
     case IPV6_DONTFRAG:
@@ -197,6 +196,8 @@ int Sockets::set_ip_option(const File& f, int name, const void* value, socklen_t
       return set_option(f, OptionId::ip_min_ttl, number);
     case IP_FREEBIND:
       return set_option(f, OptionId::ip_freebind, number != 0);
+    case IP_BIND_ADDRESS_NO_PORT:
+      return set_option(f, OptionId::ip_bind_address_no_port, number != 0);
     case IP_UNICAST_IF:
       return set_unicast_interface(f, number);
     case IP_MTU_DISCOVER:
@@ -204,9 +205,7 @@ int Sockets::set_ip_option(const File& f, int name, const void* value, socklen_t
       remember(f, IPPROTO_IP, name, number);
       return 0;
     default:
-      if (!ip_kept(name)) return -ENOPROTOOPT;
-      remember(f, IPPROTO_IP, name, number);
-      return 0;
+      return -ENOPROTOOPT;
   }
 }
 
@@ -222,8 +221,8 @@ int Sockets::get_ip_option(const File& f, int name, void* value, socklen_t* leng
     if (const int bad = get_option(f, OptionId::ip_header_included, number); bad != 0) return bad;
   } else if (name == IP_UNICAST_IF) {
     if (const int bad = get_unicast_interface(f, number); bad != 0) return bad;
-  } else if (name == IP_MTU_DISCOVER || ip_kept(name)) {
-    number = remembered(f, IPPROTO_IP, name, name == IP_MTU_DISCOVER ? IP_PMTUDISC_WANT : 0);
+  } else if (name == IP_MTU_DISCOVER) {
+    number = remembered(f, IPPROTO_IP, name, IP_PMTUDISC_WANT);
   } else {
     return -ENOPROTOOPT;
   }

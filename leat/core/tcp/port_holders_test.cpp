@@ -34,6 +34,25 @@ TEST_F(TcpPortHolders, AChosenPortIsNobodysConnections) {
   EXPECT_TRUE(bind({IpAddress{}, Port{}}, BindHow::beside_connections));
 }
 
+// Linux IP_BIND_ADDRESS_NO_PORT: a bound address costs no port, only the four-tuples must differ.
+TEST_F(TcpPortHolders, AnAddressWithoutItsPortLeavesTheTupleToConnect) {
+  Stack& client = pair.stack(0);
+  ASSERT_TRUE(client.set_option(OptionId::ephemeral_first, 50'000));
+  ASSERT_TRUE(client.set_option(OptionId::ephemeral_last, 50'001));
+  const auto connect_to = [&](std::uint16_t port) -> Result<void> {
+    const Handle h = client.open_stream().value();
+    EXPECT_TRUE(client.set_option(h, OptionId::ip_bind_address_no_port, 1));
+    EXPECT_TRUE(client.bind(h, {TcpPair::address(0), Port{}}));
+    EXPECT_EQ(client.local_endpoint(h).value(), (Endpoint{TcpPair::address(0), Port{}}));
+    auto r = client.connect(h, {TcpPair::address(1), Port{port}});
+    if (r) EXPECT_EQ(client.local_endpoint(h).value().address, TcpPair::address(0));
+    return r;
+  };
+  for (const std::uint16_t port : {80, 80, 81, 81}) EXPECT_TRUE(connect_to(port));
+  EXPECT_EQ(connect_to(80).error(), Errc::address_not_available);
+  EXPECT_TRUE(connect_to(82));
+}
+
 TEST_F(TcpPortHolders, TimeWaitHoldsAPortUntilItIsOver) {
   const auto [c, s] = pair.connect();
   const Endpoint at = pair.stack(0).local_endpoint(c).value();

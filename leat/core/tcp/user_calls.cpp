@@ -44,15 +44,11 @@ BindFlags bind_flags(const Tcb& t, Index socket) {
           .user = t.core.sockets[socket].owner};
 }
 
-Result<void> bind(Core& core, Index socket, const Endpoint& to, BindHow how) {
+// Into the table of binds, where a free port is found when `to` has none.
+Result<void> take_endpoint(Core& core, Index socket, const Endpoint& to, BindHow how) {
   Tcb t = connection_of(core, socket);
   State& s = t.tables();
-  if (!never_used(t) || t.cold.bind_entry != 0) return fail(Errc::invalid_argument);
-  const OptionValues& o = t.options();
-  if (!to.address.is_unspecified() && !o.on(OptionId::ip_freebind) &&
-      !ip::is_local_address(core, to.address, core.scope))
-    return fail(Errc::address_not_available);
-  BindKey key{to.address, to.port, static_cast<std::uint16_t>(o.get(OptionId::bind_interface)), core.scope};
+  BindKey key{to.address, to.port, static_cast<std::uint16_t>(t.options().get(OptionId::bind_interface)), core.scope};
   const BindFlags flags = bind_flags(t, socket);
   const bool alone = how == BindHow::alone;
   if (key.port == Port{}) {
@@ -78,6 +74,18 @@ Result<void> bind(Core& core, Index socket, const Endpoint& to, BindHow how) {
   return {};
 }
 
+Result<void> bind(Core& core, Index socket, const Endpoint& to, BindHow how) {
+  Tcb t = connection_of(core, socket);
+  if (!never_used(t) || t.cold.bind_entry != 0) return fail(Errc::invalid_argument);
+  const OptionValues& o = t.options();
+  if (!to.address.is_unspecified() && !o.on(OptionId::ip_freebind) &&
+      !ip::is_local_address(core, to.address, core.scope))
+    return fail(Errc::address_not_available);
+  if (to.port != Port{} || !o.on(OptionId::ip_bind_address_no_port)) return take_endpoint(core, socket, to, how);
+  t.hot.key.local = to.address;
+  return {};
+}
+
 // --- listen ----------------------------------------------------------------------------------------------------------
 
 Result<void> listen(Core& core, Index socket, std::uint32_t backlog, BindHow how) {
@@ -85,7 +93,7 @@ Result<void> listen(Core& core, Index socket, std::uint32_t backlog, BindHow how
   State& s = t.tables();
   if (!never_used(t)) return fail(Errc::invalid_argument);
   if (t.cold.bind_entry == 0)
-    if (const Result<void> bound = bind(core, socket, {IpAddress{}, Port{}}, how); !bound) return bound;
+    if (const auto bound = take_endpoint(core, socket, {t.hot.key.local, Port{}}, how); !bound) return bound;
   const Index entry = t.cold.bind_entry - 1U;
   if (how == BindHow::alone && connections_hold(core, s.binds[entry].key, bind_flags(t, socket)))
     return fail(Errc::address_in_use);
@@ -124,7 +132,7 @@ Result<void> connect(Core& core, Index socket, const Endpoint& to) {
   if (to.port == Port{} || to.address.is_unspecified()) return fail(Errc::address_not_available);
   if (to.address.is_v4() && o.on(OptionId::v6only)) return fail(Errc::network_unreachable);
   const bool bound = t.cold.bind_entry != 0;
-  const IpAddress local = bound ? h.key.local : IpAddress::any(to.address.version());
+  const IpAddress local = h.key.local;
   if (!local.is_unspecified() && local.is_v4() != to.address.is_v4()) return fail(Errc::network_unreachable);
   const auto interface = static_cast<InterfaceId>(o.get(OptionId::bind_interface));
   const auto path = ip::find_path(
@@ -149,8 +157,11 @@ Result<void> connect(Core& core, Index socket, const Endpoint& to) {
     if (!picked) return fail(Errc::address_not_available);
     key.local_port = *picked;
   }
-  h.key = key;
-  if (!attach(t, hash)) return fail(Errc::no_memory);
+  const FlowKey before = std::exchange(h.key, key);
+  if (!attach(t, hash)) {
+    h.key = before;
+    return fail(Errc::no_memory);
+  }
   happened(t, TcpEvent::active_open);
   core.sockets[socket].error = Errc{};  // as Linux: what went before is forgotten
   load_options(t);
