@@ -39,16 +39,16 @@ TEST_F(TcpPortHolders, AnAddressWithoutItsPortLeavesTheTupleToConnect) {
   Stack& client = pair.stack(0);
   ASSERT_TRUE(client.set_option(OptionId::ephemeral_first, 50'000));
   ASSERT_TRUE(client.set_option(OptionId::ephemeral_last, 50'001));
-  const auto connect_to = [&](std::uint16_t port) -> Result<void> {
+  const auto connect_to = [&](unsigned port) -> Result<void> {
     const Handle h = client.open_stream().value();
     EXPECT_TRUE(client.set_option(h, OptionId::ip_bind_address_no_port, 1));
     EXPECT_TRUE(client.bind(h, {TcpPair::address(0), Port{}}));
     EXPECT_EQ(client.local_endpoint(h).value(), (Endpoint{TcpPair::address(0), Port{}}));
-    auto r = client.connect(h, {TcpPair::address(1), Port{port}});
+    auto r = client.connect(h, {TcpPair::address(1), Port{static_cast<std::uint16_t>(port)}});
     if (r) EXPECT_EQ(client.local_endpoint(h).value().address, TcpPair::address(0));
     return r;
   };
-  for (const std::uint16_t port : {80, 80, 81, 81}) EXPECT_TRUE(connect_to(port));
+  for (const unsigned port : {80U, 80U, 81U, 81U}) EXPECT_TRUE(connect_to(port));
   EXPECT_EQ(connect_to(80).error(), Errc::address_not_available);
   EXPECT_TRUE(connect_to(82));
 }
