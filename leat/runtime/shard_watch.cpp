@@ -35,15 +35,15 @@ Result<ShardWatch> ShardWatch::make() {
 
 Result<void> ShardWatch::add_device(int fd, bool plain) {
   if (!add(epoll_.get(), fd, EPOLLIN, Tag::device)) return fail(Errc::io_error);
-  ++devices_;
+  devices_.push_back(fd);
   plain_ = plain ? fd : -1;
   return {};
 }
 
 void ShardWatch::remove_device(int fd) {
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr) != 0) return;
-  --devices_;
-  plain_ = -1;  // which one is left is not known
+  // It fails for a TAP that is gone: another file stands behind its number. It counted all the same.
+  (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  if (std::erase(devices_, fd) != 0) plain_ = -1;  // which one is left is not known
 }
 
 void ShardWatch::mute_device(int fd, bool mute) {

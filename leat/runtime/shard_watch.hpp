@@ -9,6 +9,7 @@
 #include <leat/base/result.hpp>
 #include <leat/base/time.hpp>
 #include <leat/device/descriptor.hpp>
+#include <vector>
 
 namespace leat {
 
@@ -24,7 +25,7 @@ class ShardWatch {
   Result<void> add_device(int fd, bool plain);
   void remove_device(int fd);
   // The plain descriptor of the only device; -1: there are others, or none.
-  [[nodiscard]] int only_device() const { return devices_ == 1 ? plain_ : -1; }
+  [[nodiscard]] int only_device() const { return devices_.size() == 1 ? plain_ : -1; }
   // Somebody looks at this device by himself, or no longer: it makes the set readable only when nobody does.
   void mute_device(int fd, bool mute);
   // Replaces the one before.
@@ -36,8 +37,8 @@ class ShardWatch {
  private:
   ShardWatch() = default;
   Descriptor epoll_;
-  unsigned devices_ = 0;
-  int plain_ = -1;  // the device that was added last, when it is plain
+  std::vector<int> devices_;  // descriptors that were added
+  int plain_ = -1;            // the device that was added last, when it is plain
   Descriptor timer_;
   Descriptor bell_;
 };

@@ -763,5 +763,76 @@ TYPED_TEST(PosixSameAsLinux, RecvmmsgTellsAnErrorBeforeWhatIsThere) {
   this->close_all({client, l});
 }
 
+TYPED_TEST(PosixSameAsLinux, AcceptedSocketsWaitAsLongAsTheirListener) {
+  auto& n = this->net;
+  std::uint16_t port = 0;
+  const int l = this->listener(port);
+  const timeval moment{0, 20'000}, longer{7, 0};
+  EXPECT_EQ(n.setsockopt(l, SOL_SOCKET, SO_RCVTIMEO, &moment, length_of(moment)), 0);
+  EXPECT_EQ(n.setsockopt(l, SOL_SOCKET, SO_SNDTIMEO, &longer, length_of(longer)), 0);
+  const int c = this->tcp();
+  const sockaddr_in a = v4(port);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), 0);
+  const int s = n.accept(l, nullptr, nullptr);
+  char octet = 0;
+  EXPECT_EQ(n.recv(s, &octet, 1, 0), -EAGAIN);
+  timeval told{};
+  socklen_t length = length_of(told);
+  EXPECT_EQ(n.getsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &told, &length), 0);
+  EXPECT_EQ(told.tv_sec, 7);
+  this->close_all({s, c, l});
+}
+
+// A backlog of none is one connection, a negative one as many as there may be.
+TYPED_TEST(PosixSameAsLinux, BacklogOfNoneAndOfAll) {
+  auto& n = this->net;
+  for (const int backlog : {0, -1}) {
+    const int l = this->tcp();
+    const sockaddr_in a = v4(this->bind_any(l));
+    EXPECT_EQ(n.listen(l, backlog), 0);
+    std::vector<int> clients;
+    int made = 0;
+    for (int i = 0; i < 10; ++i) {
+      clients.push_back(this->tcp(SOCK_NONBLOCK));
+      EXPECT_EQ(n.connect(clients.back(), sa(a), length_of(a)), -EINPROGRESS);
+      if (this->wait_for(clients.back(), POLLOUT, backlog < 0 ? 2000 : 10) == POLLOUT) ++made;
+    }
+    EXPECT_EQ(made, backlog < 0 ? 10 : 1);
+    for (const int c : clients) this->close_all({c});
+    this->close_all({l});
+  }
+}
+
+TYPED_TEST(PosixSameAsLinux, SegmentSizeOfAConnectionThatNobodyWaitedFor) {
+  auto& n = this->net;
+  std::uint16_t port = 0;
+  const int l = this->listener(port);
+  const int c = this->tcp(SOCK_NONBLOCK);
+  EXPECT_EQ(this->option(c, IPPROTO_TCP, TCP_MAXSEG), 536);
+  const sockaddr_in a = v4(port);
+  EXPECT_EQ(n.connect(c, sa(a), length_of(a)), -EINPROGRESS);
+  EXPECT_EQ(this->wait_for(c, POLLOUT), POLLOUT);
+  EXPECT_EQ(this->option(c, SOL_SOCKET, SO_ERROR), 0);
+  EXPECT_GT(this->option(c, IPPROTO_TCP, TCP_MAXSEG), 1000);
+  this->close_all({c, l});
+}
+
+TYPED_TEST(PosixSameAsLinux, WritingNothing) {
+  auto& n = this->net;
+  std::signal(SIGPIPE, SIG_DFL);
+  char none = 0;
+  const iovec empty{&none, 0};
+  const int fresh = this->tcp();
+  EXPECT_EQ(n.writev(fresh, &empty, 1), 0);
+  const int to = this->udp(SOCK_NONBLOCK), from = this->udp();
+  const sockaddr_in a = v4(this->bind_any(to));
+  EXPECT_EQ(n.connect(from, sa(a), length_of(a)), 0);
+  EXPECT_EQ(n.writev(from, &empty, 1), 0);
+  EXPECT_EQ(this->wait_for(to, POLLIN, 20), 0);
+  EXPECT_EQ(n.write(from, &none, 0), 0);  // an empty datagram
+  EXPECT_EQ(this->wait_for(to, POLLIN), POLLIN);
+  this->close_all({fresh, to, from});
+}
+
 }  // namespace
 }  // namespace leat::test

@@ -250,5 +250,32 @@ TYPED_TEST(PosixWaiting, Select) {
   this->close_all({p.server, p.listener});
 }
 
+// A hang-up is no exceptional condition.
+TYPED_TEST(PosixWaiting, SelectForExceptionsAlone) {
+  auto& n = this->net;
+  const int fresh = this->tcp();
+  fd_set e;
+  FD_ZERO(&e);
+  FD_SET(fresh, &e);
+  timeval t{0, 30'000};
+  EXPECT_EQ(n.select(fresh + 1, nullptr, nullptr, &e, &t), 0);
+  EXPECT_EQ(t.tv_usec, 0);  // all of it has passed
+  EXPECT_FALSE(FD_ISSET(fresh, &e));
+  this->close_all({fresh});
+}
+
+// As many as getdtablesize() says.
+TYPED_TEST(PosixWaiting, SelectOfAllThatThereMayBe) {
+  auto& n = this->net;
+  const int u = this->udp();
+  fd_set w;
+  FD_ZERO(&w);
+  FD_SET(u, &w);
+  timeval t{0, 0};
+  EXPECT_EQ(n.select(100'000, nullptr, &w, nullptr, &t), 1);
+  EXPECT_TRUE(FD_ISSET(u, &w));
+  this->close_all({u});
+}
+
 }  // namespace
 }  // namespace leat::test

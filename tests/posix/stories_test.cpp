@@ -281,6 +281,87 @@ TEST_F(PosixStory, ZeroCopySendsAreTold) {
   EXPECT_EQ(there.close(l), 0);
 }
 
+// So are datagrams.
+TEST_F(PosixStory, ZeroCopyDatagramsAreTold) {
+  const int u = here.socket(AF_INET, SOCK_DGRAM, 0);
+  const int on = 1;
+  ASSERT_EQ(here.setsockopt(u, SOL_SOCKET, SO_ZEROCOPY, &on, length_of(on)), 0);
+  const sockaddr_in a = at(7);
+  EXPECT_EQ(here.sendto(u, "abc", 3, MSG_ZEROCOPY, sa(a), length_of(a)), 3);
+  pollfd p{u, 0, 0};
+  EXPECT_EQ(here.poll(&p, 1, 0), 1);
+  EXPECT_EQ(p.revents, POLLERR);
+  alignas(8) std::array<std::uint8_t, 128> control{};
+  msghdr m{};
+  m.msg_control = control.data();
+  m.msg_controllen = control.size();
+  EXPECT_EQ(here.recvmsg(u, &m, MSG_ERRQUEUE), 0);
+  sock_extended_err e{};
+  std::memcpy(&e, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof e);
+  EXPECT_EQ(e.ee_origin, SO_EE_ORIGIN_ZEROCOPY);
+}
+
+// UDP_SEGMENT: nothing is cut, so what would have to be is refused as on a path where Linux can't.
+TEST_F(PosixStory, DatagramsAreNotCut) {
+  const int u = here.socket(AF_INET, SOCK_DGRAM, 0);
+  const sockaddr_in a = at(7);
+  ASSERT_EQ(here.connect(u, sa(a), length_of(a)), 0);
+  std::string data(1000, 'x');
+  iovec part{data.data(), data.size()};
+  const auto send = [&](std::uint16_t segment, int type = 103) {
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof segment)> control{};
+    msghdr m{};
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    m.msg_control = control.data();
+    m.msg_controllen = control.size();
+    *CMSG_FIRSTHDR(&m) = {.cmsg_len = CMSG_LEN(sizeof segment), .cmsg_level = IPPROTO_UDP, .cmsg_type = type};
+    std::memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), &segment, sizeof segment);
+    return here.sendmsg(u, &m, 0);
+  };
+  EXPECT_EQ(send(1000), 1000);
+  EXPECT_EQ(send(999), -EIO);
+  EXPECT_EQ(send(1000, 102), -EINVAL);
+}
+
+// RFC 4007: fe80::1%second is another host than fe80::1%first.
+TEST_F(PosixStory, AddressesOfALinkNameIt) {
+  Stack& stack = world->hosts.stack(0);
+  const auto second = stack.add_interface({.name = "second", .link = LinkType::ip, .mtu = 1500});
+  ASSERT_TRUE(second.has_value());
+  for (const char* address : {"fe80::1/64", "10.7.0.1/24"})
+    ASSERT_TRUE(stack.add_address(*second, *IpPrefix::parse(address)));
+  world->run_for(Duration::s(2));
+  const auto of_link = [](unsigned number) {
+    sockaddr_in6 a = v6(9, "fe80::9");
+    a.sin6_scope_id = number;
+    return a;
+  };
+  const auto link_of = [&](int fd) {
+    std::array<char, 16> name{};
+    socklen_t n = name.size();
+    EXPECT_EQ(here.getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name.data(), &n), 0);
+    return std::string(name.data());
+  };
+  const int u = here.socket(AF_INET6, SOCK_DGRAM, 0);
+  const sockaddr_in6 there6 = of_link(*second);
+  const sockaddr_in6 first = of_link(*second - 1U);  // has no link-local address
+  EXPECT_EQ(here.sendto(u, "x", 1, 0, sa(first), length_of(first)), -ENETUNREACH);
+  EXPECT_EQ(here.sendto(u, "x", 1, 0, sa(there6), length_of(there6)), 1);
+  EXPECT_EQ(link_of(u), "");
+  EXPECT_EQ(here.connect(u, sa(there6), length_of(there6)), 0);
+  EXPECT_EQ(link_of(u), "second");
+  sockaddr_in6 told{};
+  socklen_t n = length_of(told);
+  EXPECT_EQ(here.getpeername(u, sa(told), &n), 0);
+  EXPECT_EQ(told.sin6_scope_id, *second);
+  n = length_of(told);
+  EXPECT_EQ(here.getsockname(u, sa(told), &n), 0);
+  EXPECT_EQ(told.sin6_scope_id, *second);
+  const sockaddr_in6 elsewhere = of_link(*second + 1U);
+  EXPECT_EQ(here.connect(u, sa(elsewhere), length_of(elsewhere)), -EINVAL);
+}
+
 std::string joined(const posix::Lent& lent) {
   std::string all;
   for (const ByteSpan piece : lent.pieces()) all.append(piece.begin(), piece.end());

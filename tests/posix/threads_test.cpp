@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -268,6 +269,58 @@ TEST_F(PosixThreads, PollWaitsForBothKinds) {
   }
   ::close(event);
   EXPECT_EQ(net.close(u), 0);
+}
+
+// A descriptor of the kernel's may stand in the array once for each way.
+TEST_F(PosixThreads, PollOfADescriptorThatStandsTwice) {
+  int ends[2];  // NOLINT(modernize-avoid-c-arrays)
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+  const int u = net.socket(AF_INET, SOCK_DGRAM, 0);
+  pollfd fds[3] = {{ends[0], 0, 0}, {ends[0], POLLIN, 0}, {u, POLLIN, 0}};  // NOLINT(modernize-avoid-c-arrays)
+  const pid_t self = ::gettid();
+  std::thread writer([&] {
+    until_asleep_in(self);
+    EXPECT_EQ(::write(ends[1], "x", 1), 1);
+  });
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(net.poll(fds, 3, 20'000), 1);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20)) << "the last look found it";
+  EXPECT_EQ(fds[1].revents, POLLIN);
+  writer.join();
+  for (const int fd : ends) ::close(fd);
+  EXPECT_EQ(net.close(u), 0);
+}
+
+// The description of a connect() that was waited for in vain is another socket's by the time that the caller wakes.
+TEST_F(PosixThreads, AnEndedConnectLeavesTheNextSocketAlone) {
+  const int full = net.socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in any = v4(0);
+  ASSERT_EQ(net.bind(full, sa(any), length_of(any)), 0);
+  ASSERT_EQ(net.listen(full, 0), 0);
+  const std::uint16_t port = port_of(full);
+  const int first = connect_to(port);
+  for (int round = 0; round < 20; ++round) {
+    const int waiting = net.socket(AF_INET, SOCK_STREAM, 0);
+    std::atomic<int> result{0};
+    std::atomic<pid_t> thread{0};
+    std::thread t([&] {
+      thread.store(::gettid());
+      const sockaddr_in a = v4(port);
+      result = net.connect(waiting, sa(a), length_of(a));
+    });
+    while (thread.load() == 0) std::this_thread::yield();
+    until_asleep_in(thread.load());
+    EXPECT_EQ(net.close(waiting), 0);
+    std::uint16_t own = 0;
+    const int l = listener(own);
+    t.join();
+    EXPECT_EQ(result, -EBADF);
+    const int c = connect_to(own);
+    const int s = net.accept(l, nullptr, nullptr);
+    EXPECT_GE(s, 0);
+    for (const int fd : {l, c, s}) EXPECT_EQ(net.close(fd), 0);
+  }
+  for (const int fd : {full, first}) EXPECT_EQ(net.close(fd), 0);
 }
 
 // A new set gets the number of one that was closed: its kernel part must be watched all the same.

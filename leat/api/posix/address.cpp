@@ -67,6 +67,13 @@ int read_address(const sockaddr* address, socklen_t length, bool v6_socket, Addr
   return 0;
 }
 
+InterfaceId scope_of(const GivenAddress& a) {
+  const IpAddress& to = a.endpoint.address;
+  if (to.is_v4()) return kNoInterface;
+  const bool of_link = to.is_multicast() ? (to.bytes()[1] & 0x0f) == 2 : to.is_link_local();
+  return of_link ? static_cast<InterfaceId>(a.scope) : kNoInterface;
+}
+
 socklen_t write_address(const Endpoint& e, bool v6_socket, sockaddr_storage& to, InterfaceId interface) {
   to = {};
   if (v6_socket) {

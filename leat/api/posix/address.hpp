@@ -18,6 +18,8 @@ struct GivenAddress {
   bool disconnect = false;
   std::uint32_t scope = 0;  // sin6_scope_id
 };
+// The interface that `sin6_scope_id` names, of an address that means nothing without one (RFC 4007): else kNoInterface.
+[[nodiscard]] InterfaceId scope_of(const GivenAddress& a);
 [[nodiscard]] int read_address(const sockaddr* address, socklen_t length, bool v6_socket, AddressUse use,
                                GivenAddress& to);
 

@@ -21,6 +21,7 @@ int Sockets::bind(int fd, const sockaddr* address, socklen_t length) {
   if (f.has(kV6) && to.endpoint.address.is_v4() && get_option(f, OptionId::v6only, v6only) == 0 && v6only != 0) {
     return -EINVAL;
   }
+  if (const int bad = stay_on_link(f, to); bad != 0) return bad;
   Op op;
   op.bind(f.handle, to.endpoint);
   op.flags.alone = true;
@@ -33,6 +34,33 @@ int Sockets::bind(int fd, const sockaddr* address, socklen_t length) {
   return negative(op.error);
 }
 
+// Linux: who names a link by an address of it (fe80::1%eth0) is bound to that interface.
+int Sockets::stay_on_link(const File& f, const GivenAddress& to) {
+  const InterfaceId link = scope_of(to);
+  std::int64_t now = 0;
+  if (link == kNoInterface || get_option(f, OptionId::bind_interface, now) != 0 || now == link) return 0;
+  return now != 0 ? -EINVAL : set_option(f, OptionId::bind_interface, link);
+}
+
+// What such an address is told with.
+InterfaceId Sockets::link_of(const File& f, const IpAddress& named) {
+  std::int64_t link = 0;
+  if (!named.is_v4() && named.is_link_local()) (void)get_option(f, OptionId::bind_interface, link);
+  return static_cast<InterfaceId>(link);
+}
+
+// After a wait another thread may have closed the descriptor, and the description may be another socket's by now.
+bool Sockets::change_phase(const File& f, Phase to, bool bound) {
+  const std::lock_guard lock(mutex_);
+  if (Descriptors::description_of(*f.open) != Descriptors::description_of(f)) return false;
+  f.open->phase.store(to, std::memory_order_relaxed);
+  if (bound) f.open->put(kBound, true);
+  return true;
+}
+
+// Linux's limit, which a negative backlog asks for.
+constexpr std::uint32_t kMostBacklog = 4096;
+
 int Sockets::listen(int fd, int backlog) {
   File f;
   if (const int bad = find_socket(fd, f); bad != 0) return bad;
@@ -40,12 +68,11 @@ int Sockets::listen(int fd, int backlog) {
   // Without a name it gets one of its own family.
   if (const int bad = ensure_bound(f); bad != 0) return bad;
   Op op;
-  op.listen(f.handle, static_cast<std::uint32_t>(std::clamp(backlog, 1, 65535)));
+  op.listen(f.handle, backlog < 0 ? kMostBacklog : static_cast<std::uint32_t>(std::min(backlog, 65535)));
   op.flags.alone = true;
   run_through(op);
   if (op.error == Errc{}) {
-    f.open->put(kBound, true);
-    f.open->phase.store(Phase::listening, std::memory_order_relaxed);
+    (void)change_phase(f, Phase::listening, true);
   }
   return negative(op.error);
 }
@@ -85,7 +112,9 @@ int Sockets::accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
   if (number < 0) return number;
   op.accept(f.handle);
   op.flags.dont_wait = !waits(f, 0);
-  op.deadline = deadline_after(f.open->receive_timeout_ns.load(std::memory_order_relaxed));
+  const std::int64_t receive_timeout_ns = f.open->receive_timeout_ns.load(std::memory_order_relaxed);
+  const std::int64_t send_timeout_ns = f.open->send_timeout_ns.load(std::memory_order_relaxed);
+  op.deadline = deadline_after(receive_timeout_ns);
   run_waiting(op);
   if (op.error != Errc{} || !op.handle) {
     ::close(number);
@@ -100,12 +129,18 @@ int Sockets::accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
     run_through(op);
     return length == nullptr ? -EFAULT : -EINVAL;
   }
-  std::uint32_t file_flags = (f.flags & kV6) | kBound;
+  std::uint32_t file_flags = (f.flags & (kV6 | kZeroCopy | kTellInQueue)) | kBound;
   if ((flags & SOCK_NONBLOCK) != 0) file_flags |= kNonBlocking;
   const Endpoint peer = op.endpoint;
   const int accepted =
       name_new(op.handle, file_flags, Phase::connected, IPPROTO_TCP, number, (flags & SOCK_CLOEXEC) != 0);
-  if (accepted >= 0) write_address(peer, f.has(kV6), address, length);
+  if (accepted < 0) return accepted;
+  File made;
+  if (find(accepted, made)) {  // as Linux: it waits as long as its listener would
+    made.open->receive_timeout_ns.store(receive_timeout_ns, std::memory_order_relaxed);
+    made.open->send_timeout_ns.store(send_timeout_ns, std::memory_order_relaxed);
+  }
+  write_address(peer, f.has(kV6), address, length, link_of(f, peer.address));
   return accepted;
 }
 
@@ -123,6 +158,8 @@ int Sockets::connect(int fd, const sockaddr* address, socklen_t length) {
     if (bad != -EFAULT) (void)ensure_bound(f, true);  // Linux names a datagram socket before it looks at the address
     return bad;
   }
+  if (!to.disconnect)
+    if (const int other_link = stay_on_link(f, to); other_link != 0) return other_link;
   if (stream) return connect_stream(fd, f, to);
   if (to.endpoint.address.is_unspecified() && f.handle.kind() == SocketKind::raw && !f.has(kV6)) {
     to.endpoint.address = IpAddress::any(IpVersion::v4);
@@ -143,7 +180,6 @@ int Sockets::connect(int fd, const sockaddr* address, socklen_t length) {
 }
 
 int Sockets::connect_stream(int fd, const File& f, const GivenAddress& to) {
-  auto& phase = f.open->phase;
   const Phase before = f.phase;
   if (to.disconnect) return before == Phase::fresh ? 0 : disconnect_stream(fd, f);
   if (before == Phase::listening || before == Phase::connected) return -EISCONN;
@@ -158,19 +194,15 @@ int Sockets::connect_stream(int fd, const File& f, const GivenAddress& to) {
   op.connect(f.handle, to.endpoint);
   op.flags.dont_wait = !wait;
   op.deadline = wait ? deadline_after(f.open->send_timeout_ns.load(std::memory_order_relaxed)) : Instant::never();
-  if (before == Phase::fresh) phase.store(Phase::connecting, std::memory_order_relaxed);
+  if (before == Phase::fresh && !change_phase(f, Phase::connecting)) return -EBADF;
   run_waiting(op);
-  if (op.error == Errc{}) {
-    phase.store(Phase::connected, std::memory_order_relaxed);
-    f.open->put(kBound, true);
-    return 0;
-  }
+  if (op.error == Errc{}) return change_phase(f, Phase::connected, true) ? 0 : -EBADF;
   switch (op.error) {
     case Errc::in_progress:
-      f.open->put(kBound, true);
+      if (!change_phase(f, Phase::connecting, true)) return -EBADF;
       return before == Phase::connecting ? -EALREADY : -EINPROGRESS;
     case Errc::already_connected:
-      phase.store(Phase::connected, std::memory_order_relaxed);
+      if (!change_phase(f, Phase::connected)) return -EBADF;
       return before == Phase::connecting ? 0 : -EISCONN;
     case Errc::interrupted:
       return -EINTR;
@@ -182,7 +214,7 @@ int Sockets::connect_stream(int fd, const File& f, const GivenAddress& to) {
     case Errc::invalid_argument:
       if (before == Phase::connecting) {  // it failed in the meantime: now it is told, unless SO_ERROR was asked
         const int error = take_error(f);
-        phase.store(Phase::failed, std::memory_order_relaxed);
+        if (!change_phase(f, Phase::failed)) return -EBADF;
         (void)begin_again(fd, f);
         return error != 0 ? -error : -ECONNABORTED;
       }
@@ -192,7 +224,7 @@ int Sockets::connect_stream(int fd, const File& f, const GivenAddress& to) {
   }
   // An attempt that never left the socket as it was can be followed by another; after all others the socket is as new.
   const bool begun = op.started || before == Phase::connecting;
-  phase.store(begun ? Phase::failed : Phase::fresh, std::memory_order_relaxed);
+  if (!change_phase(f, begun ? Phase::failed : Phase::fresh)) return -EBADF;
   const int error = op.error == Errc::address_not_available && to.endpoint.port == Port{}
                         ? -ECONNREFUSED
                         : static_cast<int>(failed(fd, f, op));
@@ -337,7 +369,7 @@ int Sockets::getsockname(int fd, sockaddr* address, socklen_t* length) {
   if (static_cast<int>(*length) < 0) return -EINVAL;
   if (f.handle.kind() == SocketKind::raw) local.port = Port{f.open->protocol.load(std::memory_order_relaxed)};
   if (f.has(kV6) && local.address == IpAddress::any(IpVersion::v4)) local.address = IpAddress{};
-  write_address(local, f.has(kV6), address, length);
+  write_address(local, f.has(kV6), address, length, link_of(f, local.address));
   return 0;
 }
 
@@ -354,7 +386,7 @@ int Sockets::getpeername(int fd, sockaddr* address, socklen_t* length) {
   Endpoint remote;
   if (const int bad = read_endpoint(f, Verb::remote_endpoint, remote); bad != 0) return bad;
   if (static_cast<int>(*length) < 0) return -EINVAL;
-  write_address(remote, f.has(kV6), address, length);
+  write_address(remote, f.has(kV6), address, length, link_of(f, remote.address));
   return 0;
 }
 

@@ -1,4 +1,5 @@
 #include <netinet/in.h>
+#include <netinet/udp.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -43,7 +44,8 @@ int take_source(const cmsghdr& c, const std::uint8_t* data, SendOverrides& to) {
   return 0;
 }
 
-int read_one(const cmsghdr& c, const std::uint8_t* data, ControlLevels levels, SendOverrides& to) {
+int read_one(const cmsghdr& c, const std::uint8_t* data, ControlLevels levels, SendControl& control) {
+  SendOverrides& to = control.overrides;
   int number = 0;
   if (levels.mapped && c.cmsg_level == IPPROTO_IPV6 && c.cmsg_type == IPV6_PKTINFO) {
     if (const int bad = take_source(c, data, to); bad != 0) return bad;
@@ -94,13 +96,17 @@ int read_one(const cmsghdr& c, const std::uint8_t* data, ControlLevels levels, S
         return -EINVAL;
     }
   }
+  if (c.cmsg_level == IPPROTO_UDP && levels.udp) {
+    const bool known = c.cmsg_type == UDP_SEGMENT && c.cmsg_len == CMSG_LEN(sizeof control.segment);
+    return known && take(c, data, control.segment) ? 0 : -EINVAL;
+  }
   // Of other levels Linux takes no notice, but for its own of the socket.
   return c.cmsg_level == SOL_SOCKET ? -EINVAL : 0;
 }
 
 }  // namespace
 
-int read_control(const msghdr& m, ControlLevels levels, SendOverrides& to) {
+int read_control(const msghdr& m, ControlLevels levels, SendControl& to) {
   if (m.msg_controllen == 0) return 0;
   if (m.msg_control == nullptr) return -EFAULT;
   const auto* const bytes = static_cast<const std::uint8_t*>(m.msg_control);

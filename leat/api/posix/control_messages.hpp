@@ -31,10 +31,16 @@ class ControlWriter {
 struct ControlLevels {
   bool ip = false;
   bool ipv6 = false;
+  bool udp = false;
   bool mapped = false;  // of an AF_INET6 socket to an IPv4 address: IPV6_PKTINFO names a mapped one
 };
 
-// What the control messages of a sendmsg() ask for. 0, or a negative errno value where one is malformed or unknown.
-[[nodiscard]] int read_control(const msghdr& m, ControlLevels levels, SendOverrides& to);
+// What the control messages of a sendmsg() ask for.
+struct SendControl {
+  SendOverrides overrides;
+  std::uint16_t segment = 0;  // UDP_SEGMENT: octets of each datagram that the data is to be cut into
+};
+// 0, or a negative errno value where one is malformed or unknown.
+[[nodiscard]] int read_control(const msghdr& m, ControlLevels levels, SendControl& to);
 
 }  // namespace leat::posix

@@ -67,6 +67,8 @@ class Descriptors {
   }
   [[nodiscard]] std::uint32_t generation_of(const File& f) const { return static_cast<std::uint32_t>(f.slot >> 32); }
 
+  // One more than the highest number ever named.
+  [[nodiscard]] int highest() const { return highest_; }
   template <class Fn>
   void for_each(Fn&& fn) const {
     for (int fd = 0; fd < highest_; ++fd)

@@ -83,7 +83,10 @@ int Sockets::add_member(EpollSet& set, const File& f, int fd, const epoll_event&
   run_through(op);
   if (op.error != Errc{}) return op.error == Errc::bad_handle ? -EBADF : negative(op.error);
   set.members.emplace(key, std::move(member));
-  f.open->memberships.push_back({set.weak_from_this(), key});
+  // Sets that have ended are forgotten before the list grows for them.
+  auto& known = f.open->memberships;
+  if (known.size() == known.capacity()) std::erase_if(known, [](const Membership& m) { return m.set.expired(); });
+  known.push_back({set.weak_from_this(), key});
   return 0;
 }
 
@@ -147,6 +150,7 @@ int Sockets::epoll_ctl(int set_fd, int operation, int fd, epoll_event* event) {
   }
   const std::lock_guard lock(mutex_);
   if (!table_.still(fd, f)) return -EBADF;
+  f.handle = Handle::from_bits(f.open->handle.load(std::memory_order_acquire));  // begin_again() may have been faster
   if (operation != EPOLL_CTL_DEL && (event->events & EPOLLEXCLUSIVE) != 0 &&
       (operation == EPOLL_CTL_MOD || (event->events & ~kExclusiveMay) != 0))
     return -EINVAL;

@@ -128,7 +128,8 @@ int Sockets::get_tcp_option(const File& f, int name, void* value, socklen_t* len
     case TCP_MAXSEG: {
       tcp::TcpInfo info;
       if (const int bad = read_info(f, info); bad != 0) return bad;
-      const bool known = f.phase == Phase::connected && info.snd_mss != 0;
+      const bool known = info.snd_mss != 0 && info.state != tcp::TcpState::closed &&
+                         info.state != tcp::TcpState::listen && info.state != tcp::TcpState::syn_sent;
       if (const int bad = get_option(f, OptionId::tcp_max_segment, number); bad != 0) return bad;
       return write_value(value, length, static_cast<int>(known ? info.snd_mss : number != 0 ? number : 536));
     }

@@ -126,8 +126,11 @@ int Sockets::poll_until(std::span<pollfd> fds, Instant until, bool block) {
   for (const pollfd& p : others) {
     epoll_event e{};
     e.events = static_cast<std::uint32_t>(static_cast<unsigned short>(p.events));
-    // One that stands twice in the array, or that epoll can't hold (a file: always ready), was looked at above.
-    (void)::epoll_ctl(all_others, EPOLL_CTL_ADD, p.fd, &e);
+    // One that epoll can't hold (a file: always ready) was looked at above.
+    if (::epoll_ctl(all_others, EPOLL_CTL_ADD, p.fd, &e) == 0 || errno != EEXIST) continue;
+    for (const pollfd& same : others)  // it stands in the array more than once
+      if (same.fd == p.fd) e.events |= static_cast<std::uint32_t>(static_cast<unsigned short>(same.events));
+    (void)::epoll_ctl(all_others, EPOLL_CTL_MOD, p.fd, &e);
   }
   do {  // again when another thread has taken what the kernel's descriptor had
     op.reset();
@@ -163,22 +166,33 @@ int Sockets::ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sig
 
 int Sockets::pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, const timespec* timeout,
                      const sigset_t* mask) {
-  if (count < 0 || count > FD_SETSIZE) return -EINVAL;
+  if (count < 0) return -EINVAL;
+  if (count > FD_SETSIZE) {  // as much as getdtablesize() says, perhaps: Linux goes no further than the last in use
+    const std::lock_guard lock(mutex_);
+    if (table_.highest() > FD_SETSIZE) return -EINVAL;
+    count = FD_SETSIZE;
+  }
   Instant until = Instant::never();
   if (const int bad = deadline_of(timeout, service_->now(), until); bad != 0) return bad;
   const bool block = timeout == nullptr || timeout->tv_sec != 0 || timeout->tv_nsec != 0;
   const auto wants = [](int fd, const fd_set* set) { return set != nullptr && FD_ISSET(fd, set); };
   std::vector<pollfd> fds;
+  std::vector<int> unexceptional;  // POLLPRI never comes of ours, and an error or a hang-up is something else
   for (int fd = 0; fd < count; ++fd) {
     const int events = (wants(fd, readable) ? POLLIN : 0) | (wants(fd, writable) ? POLLOUT : 0) |
                        (wants(fd, exceptional) ? POLLPRI : 0);
-    if (events != 0) fds.push_back({fd, static_cast<short>(events), 0});
+    if (events == POLLPRI && owns(fd)) {
+      unexceptional.push_back(fd);
+    } else if (events != 0) {
+      fds.push_back({fd, static_cast<short>(events), 0});
+    }
   }
   const SignalMask masked(mask);
   const int n = poll_until(fds, until, block);
   if (n < 0) return n;
   for (const pollfd& p : fds)
     if ((p.revents & POLLNVAL) != 0) return -EBADF;
+  for (const int fd : unexceptional) FD_CLR(fd, exceptional);
   int bits = 0;
   const auto give = [&](const pollfd& p, fd_set* set, int asked, int meaning) {
     if (set == nullptr || (p.events & asked) == 0) return;

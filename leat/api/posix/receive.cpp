@@ -212,7 +212,8 @@ void tell_packet(ControlWriter& control, const File& f, const Message& m) {
   if (m.to.address.is_v4()) {
     in_pktinfo info{};
     std::memcpy(&info.ipi_addr, m.to.address.v4_bytes(), 4);
-    info.ipi_spec_dst = info.ipi_addr;
+    // Of what was for many there is no address to answer from: as bound, or as the route says.
+    if (!m.to.address.is_multicast() && !m.to.address.is_limited_broadcast()) info.ipi_spec_dst = info.ipi_addr;
     info.ipi_ifindex = m.interface;
     if (f.has(kTellPacketInfo)) control.put(IPPROTO_IP, IP_PKTINFO, info);
     if (f.has(kTellTtl)) control.put(IPPROTO_IP, IP_TTL, int{m.ttl});

@@ -19,12 +19,18 @@ int broken_pipe(int flags) {
   return -EPIPE;
 }
 
+std::size_t octets_of(std::span<const ByteSpan> parts) {
+  std::size_t size = 0;
+  for (const ByteSpan part : parts) size += part.size();
+  return size;
+}
+
 }  // namespace
 
 // Linux: those of a datagram, by the version of IP that it is sent with. 0, or what the message is refused with.
 int Sockets::read_extras(const File& f, const msghdr& m, socklen_t name_length, SendExtras& extras) {
   if (m.msg_controllen == 0) return 0;
-  if (f.handle.kind() == SocketKind::stream) return read_control(m, {}, extras.overrides);
+  if (f.handle.kind() == SocketKind::stream) return read_control(m, {}, extras);
   GivenAddress to;
   if (name_length == 0) {
     (void)read_endpoint(f, Verb::remote_endpoint, to.endpoint);
@@ -36,7 +42,8 @@ int Sockets::read_extras(const File& f, const msghdr& m, socklen_t name_length, 
   const bool v4 = !f.has(kV6) || to.endpoint.address.is_v4();
   std::int64_t v6only = 0;
   if (v4 && f.has(kV6) && get_option(f, OptionId::v6only, v6only) == 0 && v6only != 0) return 0;  // and that
-  const int bad = read_control(m, {.ip = v4, .ipv6 = !v4, .mapped = v4 && f.has(kV6)}, extras.overrides);
+  const bool udp = f.handle.kind() == SocketKind::udp;
+  const int bad = read_control(m, {.ip = v4, .ipv6 = !v4, .udp = udp, .mapped = v4 && f.has(kV6)}, extras);
   if (bad != 0) (void)ensure_bound(f, true);  // Linux: it has a name by then
   return bad;
 }
@@ -67,21 +74,25 @@ ssize_t Sockets::send_stream(int fd, const File& f, ConstParts from, int flags) 
   return static_cast<ssize_t>(op.count);
 }
 
+// MSG_ZEROCOPY: all was copied, and its completion waits to be read.
+void Sockets::note_zero_copy(int fd, const File& f, int flags) {
+  if ((flags & MSG_ZEROCOPY) == 0 || !f.has(kZeroCopy)) return;
+  f.open->pending_zero_copy.fetch_add(1, std::memory_order_relaxed);
+  tell_zero_copy(fd, f);
+}
+
 ssize_t Sockets::send_parts(int fd, const File& f, ConstParts from, int flags, const sockaddr* to, socklen_t length,
                             const SendExtras* extras) {
   if ((flags & MSG_OOB) != 0) return -EOPNOTSUPP;
   if (f.handle.kind() == SocketKind::stream) {
     const ssize_t sent = send_stream(fd, f, from, flags);
-    if (sent > 0 && (flags & MSG_ZEROCOPY) != 0 && f.has(kZeroCopy)) {
-      f.open->pending_zero_copy.fetch_add(1, std::memory_order_relaxed);
-      tell_zero_copy(fd, f);
-    }
+    if (sent > 0) note_zero_copy(fd, f, flags);
     return sent;
   }
-  std::size_t size = 0;
-  for (const ByteSpan part : from) size += part.size();
+  const std::size_t size = octets_of(from);
   if (size > kMostDatagram) return -EMSGSIZE;
   Op op;
+  InterfaceId scope = kNoInterface;
   if (to != nullptr) {
     GivenAddress address;
     if (const int bad = read_address(to, length, f.has(kV6), AddressUse::send_datagram, address); bad != 0) {
@@ -90,6 +101,7 @@ ssize_t Sockets::send_parts(int fd, const File& f, ConstParts from, int flags, c
     }
     op.endpoint = address.endpoint;
     op.has_endpoint = true;
+    scope = scope_of(address);
   }
   // Linux: who sends has a name, also when there is nobody to send to.
   if (const int bad = ensure_bound(f, !op.has_endpoint); bad != 0) return bad;
@@ -109,13 +121,11 @@ ssize_t Sockets::send_parts(int fd, const File& f, ConstParts from, int flags, c
   op.has_endpoint = has_peer;
   op.flags.dont_wait = !wait;
   if (wait) op.deadline = deadline_after(f.open->send_timeout_ns.load(std::memory_order_relaxed));
-  SendOverrides attached_only;
-  if (extras != nullptr) op.overrides = &extras->overrides;
-  if ((flags & MSG_DONTROUTE) != 0) {
-    if (extras != nullptr) attached_only = extras->overrides;
-    attached_only.dont_route = true;
-    op.overrides = &attached_only;
-  }
+  SendOverrides as;
+  if (extras != nullptr) as = extras->overrides;
+  as.dont_route = (flags & MSG_DONTROUTE) != 0;
+  if (as.interface == kNoInterface) as.interface = scope;
+  if (as.any()) op.overrides = &as;
   run_waiting(op);
   if (op.error != Errc{}) {
     (void)ensure_bound(f, true);  // and so has who failed to
@@ -123,6 +133,7 @@ ssize_t Sockets::send_parts(int fd, const File& f, ConstParts from, int flags, c
   }
   if (op.status == IoStatus::would_block) return -EAGAIN;
   if (!f.has(kBound)) f.open->put(kBound, true);
+  if (size > 0) note_zero_copy(fd, f, flags);
   return static_cast<ssize_t>(op.count);
 }
 
@@ -146,6 +157,8 @@ ssize_t Sockets::sendmsg(int fd, const msghdr* message, int flags) {
   if (const int bad = parts.read(message->msg_iov, message->msg_iovlen); bad != 0) return bad;
   SendExtras extras;
   if (const int bad = read_extras(f, *message, name_length, extras); bad != 0) return bad;
+  // Nothing is cut here: as Linux on a path without checksum offload.
+  if (extras.segment != 0 && octets_of(parts.list()) > extras.segment) return -EIO;
   return send_parts(fd, f, parts.list(), flags,
                     name_length > 0 ? static_cast<const sockaddr*>(message->msg_name) : nullptr, name_length,
                     extras.overrides.any() ? &extras : nullptr);
@@ -177,6 +190,7 @@ ssize_t Sockets::writev(int fd, const iovec* parts, int count) {
   if (f.has(kSet) || count < 0 || static_cast<std::size_t>(count) > kMostParts) return -EINVAL;
   PartList<ByteSpan> list;
   if (const int bad = list.read(parts, static_cast<std::size_t>(count)); bad != 0) return bad;
+  if (octets_of(list.list()) == 0) return 0;  // Linux: no empty datagram, nor a signal
   return send_parts(fd, f, list.list(), 0, nullptr, 0, nullptr);
 }
 

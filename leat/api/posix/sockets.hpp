@@ -139,9 +139,13 @@ class Sockets {
   int disconnect_stream(int fd, const File& f);
   int connect_stream(int fd, const File& f, const GivenAddress& to);
   int ensure_bound(const File& f, bool also_v6 = false);
+  bool change_phase(const File& f, Phase to, bool bound = false);
+  int stay_on_link(const File& f, const GivenAddress& to);
+  InterfaceId link_of(const File& f, const IpAddress& named);
 
   ssize_t send_parts(int fd, const File& f, ConstParts from, int flags, const sockaddr* to, socklen_t length,
                      const SendExtras* extras);
+  void note_zero_copy(int fd, const File& f, int flags);
   ssize_t send_stream(int fd, const File& f, ConstParts from, int flags);
   int read_extras(const File& f, const msghdr& m, socklen_t name_length, SendExtras& extras);
   ssize_t receive_parts(int fd, const File& f, Parts to, int flags, Received& result);

@@ -68,8 +68,6 @@ struct Sockets::Received {
   bool zero_copy = false;  // `error` tells of MSG_ZEROCOPY
 };
 
-struct Sockets::SendExtras {
-  SendOverrides overrides;
-};
+struct Sockets::SendExtras : SendControl {};
 
 }  // namespace leat::posix

@@ -144,7 +144,10 @@ void confirm_neighbor(Core& core, Index i) {
 void doubt_neighbor(Core& core, Index i) {
   NeighborCache& cache = core.iface.neighbors;
   if (cache[i].state == NeighborState::incomplete || cache[i].state == NeighborState::probe) return;
+  // One answer is for all who doubt: thousands of connections go through one gateway.
+  if (cache[i].doubted != Instant{} && core.now - cache[i].doubted < kDelayFirstProbe) return;
   if (!core.iface.solicitations.take(core.now, kSolicitRate, kSolicitBurst)) return;
+  cache[i].doubted = core.now;
   cache.set_state(i, NeighborState::probe);
   cache[i].probes = 1;
   solicit(core, i);

@@ -33,6 +33,7 @@ struct Neighbor {
   IndexLink timer;
   Instant due;              // on a timer list: when
   Instant reachable_until;  // state reachable lasts this long
+  Instant doubted;          // when it was last asked because somebody had no answer from behind it
   PacketFifo pending;       // incomplete: packets that wait, data at the IP header
 };
 

@@ -136,7 +136,10 @@ bool fill_checksum(Packet& p, std::int32_t checksum_at, const IpAddress& from, c
   const std::uint32_t length = p.meta().length;
   store_be16(&head[at], 0);
   const Sum sum = checksum_packet(pseudo_header_sum(from, to, protocol, length), p, 0, length);
-  store_be16(&head[at], checksum_finish(sum));
+  std::uint16_t field = checksum_finish(sum);
+  // RFC 8200 8.1: zero would say that there is none.
+  if (field == 0 && protocol == static_cast<std::uint8_t>(wire::IpProtocol::udp)) field = 0xffff;
+  store_be16(&head[at], field);
   return true;
 }
 

@@ -54,6 +54,7 @@ void input_syn_sent(Tcb& t, Segment& s) {
   if (!s.flags.ack()) {
     // Simultaneous open (RFC 9293 3.5, figure 7): the SYN-ACK repeats our ISS.
     happened(t, TcpEvent::syn);
+    if (t.cold.retries > 0) t.cold.rtt.syn_timed_out();  // RFC 6298 5.7
     t.cold.retries = 0;
     t.hot.flags.set(Flag::send_syn);
     start_rtx(t);

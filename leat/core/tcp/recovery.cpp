@@ -247,6 +247,10 @@ void update_window(Tcb& t, const Segment& s) {
     t.cold.retries = 0;
     t.cold.rtt.forget_backoff();
     if (h.flags.take(Flag::persist)) stop_rtx(t);
+    if (before == 0 && h.has(Flag::fin_sent) && h.in_flight() != 0) {
+      h.flags.set(Flag::fin_lost);
+      stop_rtx(t);  // the time-out begins anew, without back-off
+    }
     if (a != nullptr && t.active()->recovery == Recovery::timeout && a->ranges.count != 0) {
       t.tables().ranges.mark_all_lost(t.active()->ranges, false);
       h.flags.set(Flag::resend_head);
@@ -266,14 +270,15 @@ void on_ack(Tcb& t, const Segment& s, const wire::TcpOptions* options) {
   if (h.snd_una < s.ack) advance_una(t, s, news);
   update_window(t, s);
   apply_sack(t, a, options, news);
+  // RFC 9293 3.8.6.1: a peer that answers is alive: probes into its closed window go on for ever, those of a lone FIN
+  // too.
+  if (h.snd_wnd == 0) t.cold.retries = 0;
   if (a == nullptr) return;
   news.duplicate = is_duplicate_ack(t, s, news, h.snd_wnd != window_before);
   if (news.acked != 0 && a->recovery == Recovery::none) a->dup_acks = 0;
   // The order matters: the acknowledgement that ends a recovery grows nothing.
   grow_window(t, *a, news);
   if (news.duplicate || a->recovery != Recovery::none || news.newly_sacked != 0) detect_loss(t, *a, news);
-  // RFC 9293 3.8.6.1: a peer that answers is alive: probes into its closed window go on for ever.
-  if (h.snd_wnd == 0) t.cold.retries = 0;
   tell_writer(t);
   if (t.unsent() != 0 || a->ranges.lost != a->ranges.resent || h.flags.any(Flag::resend_head, Flag::fin_lost) ||
       (h.has(Flag::fin_queued) && !h.has(Flag::fin_sent))) {

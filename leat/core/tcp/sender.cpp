@@ -167,7 +167,10 @@ bool Visit::send_new() {
     const bool fin = last && h_.has(Flag::fin_queued) && n < window;
     if (fin) flags |= TcpFlag::fin;
     std::uint32_t sent = 0;
-    if (h_.in_flight() == 0) a->stalled_since = tick_now(t_.core);
+    if (h_.in_flight() == 0) {
+      a->stalled_since = tick_now(t_.core);
+      if (h_.has(Flag::keep_alive)) t_.cold.retries = 0;  // probes of silence are no time-outs of this flight
+    }
     if (!emit({.seq = h_.snd_nxt, .length = n, .flags = flags, .cursor = &a->send_cursor}, sent)) return false;
     tables.ranges.sent(a->ranges, h_.snd_nxt, h_.snd_nxt + sent, us_now(t_.core), a->delivered, kRangeCap);
     h_.snd_nxt += sent;
@@ -218,6 +221,7 @@ bool Visit::send_usual() {
     restart_after_idle(a);  // it leaves room for one segment
     begin_flight();
     a.stalled_since = tick_now(core);
+    if (h.has(Flag::keep_alive)) t_.cold.retries = 0;
   }
   const Sum sum = copy_payload(a, in_flight, n, packet);
   count_data(n, 1);

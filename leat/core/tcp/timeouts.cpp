@@ -128,6 +128,7 @@ void rtx_expired(Tcb& t) {
   if (h.has(Flag::persist) && h.snd_wnd != 0) {
     // RFC 9293 3.8.6.2.1 (4): the override: what silly-window avoidance held back goes now.
     h.flags.clear(Flag::persist);
+    --t.cold.retries;  // nothing was lost
     h.flags.set(Flag::uncork);
     h.flags.set(Flag::resend_head);
     mark_dirty(t);
