@@ -12,6 +12,14 @@ for device in tap memory; do
   ! grep -q FAIL out || fail "over $device: $(cat out)"
   [ -s build/demo.pcapng ] || fail "no capture"
 done
+# Without a TUN node it says so, and shows two stacks over a link in memory.
+if unshare --mount true 2>/dev/null; then
+  # shellcheck disable=SC2016
+  unshare --mount sh -c 'mount -t tmpfs none /dev/net && exec "$0" up --demo --demo-bytes 1M' "$LEAT" >out 2>error || fail "no TUN node: exit code $?"
+  grep -q 'Two Leat stacks' out || fail "no TUN node: $(cat out error)"
+  ! grep -q FAIL out || fail "no TUN node: $(cat out error)"
+  grep -q 'capture: build/demo.pcapng (the first 128 bytes' out || fail "nothing is said of the capture: $(cat out)"
+fi
 # What is wrong with anything but the TAP is said, and nothing else tried.
 code=0
 "$LEAT" up --demo --demo-bytes 1M --pcap /nonexistent/x >out 2>error || code=$?

@@ -178,6 +178,20 @@ for way in event posix channel coroutine; do
   [ "$code" -eq 0 ] || fail "nc --form $way with a closed standard input ends with $code"
 done
 
+# What the kernel's side needs is said as commands that can be pasted.
+"$LEAT" up --device tap:show0 --ip 10.9.0.2/24 2>"$work/error" &
+server=$!
+for _ in $(seq 200); do ! grep -q 'ip ' "$work/error" || break; sleep 0.02; done
+kill -INT "$server"
+wait "$server" || fail "up ended with $?: $(cat "$work/error")"
+grep -qE '^ +ip address add 10\.9\.0\.1/24 dev show0' "$work/error" || fail "no command for the kernel's side: $(cat "$work/error")"
+
+# A simulation that fails says with which seed.
+code=0
+"$LEAT" sim --bytes 1M --loss 100% --seed 7 >"$work/out" 2>"$work/error" || code=$?
+[ "$code" -eq 1 ] || fail "a simulation without a line ended with $code"
+cat "$work/out" "$work/error" | grep -q 'seed 7' || fail "which seed was it: $(cat "$work/out" "$work/error")"
+
 # A TAP that another program has open.
 "$LEAT" up -q --device tap:busy0 2>/dev/null &
 server=$!

@@ -20,20 +20,21 @@ short revents_of(Ready ready, short asked) {
   return static_cast<short>(events_of(ready, static_cast<std::uint32_t>(static_cast<unsigned short>(asked))));
 }
 
-// The watches of one call: in the frame as long as they are few.
-class Watches {
+// What one call needs for each descriptor: in the frame as long as they are few.
+template <class T>
+class OfOneCall {
  public:
-  explicit Watches(std::size_t most) {
-    if (most > few_.size()) many_ = std::make_unique<Watch[]>(most);
+  explicit OfOneCall(std::size_t most) {
+    if (most > few_.size()) many_ = std::make_unique<T[]>(most);
     all_ = most > few_.size() ? many_.get() : few_.data();
   }
-  Watch& add() { return all_[count_++]; }
-  [[nodiscard]] std::span<Watch> list() { return {all_, count_}; }
+  T& add() { return all_[count_++]; }
+  [[nodiscard]] std::span<T> list() { return {all_, count_}; }
 
  private:
-  std::array<Watch, 4> few_;
-  std::unique_ptr<Watch[]> many_;
-  Watch* all_ = nullptr;
+  std::array<T, 4> few_{};
+  std::unique_ptr<T[]> many_;
+  T* all_ = nullptr;
   std::size_t count_ = 0;
 };
 
@@ -51,8 +52,8 @@ int Sockets::poll_in_child(std::span<pollfd> fds, Instant until, bool block) {
 
 int Sockets::poll_until(std::span<pollfd> fds, Instant until, bool block) {
   if (fork_generation_ != fork_generation()) return poll_in_child(fds, until, block);
-  Watches watches(fds.size());
-  std::vector<std::size_t> ours;  // which entry each watch is of
+  OfOneCall<Watch> watches(fds.size());
+  OfOneCall<std::size_t> ours(fds.size());  // which entry each watch is of
   std::vector<pollfd> others;     // the kernel's, as they are asked for
   std::vector<std::size_t> other_places;
   int count = 0;
@@ -86,7 +87,7 @@ int Sockets::poll_until(std::span<pollfd> fds, Instant until, bool block) {
     Watch& w = watches.add();
     w.socket = f.handle;
     w.wanted = wanted_of(static_cast<std::uint32_t>(static_cast<unsigned short>(p.events)));
-    ours.push_back(i);
+    ours.add() = i;
   }
 
   const auto take_others = [&] {
@@ -96,8 +97,8 @@ int Sockets::poll_until(std::span<pollfd> fds, Instant until, bool block) {
   };
   const auto take_ours = [&] {
     int n = 0;
-    for (std::size_t i = 0; i < ours.size(); ++i) {
-      pollfd& p = fds[ours[i]];
+    for (std::size_t i = 0; i < ours.list().size(); ++i) {
+      pollfd& p = fds[ours.list()[i]];
       const bool before = p.revents != 0;
       p.revents = static_cast<short>(p.revents | revents_of(watches.list()[i].ready, p.events));
       if (!before && p.revents != 0) ++n;

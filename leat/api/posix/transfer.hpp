@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <leat/api/posix/control_messages.hpp>
 #include <leat/api/posix/sockets.hpp>
 #include <vector>
 
