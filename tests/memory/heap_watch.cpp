@@ -1,15 +1,18 @@
 #include "heap_watch.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdlib>
 #include <new>
 
 namespace {
-bool watching = false;
-std::uint64_t heap_calls = 0;
+// Written by the thread that watches, the count by every thread; read by all. Relaxed: whoever starts and ends the
+// threads orders what is asked afterwards.
+std::atomic<bool> watching{false};
+std::atomic<std::uint64_t> heap_calls{0};
 
 void* take(std::size_t size, std::size_t alignment) {
-  if (watching) ++heap_calls;
+  if (watching.load(std::memory_order_relaxed)) heap_calls.fetch_add(1, std::memory_order_relaxed);
   if (size == 0) size = 1;
   void* p = alignment <= alignof(std::max_align_t)
                 ? std::malloc(size)
@@ -59,14 +62,14 @@ void operator delete[](void* p, std::size_t, std::align_val_t) noexcept {
 namespace leat::test {
 
 HeapWatch::HeapWatch() {
-  heap_calls = 0;
-  watching = true;
+  heap_calls.store(0, std::memory_order_relaxed);
+  watching.store(true, std::memory_order_relaxed);
 }
 HeapWatch::~HeapWatch() {
-  watching = false;
+  watching.store(false, std::memory_order_relaxed);
 }
 std::uint64_t HeapWatch::calls() const {
-  return heap_calls;
+  return heap_calls.load(std::memory_order_relaxed);
 }
 
 }  // namespace leat::test

@@ -1,5 +1,6 @@
 #pragma once
-// The heap, watched: this binary replaces operator new and counts the calls while a HeapWatch lives.
+// The heap, watched: this binary replaces operator new and counts the calls of all threads while a
+// HeapWatch lives.
 
 #include <cstdint>
 

@@ -215,6 +215,7 @@ class UdpClient {
   bool done_ = false;
 };
 
+template <Limits limits>
 struct Machine {
   explicit Machine(unsigned number)
       : stack(storage.view(pool), kAllModules, Entropy{{number, 2, 3, 4}}, Instant::from_ns(1'000'000'000)) {
@@ -222,16 +223,17 @@ struct Machine {
   }
   std::array<std::uint8_t, 1 << 20> region;
   PacketPool pool{region, kLayout};
-  StackStorage<kSmallLimits> storage;
+  StackStorage<limits> storage;
   Stack stack;
   std::array<DevicePort, 1> ports;
   Shard shard{stack, ports};
 };
 
 // Two machines on a wire, and what runs on them. Nothing in here takes memory after construction.
+template <Limits client_limits = kSmallLimits, Limits server_limits = kSmallLimits>
 struct Net {
   Net() : a(1), b(2) {
-    const auto join = [](Machine& m, AnyDevice& device, std::uint8_t last) {
+    const auto join = [](auto& m, AnyDevice& device, std::uint8_t last) {
       const auto id = m.shard.attach(device, {.name = "wire0"});
       return id && m.stack.add_address(*id, {IpAddress::v4(10, 0, 0, last), 24}) &&
              m.stack.add_address(*id, {IpAddress::v6({0xfd00, 0, 0, 0, 0, 0, 0, last}), 64});
@@ -281,7 +283,8 @@ struct Net {
     return !until_done;
   }
 
-  Machine a, b;
+  Machine<client_limits> a;
+  Machine<server_limits> b;
   std::array<Packet, 64> to_a, to_b;
   MemoryPipe pipe{{.pool_a = &a.pool,
                    .pool_b = &b.pool,
@@ -303,13 +306,16 @@ struct Net {
 };
 
 struct Verdict {
-  bool met = false;  // the failure that was planned took place
-  std::string text;  // what went wrong; empty: nothing
+  bool met = false;              // the failure that was planned took place
+  std::string text;              // what went wrong; empty: nothing
+  std::uint64_t no_buffers = 0;  // counted by the machine that was short
+  std::uint64_t exhausted = 0;
 };
 
+template <Limits client_limits = kSmallLimits, Limits server_limits = kSmallLimits>
 Verdict play_with_failure(bool at_server, std::uint64_t n, bool persistent) {
-  auto net = std::make_unique<Net>();
-  if (!net->ok) return {false, "the machines can't be configured"};
+  auto net = std::make_unique<Net<client_limits, server_limits>>();
+  if (!net->ok) return {.text = "the machines can't be configured"};
   PacketPool& pool = at_server ? net->b.pool : net->a.pool;
   if (n > 0) pool.fail_allocation(n, persistent);
   if (persistent) net->persistent = &pool;
@@ -320,7 +326,11 @@ Verdict play_with_failure(bool at_server, std::uint64_t n, bool persistent) {
     ended = net->play();
     heap_calls = heap.calls();
   }
-  Verdict v{.met = pool.exhausted() > 0, .text = {}};
+  const Counters& counters = at_server ? net->b.stack.counters() : net->a.stack.counters();
+  Verdict v{.met = pool.exhausted() > 0,
+            .text = {},
+            .no_buffers = counters.get(DropReason::no_buffers),
+            .exhausted = counters.get(Counter::pool_exhausted)};
   const auto blame = [&](bool wrong, const std::string& text) {
     if (wrong) v.text += (v.text.empty() ? "" : "; ") + text;
   };
@@ -335,6 +345,7 @@ Verdict play_with_failure(bool at_server, std::uint64_t n, bool persistent) {
 
 void every_allocation_fails_once(bool at_server, bool persistent) {
   unsigned failed = 0;
+  std::uint64_t no_buffers = 0;
   for (std::uint64_t n = 1; n < 20'000; ++n) {
     const Verdict v = play_with_failure(at_server, n, persistent);
     if (!v.text.empty()) {
@@ -342,8 +353,10 @@ void every_allocation_fails_once(bool at_server, bool persistent) {
                     << (persistent ? " and all after it" : "") << " failed: " << v.text;
       if (++failed == 5) return;
     }
+    no_buffers += v.no_buffers;
     if (!v.met) {
       EXPECT_GT(n, 50U) << "the scenario hardly allocates: it tests nothing";
+      EXPECT_GT(no_buffers, 0U) << "what was lost for want of memory is not counted";
       return;
     }
   }
@@ -373,6 +386,25 @@ TEST(S3_PoolExhaustion, TheClientsPoolRunsDryAtEveryAllocation) {
 }
 TEST(S3_PoolExhaustion, TheServersPoolRunsDryAtEveryAllocation) {
   every_allocation_fails_once(true, true);
+}
+
+// Two connections at each end, and fewer blocks for those that send or keep data: what comes for the others is dropped
+// and counted, and comes again.
+constexpr Limits with_active(std::uint32_t n) {
+  Limits l = kSmallLimits;
+  l.tcp.active = n;
+  return l;
+}
+TEST(S3_PoolExhaustion, OneActiveBlockLosesNothing) {
+  constexpr Limits kOne = with_active(1);
+  const Verdict client = play_with_failure<kOne>(false, 0, false);
+  EXPECT_EQ(client.text, "");
+  EXPECT_GT(client.exhausted, 0U);
+  const Verdict server = play_with_failure<kSmallLimits, kOne>(true, 0, false);
+  EXPECT_EQ(server.text, "");
+  EXPECT_GT(server.exhausted, 0U);
+  EXPECT_GT(server.no_buffers, 0U);
+  EXPECT_EQ((play_with_failure<kOne, kOne>(true, 0, false).text), "");
 }
 
 }  // namespace

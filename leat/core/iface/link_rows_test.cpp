@@ -392,6 +392,35 @@ TEST(L9_DuplicateDetection, SilenceMakesTheAddressOurs) {
   EXPECT_EQ(answer.icmp_rest & 0x60000000U, 0x60000000U);
 }
 
+TEST(L9_DuplicateDetection, ProbesAsOftenAsTheOptionSays) {
+  for (const IpPrefix& ours : {IpPrefix{kUs, 24}, IpPrefix{kUs6, 64}}) {
+    const bool v4 = ours.address.is_v4();
+    SCOPED_TRACE(v4 ? "IPv4" : "IPv6");
+    const auto is_probe = [&](const Decoded& d) {
+      return v4 ? d.arp && d.arp->sender_ip.is_unspecified() && d.arp->target_ip == kUs
+                : d.icmp_type == 135 && d.ip_source.is_unspecified();
+    };
+    TestHost host({.addresses = false});
+    ASSERT_TRUE(host.stack().set_option(OptionId::dad_transmits, 3));
+    ASSERT_TRUE(host.stack().add_address(host.eth, ours, {.detect_duplicates = true}));
+    host.advance(Duration::ms(2999));
+    EXPECT_EQ(iface::address_state(host.core(), host.eth, ours.address), iface::AddressState::tentative);
+    const auto probes = host.sent_decoded();
+    EXPECT_EQ(probes.size(), 3U);
+    for (const Decoded& d : probes) EXPECT_TRUE(is_probe(d));
+    host.advance(Duration::ms(1));
+    EXPECT_TRUE(ip::is_local_address(host.core(), ours.address));
+    for (const Decoded& d : host.sent_decoded()) EXPECT_FALSE(is_probe(d));
+    // RFC 4862 5.1: with 0 nobody is asked.
+    TestHost trusting({.addresses = false});
+    ASSERT_TRUE(trusting.stack().set_option(OptionId::dad_transmits, 0));
+    ASSERT_TRUE(trusting.stack().add_address(trusting.eth, ours, {.detect_duplicates = true}));
+    EXPECT_EQ(iface::address_state(trusting.core(), trusting.eth, ours.address), iface::AddressState::valid);
+    trusting.advance(Duration::s(10));
+    EXPECT_TRUE(trusting.sent().empty());
+  }
+}
+
 // --- L10 -------------------------------------------------------------------------------------------------------------
 
 TEST(L10_DamagedDiscovery, IsDroppedWhole) {

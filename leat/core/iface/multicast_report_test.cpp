@@ -131,6 +131,25 @@ TEST_F(Multicast, WhatNoRouterCanPassOnIsNotTold) {
   EXPECT_TRUE(iface::is_member(host.core(), host.eth, ip("ff02::1"))) << "for ever";
 }
 
+TEST_F(Multicast, WhoDoesNotReportIsAMemberAllTheSame) {
+  ASSERT_TRUE(host.stack().set_option(OptionId::multicast_reports, 0));
+  const Handle s = bound(5000);
+  ASSERT_TRUE(host.stack().join_group(s, {.group = kGroup}));
+  ASSERT_TRUE(host.stack().join_group(s, {.group = kGroup6}));
+  host.advance(Duration::s(30));
+  EXPECT_TRUE(said().empty());
+  EXPECT_TRUE(iface::is_member(host.core(), host.eth, kGroup));
+  EXPECT_TRUE(iface::is_member(host.core(), host.eth, kGroup6));
+  EXPECT_TRUE(hears(s, kGroup, kPeer));
+  query(wire::IgmpQuery{.max_response_ms = 1000});
+  query(wire::MldQuery{.max_response_ms = 1000});
+  host.advance(Duration::s(30));
+  EXPECT_TRUE(said().empty()) << "nor does it answer";
+  ASSERT_TRUE(host.stack().close(s));
+  host.advance(Duration::s(30));
+  EXPECT_TRUE(said().empty());
+}
+
 TEST_F(Multicast, AnInterfaceThatComesUpTellsAnew) {
   const Handle s = member({.group = kGroup, .source = kS1});
   const Handle t = member({.group = kOther});

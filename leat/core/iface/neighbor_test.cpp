@@ -52,6 +52,25 @@ TEST_P(Nud, ReachableGoesStaleDelayProbeAndIsForgotten) {
   EXPECT_TRUE(question.link->destination.is_multicast());
 }
 
+TEST_P(Nud, AsksAsOftenAsTheOptionSays) {
+  for (const unsigned probes : {1U, 5U}) {
+    SCOPED_TRACE(probes);
+    ASSERT_TRUE(host.stack().set_option(OptionId::neighbor_probes, probes));
+    const std::uint64_t before = host.drops(DropReason::neighbor_unreachable);
+    ping();
+    host.advance(Duration::ms(1000 * probes - 1));
+    const auto questions = host.sent_decoded();
+    EXPECT_EQ(questions.size(), probes);
+    for (const Decoded& d : questions) EXPECT_TRUE(is_question(d));
+    EXPECT_EQ(host.core().iface.neighbors.used(), 1U);
+    host.advance(Duration::ms(1));
+    EXPECT_EQ(host.core().iface.neighbors.used(), 0U);
+    EXPECT_EQ(host.drops(DropReason::neighbor_unreachable), before + 1);
+    host.advance(Duration::s(10));
+    EXPECT_TRUE(host.sent().empty());
+  }
+}
+
 TEST_P(Nud, AnAnswerToTheProbeConfirms) {
   host.resolve(peer());
   host.advance(Duration::s(60));

@@ -131,6 +131,35 @@ TEST(I2_HeaderChecksum, TheTransportsChecksumIsTrustedOnlyWithTheFlag) {
   EXPECT_EQ(host.count(Counter::udp_received), 1U);
 }
 
+TEST(I2_HeaderChecksum, OfTcpToo) {
+  for (const bool v6 : {false, true}) {
+    SCOPED_TRACE(v6 ? "IPv6" : "IPv4");
+    TestHost host;
+    ready(host);
+    const std::size_t tcp = v6 ? 40 : 20;
+    const Bytes good = tcp_packet({.source = v6 ? kPeer6 : kPeer, .destination = v6 ? kUs6 : kUs}, Tcp{.to = 81});
+    std::uint64_t malformed = 0;
+    for (const unsigned words : {0U, 4U, 15U}) {  // less than a header, and more than the segment
+      Bytes p = good;
+      put8(p, tcp + 12, words << 4);
+      host.receive_ip(p);
+      EXPECT_EQ(host.drops(DropReason::tcp_malformed), ++malformed) << words;
+    }
+    Bytes p = good;
+    put8(p, tcp + 15, p[tcp + 15] ^ 1U);  // the window
+    host.receive_ip(p);
+    EXPECT_EQ(host.drops(DropReason::tcp_bad_checksum), 1U);
+    EXPECT_TRUE(host.sent().empty());
+    Packet flagged = host.packet(ethernet(kOurMac, kPeerMac, p));
+    flagged.meta().checksum = ChecksumState::verified;
+    host.receive(std::move(flagged));
+    const Decoded reset = host.sent_one();
+    ASSERT_EQ(reset.l4.size(), 20U);
+    EXPECT_EQ(reset.l4[13] & 4, 4) << "the closed port's RST";
+    EXPECT_EQ(host.drops(DropReason::tcp_bad_checksum), 1U);
+  }
+}
+
 // --- I3 --------------------------------------------------------------------------------------------------------------
 
 TEST(I3_ImpossibleSources, AreDroppedFromTheWire) {
@@ -272,6 +301,29 @@ TEST(I7_ExtensionChains, ParameterProblemsAreLimited) {
   for (int i = 0; i < 1000; ++i) host.receive_ip(bad);
   EXPECT_EQ(host.sent().size(), 10U);
   EXPECT_EQ(host.drops(DropReason::icmp_rate_limited), 990U);
+}
+
+TEST(I7_ExtensionChains, ParameterProblemsForOneDestinationAreAsManyAsTheOptionSays) {
+  TestHost host;
+  ready(host);
+  const IpAddress other = ip("fd00::3");
+  host.resolve(other);
+  ASSERT_TRUE(host.stack().set_option(OptionId::icmp_rate_per_destination, 3));
+  const auto answers = [&](const IpAddress& from) {
+    const Ip h{.source = from, .destination = kUs6};
+    const Bytes bad = with_extensions({{kDestination, options_header({0x80, 0})}}, kIcmp6, echo6(), h);
+    for (int i = 0; i < 100; ++i) host.receive_ip(bad);
+    return host.sent().size();
+  };
+  EXPECT_EQ(answers(kPeer6), 3U);
+  EXPECT_EQ(answers(other), 3U) << "it has a bucket of its own";
+  host.advance(Duration::s(1));
+  (void)host.sent();
+  EXPECT_EQ(answers(kPeer6), 3U);
+  ASSERT_TRUE(host.stack().set_option(OptionId::icmp_rate_per_destination, 0));
+  host.advance(Duration::s(1));
+  (void)host.sent();
+  EXPECT_EQ(answers(kPeer6), 0U);
 }
 
 TEST(I7_ExtensionChains, ThatContinueInFragmentsOfMemoryAreReadAllTheSame) {
