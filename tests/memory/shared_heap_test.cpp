@@ -91,6 +91,16 @@ TEST_F(SharedHeap, WaitingInASetAllocatesNothing) {
   });
 }
 
+// As long as the descriptors are few.
+TEST_F(SharedHeap, PollAllocatesNothing) {
+  ASSERT_NO_FATAL_FAILURE(connect());
+  expect_no_heap([&] {
+    std::array<pollfd, 3> all{pollfd{c, POLLIN, 0}, pollfd{s, POLLIN, 0}, pollfd{-1, 0, 0}};
+    return net.send(c, &b, 1, 0) == 1 && net.poll(all.data(), all.size(), -1) == 1 && all[1].revents == POLLIN &&
+           net.recv(s, &b, 1, 0) == 1 && net.poll(all.data(), all.size(), 0) == 0;
+  });
+}
+
 TEST_F(SharedHeap, DatagramsAllocateNothing) {
   const int u = net.socket(AF_INET, SOCK_DGRAM, 0);
   const int w = net.socket(AF_INET, SOCK_DGRAM, 0);
