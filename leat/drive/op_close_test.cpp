@@ -37,6 +37,70 @@ TEST_F(OpEngineTest, ClosingEndsWhoWaitsOnTheSocket) {
   EXPECT_EQ(op.error, Errc::bad_handle);
 }
 
+// A send that moved nothing hears of the close; one that moved something tells how much, as it does whatever ends it.
+TEST_F(OpEngineTest, ClosingEndsABlockedSend) {
+  connect();
+  const Bytes much(8'000'000, 5);
+  Started first, second;
+  first.send(client, much);
+  w.service(0).start(first);
+  second.send(client, much);
+  w.service(0).start(second);
+  w.run_for(Duration::s(1));
+  ASSERT_FALSE(first.over);
+  ASSERT_FALSE(second.over);
+  close(0, client);
+  ASSERT_TRUE(first.over);
+  EXPECT_EQ(first.error, Errc{});
+  EXPECT_EQ(first.status, IoStatus::would_block);
+  EXPECT_GT(first.count, 0U);
+  EXPECT_LT(first.count, much.size());
+  ASSERT_TRUE(second.over);
+  EXPECT_EQ(second.error, Errc::bad_handle);
+  EXPECT_EQ(second.count, 0U);
+  // What was said to be sent arrives.
+  Bytes room(much.size());
+  Op op;
+  op.receive(server, room);
+  op.flags.wait_all = true;
+  w.service(1).run(op);
+  EXPECT_EQ(op.count, first.count);
+  EXPECT_EQ(op.status, IoStatus::end_of_stream);
+}
+
+TEST_F(OpEngineTest, ClosingEndsABlockedConnect) {
+  const Handle h = open(0, SocketKind::stream);
+  Started connecting;
+  connecting.connect(h, {IpAddress::v4(10, 0, 0, 77), kPort});  // nobody is there
+  w.service(0).start(connecting);
+  w.run_for(Duration::ms(100));
+  ASSERT_FALSE(connecting.over);
+  close(0, h);
+  ASSERT_TRUE(connecting.over);
+  EXPECT_EQ(connecting.error, Errc::bad_handle);
+  w.run_for(Duration::s(300));
+  EXPECT_EQ(w.hosts.stack(0).core().sockets.used(), 0U);
+  EXPECT_EQ(w.hosts.stack(0).core().tcp.connection_pool.used(), 0U);
+}
+
+TEST_F(OpEngineTest, ClosingEndsABlockedFinish) {
+  connect();
+  const Bytes much(8'000'000, 5);
+  Op some;
+  some.send(client, much);
+  some.deadline = w.hosts.now() + Duration::s(1);
+  w.service(0).run(some);
+  ASSERT_LT(some.count, much.size());
+  Started finish;
+  finish.finish(client);
+  w.service(0).start(finish);
+  w.run_for(Duration::s(1));
+  ASSERT_FALSE(finish.over) << "the peer does not read";
+  close(0, client);
+  ASSERT_TRUE(finish.over);
+  EXPECT_EQ(finish.error, Errc::bad_handle);
+}
+
 TEST_F(OpEngineTest, CloseLingersAsLongAsItsOptionSays) {
   const Bytes much(3'000'000, 5);
   const auto linger = [this](std::int64_t seconds) {

@@ -190,6 +190,42 @@ TEST_F(ChannelPair, DroppedCallsLeaveEverything) {
   EXPECT_EQ(got, expected);
 }
 
+// Dropped before the stack took its first command, after each of them, and when it was complete.
+TEST_F(ChannelPair, DroppedOpensLeaveNoSocketAndNoCommand) {
+  const auto listens = [](Channel c) -> Task<bool> {
+    co_return (co_await TcpListener::async_listen(c, {IpAddress{}, kPort})).has_value();
+  };
+  const auto binds = [](Channel c) -> Task<bool> {
+    co_return (co_await UdpSocket::async_bind(c, {IpAddress{}, kPort})).has_value();
+  };
+  const auto connects = [](Channel c) -> Task<bool> {
+    co_return (co_await TcpStream::async_connect(c, {IpAddress::v4(10, 0, 0, 77), kPort})).has_value();
+  };
+  Netstack& stack = pair.stack(0);
+  const auto try_all = [&](const auto& opens) {
+    std::size_t most = 0;
+    for (std::size_t commands = 0; commands < 6; ++commands) {
+      auto task = opens(a);
+      task.start();
+      std::size_t taken = 0;
+      while (taken < commands && stack.process_one_cmd(pair.now())) ++taken;
+      most = std::max(most, taken);
+      EXPECT_FALSE(task.done());
+      task = {};
+      EXPECT_FALSE(pair.tasks().has_ready());
+      (void)stack.process_cmds(pair.now());
+      EXPECT_EQ(stack.commands().waiting(), 0U) << commands;
+      EXPECT_TRUE(StackControl{a}.sockets().value().empty()) << commands;
+    }
+    return most;
+  };
+  EXPECT_EQ(try_all(listens), 4U) << "open, bind, listen, and what it is called";
+  EXPECT_EQ(try_all(binds), 3U);
+  EXPECT_EQ(try_all(connects), 2U) << "and there it waits";
+  (void)stack.poll_device_io(pair.now());
+  EXPECT_TRUE(pair.run(listens(a))) << "the port is free";
+}
+
 // --- the engine by hand ----------------------------------------------------------------------------------------------
 
 struct Waiting : Op {
@@ -395,6 +431,36 @@ TEST(ChannelNetstack, EntropyDecidesSequenceNumbers) {
   };
   EXPECT_EQ(iss(1), iss(1));
   EXPECT_NE(iss(1), iss(2));
+}
+
+// Three milliseconds, and a day that a test could not wait for.
+TEST(ChannelNetstack, TheClockAndTheSleepMayBeTheCallers) {
+  Instant now = Instant::from_ns(5'000);
+  Netstack stack(small(), seeded_entropy(1), now);
+  RunQueue tasks;
+  const UdpSocket socket = UdpSocket::bind(stack.channel(&tasks), {IpAddress{}, kPort}).value();
+  for (const Duration limit : {Duration::ms(3), Duration::s(86'400)}) {
+    auto user = [](const UdpSocket& s, Duration timeout) -> Task<Errc> {
+      Bytes into(10);
+      co_return (co_await s.async_recv_from(into, timeout)).error();
+    }(socket, limit);
+    const Instant began = now;
+    int sleeps = 0;
+    const auto sleep = [&](Netstack& s, Instant at, Instant until) {
+      EXPECT_EQ(&s, &stack);
+      EXPECT_EQ(at, now);
+      EXPECT_FALSE(user.done());
+      ++sleeps;
+      now = earlier(until, at + limit / 3);  // it may end before its time, as any sleep may
+    };
+    user.start();
+    const auto over = [&] { return user.done() || sleeps > 10; };
+    run_blocking(stack, {.clock = [&] { return now; }, .sleep = sleep, .tasks = &tasks, .done = over});
+    ASSERT_TRUE(user.done());
+    EXPECT_EQ(user.result(), Errc::timed_out);
+    EXPECT_EQ(now - began, limit);
+    EXPECT_GE(sleeps, 3);
+  }
 }
 
 // The runner as a coroutine: it sleeps until a command comes, and is stopped while it sleeps.

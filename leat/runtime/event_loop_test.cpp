@@ -100,6 +100,72 @@ TEST(SharedEventLoop, SeveralThreadsRunCallbacksInOrderAndNeverTwoOfASocket) {
   EXPECT_GE(server.callbacks.load(), 400U);
 }
 
+// Whoever calls the stack may bring the packets in and find the event; the callback waits for a thread of the loop.
+TEST(SharedEventLoop, CallbacksRunInThreadsOfTheLoopAlone) {
+  constexpr int kRounds = 50;
+  static thread_local bool in_loop = false;
+  LinkedStacks net;
+  EventLoop loop(net.stack[1]);
+  const Handle watched = open_datagrams(*net.stack[1], Port{8});
+  std::atomic<int> strangers{0}, calls{0};
+  EventLoop::Watch watch;
+  ASSERT_TRUE(loop.add(watch, watched, Ready::readable, [&](Handle h, Ready) {
+    if (!in_loop) strangers.fetch_add(1);
+    calls.fetch_add(1);
+    std::array<std::uint8_t, 16> data;
+    Op op;
+    op.flags.dont_wait = true;
+    op.receive(h, data);
+    net.stack[1]->run(op);
+  }));
+  // Two threads that know nothing of the loop are served by the same stack; one of them changes what the watch wants.
+  const auto converse_with_others = [&] {
+    std::vector<std::thread> threads;
+    for (const Port port : {Port{9}, Port{10}}) {
+      threads.emplace_back([&net, &loop, &watch, port] {
+        const Handle mine = open_datagrams(*net.stack[1], port);
+        for (int i = 0; i < kRounds; ++i) {
+          Op tell;
+          const std::array<std::uint8_t, 1> word{static_cast<std::uint8_t>(i)};
+          const Handle from = open_datagrams(*net.stack[0], {});
+          for (const Port to : {Port{8}, port}) {
+            tell.reset();
+            tell.send_to(from, word, {LinkedStacks::address(1), to});
+            net.stack[0]->run(tell);
+            EXPECT_EQ(tell.error, Errc{});
+          }
+          std::array<std::uint8_t, 16> data;
+          EXPECT_EQ(receive_some(*net.stack[1], mine, data)->count, 1U);
+          if (port == Port{9}) {
+            EXPECT_TRUE(loop.change(watch, Ready::readable));
+          }
+          close_socket(*net.stack[0], from);
+        }
+        close_socket(*net.stack[1], mine);
+      });
+    }
+    for (auto& t : threads) t.join();
+  };
+  converse_with_others();
+  EXPECT_EQ(calls.load(), 0) << "no thread runs the loop";
+  std::vector<std::thread> loops;
+  for (int i = 0; i < 2; ++i) {
+    loops.emplace_back([&loop] {
+      in_loop = true;
+      EXPECT_TRUE(loop.run());
+    });
+  }
+  converse_with_others();
+  while (calls.load() == 0) std::this_thread::yield();
+  loop.stop();
+  for (auto& t : loops) t.join();
+  const int told = calls.load();
+  converse_with_others();
+  EXPECT_EQ(calls.load(), told) << "the loops have ended";
+  EXPECT_EQ(strangers.load(), 0);
+  loop.remove(watch);
+}
+
 TEST(SharedEventLoop, RunOneWaitsAsLongAsItIsTold) {
   LinkedStacks net;
   EventLoop loop(net.stack[1]);

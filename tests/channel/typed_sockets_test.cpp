@@ -56,6 +56,16 @@ class ChannelVirtual : public ::testing::Test {
     tasks.run_ready();
   }
 
+  // After TIME-WAIT, at both sides.
+  void expect_no_sockets() {
+    w.run_for(Duration::s(300));
+    for (const Channel& c : {a, b}) EXPECT_TRUE(StackControl{c}.sockets().value().empty());
+    for (std::size_t host : {0U, 1U}) {
+      EXPECT_EQ(w.hosts.stack(host).core().tcp.connection_pool.used(), 0U) << "host " << host;
+      EXPECT_FALSE(w.engine(host).next_deadline() < Instant::never()) << "host " << host;
+    }
+  }
+
   VirtualWorld w;
   RunQueue tasks;
   Channel a{w.shared_service(0), &tasks}, b{w.shared_service(1), &tasks};
@@ -228,6 +238,119 @@ TEST_F(ChannelVirtual, ADroppedConnectClosesWhatItOpened) {
   }
   settle();
   EXPECT_TRUE(StackControl{a}.sockets().value().empty());
+}
+
+TEST_F(ChannelVirtual, ADroppedSendSendsABeginningAndLeavesNothing) {
+  connect();
+  ASSERT_TRUE(client.set_option(OptionId::send_buffer, 4096));
+  const Bytes all = numbers(3'000'000);
+  {
+    Task<std::size_t> dropped = [](TcpStream& s, ByteSpan bytes) -> Task<std::size_t> {
+      co_return (co_await s.async_send_all(bytes)).value();
+    }(client, all);
+    dropped.start();
+    settle();
+    EXPECT_FALSE(dropped.done()) << "nobody reads";
+  }
+  EXPECT_FALSE(tasks.has_ready());
+  client.close();
+  Bytes got;
+  for (;;) {
+    const auto some = server.recv_bytes(100'000, Duration::s(10));
+    ASSERT_TRUE(some);
+    if (some->empty()) break;
+    got.insert(got.end(), some->begin(), some->end());
+  }
+  EXPECT_GT(got.size(), 4096U);
+  ASSERT_LT(got.size(), all.size());
+  EXPECT_TRUE(std::equal(got.begin(), got.end(), all.begin()));
+  server.close();
+  listener.close();
+  expect_no_sockets();
+}
+
+TEST_F(ChannelVirtual, ADroppedFinishLeavesNothing) {
+  connect();
+  const Bytes much(8'000'000, 1);
+  std::size_t sent = 0;
+  while (const auto some = client.try_send(much).value()) {
+    sent += *some;
+    settle();
+  }
+  {
+    Task<bool> dropped = [](TcpStream& s) -> Task<bool> { co_return (co_await s.async_finish()).has_value(); }(client);
+    dropped.start();
+    settle();
+    EXPECT_FALSE(dropped.done()) << "nobody reads";
+  }
+  EXPECT_FALSE(tasks.has_ready());
+  client.close();
+  std::size_t got = 0;
+  for (;;) {
+    const auto some = server.recv_bytes(1'000'000, Duration::s(10));
+    ASSERT_TRUE(some);
+    if (some->empty()) break;
+    got += some->size();
+  }
+  EXPECT_EQ(got, sent);
+  server.close();
+  listener.close();
+  expect_no_sockets();
+}
+
+TEST_F(ChannelVirtual, ADroppedDatagramSendSendsNothingLater) {
+  UdpSocket one = UdpSocket::bind(a, {IpAddress{}, Port{}}).value();
+  UdpSocket two = UdpSocket::bind(b, {IpAddress{}, Port{53}}).value();
+  const Endpoint to{TwoHosts::address(1), Port{53}};
+  const Bytes kept = numbers(3), gone = numbers(7);
+  const std::vector<OutDatagram> out(10, {gone, to});
+  one.send_to(kept, to).value();
+  settle();  // the neighbour is known
+  std::size_t sent = 1;
+  while (sent < 1000 && one.try_send_to(kept, to).value()) ++sent;  // the other side does not turn
+  ASSERT_LT(sent, 1000U);
+  {
+    auto single = [](UdpSocket& s, ByteSpan bytes, Endpoint where) -> Task<bool> {
+      co_return (co_await s.async_send_to(bytes, where)).has_value();
+    }(one, gone, to);
+    auto many = [](UdpSocket& s, std::span<const OutDatagram> o) -> Task<bool> {
+      co_return (co_await s.async_send_many(o)).has_value();
+    }(one, out);
+    single.start();
+    many.start();
+    EXPECT_FALSE(tasks.has_ready()) << "no room";
+  }
+  EXPECT_FALSE(tasks.has_ready());
+  settle();
+  Bytes buffer(10);
+  for (; sent > 0; --sent) ASSERT_EQ(two.try_recv_from(buffer).value().value().count, kept.size()) << sent;
+  EXPECT_FALSE(two.try_recv_from(buffer).value().has_value());
+  one.close();
+  two.close();
+  expect_no_sockets();
+}
+
+TEST_F(ChannelVirtual, ADroppedListenOrBindClosesWhatItOpened) {
+  {
+    auto listens = [](Channel c) -> Task<TcpListener> {
+      co_return std::move(co_await TcpListener::async_listen(c, {IpAddress{}, kPort})).value();
+    }(a);
+    auto binds = [](Channel c) -> Task<UdpSocket> {
+      co_return std::move(co_await UdpSocket::async_bind(c, {IpAddress{}, kPort})).value();
+    }(a);
+    auto opens = [](Channel c) -> Task<RawSocket> {
+      co_return std::move(co_await RawSocket::async_open(c, IpVersion::v4, 253)).value();
+    }(a);
+    listens.start();
+    binds.start();
+    opens.start();
+    w.flush();
+    EXPECT_EQ(StackControl{a}.sockets().value().size(), 3U);
+    EXPECT_TRUE(tasks.has_ready()) << "open, and nobody looked";
+  }
+  EXPECT_FALSE(tasks.has_ready());
+  EXPECT_TRUE(StackControl{a}.sockets().value().empty());
+  EXPECT_TRUE(TcpListener::listen(a, {IpAddress{}, kPort})) << "the port is free";
 }
 
 TEST_F(ChannelVirtual, ClosingEndsWhoWaits) {

@@ -343,6 +343,49 @@ TEST_F(CoroutineSocket, PollNeverWaits) {
   EXPECT_FALSE(executor.run_one());
 }
 
+// What completes an operation, a plain call, the world's turning or a task of another executor, does not go on with the
+// task that waits for it.
+TEST_F(CoroutineSocket, NobodyElsesCallGoesOnWithATask) {
+  auto [c, s] = pair();
+  std::size_t resumed = 0;
+  executor.spawn([](TcpStream& stream, std::size_t& count) -> Task<void> {
+    std::array<std::uint8_t, 1> data{};
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ((co_await stream.read_all(data))->count, 1U);
+      ++count;
+    }
+  }(s, resumed));
+  EXPECT_EQ(executor.poll(), 1U);
+  EXPECT_EQ(resumed, 0U);
+
+  Op op;
+  op.send(c.handle(), bytes("1"));
+  world.service(0).run(op);
+  world.run_for(Duration::ms(100));
+  EXPECT_FALSE(any(world.hosts.stack(1).readiness(s.handle()) & Ready::readable)) << "the read has it";
+  EXPECT_EQ(resumed, 0U);
+  EXPECT_EQ(executor.poll(), 1U);
+  EXPECT_EQ(resumed, 1U);
+
+  Executor other{client()};
+  other.run([](TcpStream& stream) -> Task<void> {
+    EXPECT_EQ((co_await stream.write_all(bytes("2")))->count, 1U);
+    (void)co_await sleep_for(Duration::ms(100));
+  }(c));
+  EXPECT_FALSE(any(world.hosts.stack(1).readiness(s.handle()) & Ready::readable));
+  EXPECT_EQ(resumed, 1U);
+  EXPECT_TRUE(executor.run_one());
+  EXPECT_EQ(resumed, 2U);
+
+  // Nor does a task of the same executor, in its own call.
+  executor.run([](TcpStream& stream, const std::size_t& count) -> Task<void> {
+    EXPECT_EQ((co_await stream.write_all(bytes("3")))->count, 1U);
+    EXPECT_EQ(count, 2U);
+  }(c, resumed));
+  executor.run();
+  EXPECT_EQ(resumed, 3U);
+}
+
 // A coroutine of another type, whose frame can be destroyed at any time.
 struct Fire {
   struct promise_type : PromiseBase {  // NOLINT(readability-identifier-naming): the language's name

@@ -217,6 +217,69 @@ TEST_F(PosixThreads, CloseEndsBlockedCalls) {
   EXPECT_EQ(net.close(c), 0);
 }
 
+TEST_F(PosixThreads, CloseEndsABlockedSendAndConnect) {
+  std::uint16_t port = 0;
+  const int l = listener(port);
+  const int c = connect_to(port);
+  const int s = net.accept(l, nullptr, nullptr);
+  const std::vector<char> much(std::size_t{1} << 20, 'x');
+  const auto send_some = [&](int flags) { return net.send(c, much.data(), much.size(), flags); };
+  // Until there has been no room for a while: what is under way has arrived.
+  for (int full = 0; full < 100;) full = send_some(MSG_DONTWAIT) > 0 ? 0 : full + 1;
+
+  // A listener whose queue is full answers no SYN.
+  const int busy = net.socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in any = v4(0);
+  ASSERT_EQ(net.bind(busy, sa(any), length_of(any)), 0);
+  ASSERT_EQ(net.listen(busy, 1), 0);
+  const sockaddr_in to = v4(port_of(busy));
+  const int first = connect_to(port_of(busy)), second = connect_to(port_of(busy));
+  const int late = net.socket(AF_INET, SOCK_STREAM, 0);
+
+  ssize_t sent = 0;
+  int connected = 0;
+  std::thread sender = begin([&] { sent = send_some(0); });
+  std::thread connecter = begin([&] { connected = net.connect(late, sa(to), length_of(to)); });
+  until_asleep(3);
+  for (const int fd : {c, late}) EXPECT_EQ(net.close(fd), 0);
+  sender.join();
+  connecter.join();
+  EXPECT_EQ(sent, -EBADF);
+  EXPECT_EQ(connected, -EBADF);
+  for (const int fd : {l, s, busy, first, second}) EXPECT_EQ(net.close(fd), 0);
+}
+
+// Who waits for several descriptors is told which of them it was.
+TEST_F(PosixThreads, CloseEndsPollAndSelect) {
+  const int u = net.socket(AF_INET, SOCK_DGRAM, 0);
+  const int other = net.socket(AF_INET, SOCK_DGRAM, 0);
+  const sockaddr_in any = v4(0);
+  for (const int fd : {u, other}) ASSERT_EQ(net.bind(fd, sa(any), length_of(any)), 0);
+  pollfd fds[2] = {{u, POLLIN, 0}, {other, POLLIN, 0}};
+  fd_set readable;
+  FD_ZERO(&readable);
+  FD_SET(u, &readable);
+  FD_SET(other, &readable);
+  int polled = 0, selected = 0;
+  std::thread polls = begin([&] { polled = net.poll(fds, 2, -1); });
+  std::thread selects =
+      begin([&] { selected = net.select(std::max(u, other) + 1, &readable, nullptr, nullptr, nullptr); });
+  until_asleep(3);
+  EXPECT_EQ(net.close(u), 0);
+  polls.join();
+  selects.join();
+  EXPECT_EQ(polled, 1);
+  EXPECT_EQ(fds[0].revents, POLLIN | POLLERR | POLLHUP);
+  EXPECT_EQ(fds[1].revents, 0);
+  EXPECT_EQ(selected, 1);
+  EXPECT_TRUE(FD_ISSET(u, &readable));
+  EXPECT_FALSE(FD_ISSET(other, &readable));
+  fds[0].revents = 0;
+  EXPECT_EQ(net.poll(fds, 1, 0), 1);
+  EXPECT_EQ(fds[0].revents, POLLNVAL) << "it is no descriptor any more";
+  EXPECT_EQ(net.close(other), 0);
+}
+
 TEST_F(PosixThreads, ShutdownWakesAcceptAndReceive) {
   std::uint16_t port = 0;
   const int l = listener(port);
