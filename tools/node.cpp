@@ -458,7 +458,10 @@ void Node::look_at_interfaces() {
   });
   if (news.empty()) return;
   const std::string what = cat("somebody deleted the interface: ", news);
-  if (!any_left) throw Failure(what, "start this again, which makes it anew");
+  if (!any_left) {
+    finish_capture();
+    throw Failure(what, "start this again, which makes it anew");
+  }
   log_warning(what);
 }
 

@@ -358,6 +358,14 @@ TEST_F(PosixStory, AddressesOfALinkNameIt) {
   n = length_of(told);
   EXPECT_EQ(here.getsockname(u, sa(told), &n), 0);
   EXPECT_EQ(told.sin6_scope_id, *second);
+  const int bound = here.socket(AF_INET6, SOCK_DGRAM, 0);
+  sockaddr_in6 own = v6(9, "fe80::1");
+  own.sin6_scope_id = *second + 7U;
+  EXPECT_EQ(here.bind(bound, sa(own), length_of(own)), -ENODEV);
+  EXPECT_EQ(link_of(bound), "");
+  own.sin6_scope_id = *second;
+  EXPECT_EQ(here.bind(bound, sa(own), length_of(own)), 0);
+  EXPECT_EQ(link_of(bound), "second");
   const sockaddr_in6 elsewhere = of_link(*second + 1U);
   EXPECT_EQ(here.connect(u, sa(elsewhere), length_of(elsewhere)), -EINVAL);
 }

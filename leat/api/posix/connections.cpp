@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <leat/api/posix/address.hpp>
 #include <leat/api/posix/epoll_set.hpp>
@@ -21,11 +22,20 @@ int Sockets::bind(int fd, const sockaddr* address, socklen_t length) {
   if (f.has(kV6) && to.endpoint.address.is_v4() && get_option(f, OptionId::v6only, v6only) == 0 && v6only != 0) {
     return -EINVAL;
   }
-  if (const int bad = stay_on_link(f, to); bad != 0) return bad;
+  // Linux: the link of such an address takes the place of SO_BINDTODEVICE.
+  const InterfaceId link = scope_of(to);
+  std::int64_t link_before = link;
+  if (link != kNoInterface) {
+    if (!has_interface(link)) return -ENODEV;
+    (void)get_option(f, OptionId::bind_interface, link_before);
+    if (const int bad = set_option(f, OptionId::bind_interface, link); bad != 0) return bad;
+  }
   Op op;
   op.bind(f.handle, to.endpoint);
   op.flags.alone = true;
   run_through(op);
+  if (op.error == Errc::invalid_argument && link != link_before)  // it had a name: nothing happened
+    (void)set_option(f, OptionId::bind_interface, link_before);
   if (op.error == Errc{}) {
     f.open->put(kBound, true);
     const std::lock_guard lock(mutex_);
@@ -34,12 +44,23 @@ int Sockets::bind(int fd, const sockaddr* address, socklen_t length) {
   return negative(op.error);
 }
 
-// Linux: who names a link by an address of it (fe80::1%eth0) is bound to that interface.
+// Linux: who connects to an address of a link (fe80::1%eth0) is bound to that interface.
 int Sockets::stay_on_link(const File& f, const GivenAddress& to) {
   const InterfaceId link = scope_of(to);
   std::int64_t now = 0;
   if (link == kNoInterface || get_option(f, OptionId::bind_interface, now) != 0 || now == link) return 0;
   return now != 0 ? -EINVAL : set_option(f, OptionId::bind_interface, link);
+}
+
+bool Sockets::has_interface(InterfaceId id) {
+  std::array<InterfaceInfo, 64> list;
+  ControlRequest request{.verb = ControlVerb::list_interfaces, .interfaces = list};
+  Op op;
+  op.control(request);
+  run_through(op);
+  const std::size_t count = std::min(request.total, list.size());
+  return std::any_of(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(count),
+                     [id](const InterfaceInfo& i) { return i.id == id; });
 }
 
 // What such an address is told with.
@@ -52,7 +73,7 @@ InterfaceId Sockets::link_of(const File& f, const IpAddress& named) {
 // After a wait another thread may have closed the descriptor, and the description may be another socket's by now.
 bool Sockets::change_phase(const File& f, Phase to, bool bound) {
   const std::lock_guard lock(mutex_);
-  if (Descriptors::description_of(*f.open) != Descriptors::description_of(f)) return false;
+  if (f.open->descriptors == 0 || Descriptors::description_of(*f.open) != Descriptors::description_of(f)) return false;
   f.open->phase.store(to, std::memory_order_relaxed);
   if (bound) f.open->put(kBound, true);
   return true;
@@ -158,7 +179,7 @@ int Sockets::connect(int fd, const sockaddr* address, socklen_t length) {
     if (bad != -EFAULT) (void)ensure_bound(f, true);  // Linux names a datagram socket before it looks at the address
     return bad;
   }
-  if (!to.disconnect)
+  if (!to.disconnect && free_to_connect)
     if (const int other_link = stay_on_link(f, to); other_link != 0) return other_link;
   if (stream) return connect_stream(fd, f, to);
   if (to.endpoint.address.is_unspecified() && f.handle.kind() == SocketKind::raw && !f.has(kV6)) {
@@ -270,12 +291,17 @@ int Sockets::disconnect_stream(int fd, const File& f) {
   if (const int bad = begin_again(fd, f); bad != 0 || pending == Errc{}) return bad;
   File fresh;
   if (const int bad = find_socket(fd, fresh); bad != 0) return bad;
-  op.reset();
-  op.verb = Verb::give_error;
-  op.socket = fresh.handle;
-  op.value = static_cast<std::int64_t>(pending);
-  run_through(op);
+  give_error(fresh, pending);
   return 0;
+}
+
+// What the next call that asks for an error is told.
+void Sockets::give_error(const File& f, Errc error) {
+  Op op;
+  op.verb = Verb::give_error;
+  op.socket = f.handle;
+  op.value = static_cast<std::int64_t>(error);
+  run_through(op);
 }
 
 // A fresh stream in the place of one that is over, with its options, in the same sets: what Linux makes of a socket

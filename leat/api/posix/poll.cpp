@@ -54,7 +54,7 @@ int Sockets::poll_until(std::span<pollfd> fds, Instant until, bool block) {
   if (fork_generation_ != fork_generation()) return poll_in_child(fds, until, block);
   OfOneCall<Watch> watches(fds.size());
   OfOneCall<std::size_t> ours(fds.size());  // which entry each watch is of
-  std::vector<pollfd> others;     // the kernel's, as they are asked for
+  std::vector<pollfd> others;               // the kernel's, as they are asked for
   std::vector<std::size_t> other_places;
   int count = 0;
   for (std::size_t i = 0; i < fds.size(); ++i) {
@@ -182,7 +182,7 @@ int Sockets::pselect(int count, fd_set* readable, fd_set* writable, fd_set* exce
   for (int fd = 0; fd < count; ++fd) {
     const int events = (wants(fd, readable) ? POLLIN : 0) | (wants(fd, writable) ? POLLOUT : 0) |
                        (wants(fd, exceptional) ? POLLPRI : 0);
-    if (events == POLLPRI && owns(fd)) {
+    if (events == POLLPRI && owns(fd) && fork_generation_ == fork_generation()) {
       unexceptional.push_back(fd);
     } else if (events != 0) {
       fds.push_back({fd, static_cast<short>(events), 0});

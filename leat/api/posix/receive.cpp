@@ -284,6 +284,10 @@ int Sockets::recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, cons
   }
   for (unsigned i = 0; i < count; ++i) {
     const ssize_t n = recvmsg(fd, &messages[i].msg_hdr, flags & ~MSG_WAITFORONE);
+    if (n < 0 && i > 0) {  // Linux: the next call is told
+      const auto why = std::ranges::find(error_table(), static_cast<int>(-n), &ErrorInfo::errno_number);
+      if (n != -EAGAIN && why != error_table().end()) give_error(f, why->code);
+    }
     if (n < 0) return i > 0 ? static_cast<int>(i) : static_cast<int>(n);
     messages[i].msg_len = static_cast<unsigned>(n);
     if ((flags & MSG_WAITFORONE) != 0) flags |= MSG_DONTWAIT;

@@ -140,6 +140,7 @@ class Sockets {
   int connect_stream(int fd, const File& f, const GivenAddress& to);
   int ensure_bound(const File& f, bool also_v6 = false);
   bool change_phase(const File& f, Phase to, bool bound = false);
+  [[nodiscard]] bool has_interface(InterfaceId id);
   int stay_on_link(const File& f, const GivenAddress& to);
   InterfaceId link_of(const File& f, const IpAddress& named);
 
@@ -182,6 +183,7 @@ class Sockets {
   int get_unicast_interface(const File& f, std::int64_t& index);
   int bind_to_device(const File& f, const void* value, socklen_t length);
   int take_error(const File& f);
+  void give_error(const File& f, Errc error);
   // 0, or a negative errno value and nothing written.
   int read_info(const File& f, tcp::TcpInfo& info);
   int read_endpoint(const File& f, Verb local_or_remote, Endpoint& e);

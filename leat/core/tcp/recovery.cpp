@@ -272,7 +272,8 @@ void on_ack(Tcb& t, const Segment& s, const wire::TcpOptions* options) {
   apply_sack(t, a, options, news);
   // RFC 9293 3.8.6.1: a peer that answers is alive: probes into its closed window go on for ever, those of a lone FIN
   // too.
-  if (h.snd_wnd == 0) t.cold.retries = 0;
+  // RFC 5482: with a user timeout, whose begin stands in the block, they do not; a FIN without one goes by count.
+  if (h.snd_wnd == 0 && (a != nullptr || t.options().get(OptionId::tcp_user_timeout) == 0)) t.cold.retries = 0;
   if (a == nullptr) return;
   news.duplicate = is_duplicate_ack(t, s, news, h.snd_wnd != window_before);
   if (news.acked != 0 && a->recovery == Recovery::none) a->dup_acks = 0;
