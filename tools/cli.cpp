@@ -69,9 +69,10 @@ void add_stack_options(CLI::App& command, StackArguments& a) {
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
   command
-      .add_option("--impair", a.impair,
-                  "make the link bad, each way: "
-                  "delay=20ms,jitter=2ms,loss=2%,reorder=1%,duplicate=1%,corrupt=0.1%,rate=100M,queue=64")
+      .add_option(
+          "--impair", a.impair,
+          "make the link bad, each way: "
+          "delay=20ms,jitter=2ms,loss=2%,reorder=1%,reorder_by=1ms,duplicate=1%,corrupt=0.1%,rate=100M,queue=64")
       ->type_name("LIST");
   command.add_option("--seed", a.seed, "take keys and impairments from this number instead of the kernel")
       ->type_name("N")
@@ -84,7 +85,7 @@ void add_stack_options(CLI::App& command, StackArguments& a) {
 }
 
 void add_form_option(CLI::App& command, Arguments& a) {
-  command.add_option("--form", a.form, "how the stack is called: event (default), posix, channel or coroutine")
+  command.add_option("--form", a.form, "how the stack is called: event, posix, channel or coroutine (default event)")
       ->type_name("FORM");
 }
 

@@ -1,14 +1,15 @@
 #pragma once
 // Stacks on pipes: what needs no network.
 //
-//   PipedPair pair({}, seed);                        // two stacks on one wire, turned by one thread under a virtual
-//   clock Channel a = pair.channel(0), b = pair.channel(1); pair.run(task);                                  // or
-//   blocking calls: they turn both stacks
+//   PipedPair pair({}, entropy_a, entropy_b);     // two stacks on one wire, one thread, a virtual clock
+//   Channel a = pair.channel(0), b = pair.channel(1);
+//   pair.run(task);                               // or blocking calls: they turn both stacks
 //
-//   ThreadedPair pair({}, ...);                      // the same on a wire between two threads, in real time
+//   ThreadedPair pair({}, entropy_a, entropy_b);  // the same on a wire between two threads, in real time
 //
-//   PipedStack piped({}, ...);                       // one stack in a thread, and its raw packets in the program's
-//   hands piped.outside().send(packet); piped.outside().recv(buffer); piped.channel()
+//   PipedStack piped({}, entropy, addresses);     // one stack in a thread, its raw packets in the program's hands
+//   piped.outside().send(packet);
+//   piped.outside().recv(buffer);
 //
 // Addresses: 10.0.0.1 and 10.0.0.2 with /24, fd00::1 and fd00::2 with /64.
 

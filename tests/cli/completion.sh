@@ -27,6 +27,7 @@ offers "$commands" ''
 offers "http" h
 offers "--help" --h
 offers "" nonsense ''
+offers "event posix channel coroutine" nc --form ''
 for command in $commands; do
   offers "$("$LEAT" "$command" --help | grep -oE '^ +-[^ ]+' | tr -d ' ' | tr ',' ' ')" "$command" -
 done

@@ -1,7 +1,7 @@
 #pragma once
 // Channel: how commands reach a stack. It is a small value that may be copied and passed around; it stands on a Service
 // (op/service.hpp): a stack that any thread may call, the command queue of a stack that one thread turns (Netstack), or
-// a client of the service process. The typed sockets (tcp.hpp, udp.hpp, raw.hpp, stack_control.hpp) do the same in the
+// a client of the service process. The typed sockets (tcp.hpp, udp.hpp, stack_control.hpp) do the same in the
 // types of the language.
 //
 //   Channel channel(service, &tasks);
