@@ -25,15 +25,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const bool v6 = (data[0] & 1) != 0;
   const bool both = (data[0] & 2) != 0;  // a dual-stack socket's
-  const posix::ControlLevels levels{.ip = !v6 || both, .ipv6 = v6 || both, .mapped = !v6};
+  const posix::ControlLevels levels{.ip = !v6 || both, .ipv6 = v6 || both, .udp = both, .mapped = !v6};
   std::vector<std::uint8_t> control(data + 1, data + size);
   control.shrink_to_fit();
   msghdr m{};
   m.msg_control = control.data();
   m.msg_controllen = control.size();
-  SendOverrides to;
+  posix::SendControl asked;
+  const SendOverrides& to = asked.overrides;
   const SendOverrides nothing;
-  const int bad = posix::read_control(m, levels, to);
+  const int bad = posix::read_control(m, levels, asked);
   require(bad == 0 || bad == -EINVAL);
   require(to.ttl == nothing.ttl || in_range(to.ttl, -1, 255));
   require(to.tos == nothing.tos || in_range(to.tos, -1, 255));
@@ -57,9 +58,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!control.empty()) writer.put_bytes(SOL_SOCKET, 99, control.data(), control.size());
   require(writer.used() <= room.size());
   require(writer.truncated() || whole > 0);
-  SendOverrides back;
+  posix::SendControl back;
   out.msg_controllen = whole;
   require(posix::read_control(out, levels, back) == 0);
-  require(back.ttl == (whole > 0 ? hops : nothing.ttl));
+  require(back.overrides.ttl == (whole > 0 ? hops : nothing.ttl));
   return 0;
 }
