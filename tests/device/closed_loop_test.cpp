@@ -137,12 +137,11 @@ struct Device_closed_loop : testing::TestWithParam<std::size_t> {
   }
   // The machine may be busy with other work: a reply that comes late costs an ACK of its own. Linux acknowledges a
   // reply of several segments when it is read, so that there are up to two packets for each request.
-  // A second look in vain, a second write or wait for each would read 2.
-  static constexpr double kOne = 1.25;
   static void expect_one_each(const Server& s) {
-    EXPECT_LT(s.packets_per_round(), GetParam() <= 1448 ? kOne : 1 + kOne);
-    EXPECT_LT(s.reads_per_round(), s.packets_per_round() * kOne) << "reads in vain";
-    EXPECT_LT(s.writes_per_round(), kOne);
+    EXPECT_LT(s.packets_per_round(), GetParam() <= 1448 ? 1.1 : 2.1);
+    // A second look in vain comes once in eight bursts at most; one for each would read 2.
+    EXPECT_LT(s.reads_per_round(), s.packets_per_round() * 1.125) << "reads in vain";
+    EXPECT_LT(s.writes_per_round(), 1.1);
     RecordProperty("packets_per_round", std::to_string(s.packets_per_round()));
     RecordProperty("reads_per_round", std::to_string(s.reads_per_round()));
     RecordProperty("writes_per_round", std::to_string(s.writes_per_round()));
@@ -163,7 +162,7 @@ TEST_P(Device_closed_loop, AReplyFromTheHandlerCostsAWaitAReadAndAWrite) {
       monotonic_now() + kPatience));
   EXPECT_TRUE(client.join());
   expect_one_each(server);
-  EXPECT_LT(static_cast<double>(last - first) / kRounds, server.packets_per_round() * kOne);
+  EXPECT_LT(static_cast<double>(last - first) / kRounds, server.packets_per_round() * 1.1);
 }
 
 // As a blocking receive does it: the turn serves the reader, which replies in its next call.

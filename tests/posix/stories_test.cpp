@@ -253,6 +253,23 @@ TEST_F(PosixStory, LingeringClose) {
 }
 
 // MSG_ZEROCOPY is taken, the data is copied, and the error queue says so.
+// The completion of MSG_ZEROCOPY that poll() tells of.
+sock_extended_err zero_copy_completion(LeatBackend& net, int fd) {
+  pollfd p{fd, 0, 0};
+  EXPECT_EQ(net.poll(&p, 1, 0), 1);
+  EXPECT_EQ(p.revents, POLLERR);
+  alignas(8) std::array<std::uint8_t, 128> control{};
+  msghdr m{};
+  m.msg_control = control.data();
+  m.msg_controllen = control.size();
+  EXPECT_EQ(net.recvmsg(fd, &m, MSG_ERRQUEUE), 0);
+  sock_extended_err e{};
+  if (CMSG_FIRSTHDR(&m) != nullptr) std::memcpy(&e, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof e);
+  EXPECT_EQ(e.ee_origin, SO_EE_ORIGIN_ZEROCOPY);
+  EXPECT_EQ(net.recvmsg(fd, &m, MSG_ERRQUEUE), -EAGAIN);
+  return e;
+}
+
 TEST_F(PosixStory, ZeroCopySendsAreTold) {
   const int l = serve(7);
   const int c = here.socket(AF_INET, SOCK_STREAM, 0);
@@ -262,21 +279,10 @@ TEST_F(PosixStory, ZeroCopySendsAreTold) {
   ASSERT_EQ(here.connect(c, sa(a), length_of(a)), 0);
   EXPECT_EQ(here.send(c, "abc", 3, MSG_ZEROCOPY), 3);
   EXPECT_EQ(here.send(c, "def", 3, MSG_ZEROCOPY), 3);
-  pollfd p{c, 0, 0};
-  EXPECT_EQ(here.poll(&p, 1, 0), 1);
-  EXPECT_EQ(p.revents, POLLERR);
-  alignas(8) std::array<std::uint8_t, 128> control{};
-  msghdr m{};
-  m.msg_control = control.data();
-  m.msg_controllen = control.size();
-  EXPECT_EQ(here.recvmsg(c, &m, MSG_ERRQUEUE), 0);
-  sock_extended_err e{};
-  std::memcpy(&e, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof e);
-  EXPECT_EQ(e.ee_origin, SO_EE_ORIGIN_ZEROCOPY);
+  const sock_extended_err e = zero_copy_completion(here, c);
   EXPECT_EQ(e.ee_code, SO_EE_CODE_ZEROCOPY_COPIED);
   EXPECT_EQ(e.ee_info, 0U);
   EXPECT_EQ(e.ee_data, 1U);
-  EXPECT_EQ(here.recvmsg(c, &m, MSG_ERRQUEUE), -EAGAIN);
   EXPECT_EQ(here.close(c), 0);
   EXPECT_EQ(there.close(l), 0);
 }
@@ -288,17 +294,7 @@ TEST_F(PosixStory, ZeroCopyDatagramsAreTold) {
   ASSERT_EQ(here.setsockopt(u, SOL_SOCKET, SO_ZEROCOPY, &on, length_of(on)), 0);
   const sockaddr_in a = at(7);
   EXPECT_EQ(here.sendto(u, "abc", 3, MSG_ZEROCOPY, sa(a), length_of(a)), 3);
-  pollfd p{u, 0, 0};
-  EXPECT_EQ(here.poll(&p, 1, 0), 1);
-  EXPECT_EQ(p.revents, POLLERR);
-  alignas(8) std::array<std::uint8_t, 128> control{};
-  msghdr m{};
-  m.msg_control = control.data();
-  m.msg_controllen = control.size();
-  EXPECT_EQ(here.recvmsg(u, &m, MSG_ERRQUEUE), 0);
-  sock_extended_err e{};
-  std::memcpy(&e, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof e);
-  EXPECT_EQ(e.ee_origin, SO_EE_ORIGIN_ZEROCOPY);
+  (void)zero_copy_completion(here, u);
 }
 
 // UDP_SEGMENT: nothing is cut, so what would have to be is refused as on a path where Linux can't.

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <leat/api/posix/address.hpp>
 #include <leat/api/posix/epoll_set.hpp>
@@ -26,7 +25,7 @@ int Sockets::bind(int fd, const sockaddr* address, socklen_t length) {
   const InterfaceId link = scope_of(to);
   std::int64_t link_before = link;
   if (link != kNoInterface) {
-    if (!has_interface(link)) return -ENODEV;
+    if (!interface_where([link](const InterfaceInfo& i) { return i.id == link; })) return -ENODEV;
     (void)get_option(f, OptionId::bind_interface, link_before);
     if (const int bad = set_option(f, OptionId::bind_interface, link); bad != 0) return bad;
   }
@@ -50,17 +49,6 @@ int Sockets::stay_on_link(const File& f, const GivenAddress& to) {
   std::int64_t now = 0;
   if (link == kNoInterface || get_option(f, OptionId::bind_interface, now) != 0 || now == link) return 0;
   return now != 0 ? -EINVAL : set_option(f, OptionId::bind_interface, link);
-}
-
-bool Sockets::has_interface(InterfaceId id) {
-  std::array<InterfaceInfo, 64> list;
-  ControlRequest request{.verb = ControlVerb::list_interfaces, .interfaces = list};
-  Op op;
-  op.control(request);
-  run_through(op);
-  const std::size_t count = std::min(request.total, list.size());
-  return std::any_of(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(count),
-                     [id](const InterfaceInfo& i) { return i.id == id; });
 }
 
 // What such an address is told with.

@@ -176,14 +176,8 @@ int Sockets::bind_to_device(const File& f, const void* value, socklen_t length) 
   if (length > 0) std::memcpy(name.data(), value, std::min<std::size_t>(length, name.size() - 1));
   const std::string_view wanted{name.data()};
   if (wanted.empty()) return set_option(f, OptionId::bind_interface, 0);
-  std::array<InterfaceInfo, 64> list;
-  ControlRequest request{.verb = ControlVerb::list_interfaces, .interfaces = list};
-  Op op;
-  op.control(request);
-  run_through(op);
-  for (std::size_t i = 0; i < std::min(request.total, list.size()); ++i)
-    if (list[i].name_text() == wanted) return set_option(f, OptionId::bind_interface, list[i].id);
-  return -ENODEV;
+  const auto found = interface_where([wanted](const InterfaceInfo& i) { return i.name_text() == wanted; });
+  return found ? set_option(f, OptionId::bind_interface, found->id) : -ENODEV;
 }
 
 // As Linux: no more than half of the buffer, or a stream could never have it.
@@ -355,13 +349,9 @@ int Sockets::get_socket_option(const File& f, int name, void* value, socklen_t* 
     case SO_BINDTODEVICE: {
       std::int64_t id = 0;
       if (const int bad = get_option(f, OptionId::bind_interface, id); bad != 0) return bad;
-      std::array<InterfaceInfo, 64> list;
-      ControlRequest request{.verb = ControlVerb::list_interfaces, .interfaces = list};
-      Op op;
-      op.control(request);
-      run_through(op);
-      for (std::size_t i = 0; id != 0 && i < std::min(request.total, list.size()); ++i) {
-        if (list[i].id == id) return write_value(value, length, list[i].name);
+      if (id != 0) {
+        const auto found = interface_where([id](const InterfaceInfo& i) { return i.id == id; });
+        if (found) return write_value(value, length, found->name);
       }
       *length = 0;
       return 0;

@@ -23,10 +23,14 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include <algorithm>
+#include <array>
 #include <leat/api/posix/descriptors.hpp>
+#include <leat/op/control.hpp>
 #include <leat/op/service.hpp>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 
 namespace leat::posix {
@@ -140,7 +144,18 @@ class Sockets {
   int connect_stream(int fd, const File& f, const GivenAddress& to);
   int ensure_bound(const File& f, bool also_v6 = false);
   bool change_phase(const File& f, Phase to, bool bound = false);
-  [[nodiscard]] bool has_interface(InterfaceId id);
+  // The first interface for which `wanted` is true.
+  template <class F>
+  std::optional<InterfaceInfo> interface_where(F&& wanted) {
+    std::array<InterfaceInfo, 64> list;
+    ControlRequest request{.verb = ControlVerb::list_interfaces, .interfaces = list};
+    Op op;
+    op.control(request);
+    run_through(op);
+    for (std::size_t i = 0; i < std::min(request.total, list.size()); ++i)
+      if (wanted(list[i])) return list[i];
+    return std::nullopt;
+  }
   int stay_on_link(const File& f, const GivenAddress& to);
   InterfaceId link_of(const File& f, const IpAddress& named);
 
