@@ -325,6 +325,44 @@ TEST(L8_UnresolvableNextHop, OthersGoOnAndTheSocketIsTold) {
   EXPECT_TRUE(host.sent_one().arp);
 }
 
+// Linux, and whoever waits for connect(), hears of a neighbour that is not there long before the last SYN.
+TEST(L8_UnresolvableNextHop, AnAttemptToConnectEndsWithTheThirdRoundOfQuestions) {
+  for (const char* const nobody : {"10.0.0.66", "fd00::66"}) {
+    TestHost host;
+    const Handle socket = host.stack().open_stream().value();
+    ASSERT_TRUE(host.stack().connect(socket, {ip(nobody), Port{7}})) << nobody;
+    unsigned questions = 0;
+    for (int ms = 0; ms < 9900; ms += 100) {
+      questions += static_cast<unsigned>(host.sent().size());
+      ASSERT_FALSE(any(host.stack().readiness(socket) & Ready::error)) << nobody << " after " << ms << " ms";
+      host.advance(Duration::ms(100));
+    }
+    // Three questions may be lost: the first round or two do not end it.
+    EXPECT_GE(questions, 6U) << nobody;
+    host.advance(Duration::ms(1300));
+    EXPECT_TRUE(any(host.stack().readiness(socket) & Ready::error)) << nobody;
+    EXPECT_EQ(host.stack().take_error(socket), Errc::host_unreachable) << nobody;
+    (void)host.sent();
+    host.advance(Duration::s(300));
+    EXPECT_TRUE(host.sent().empty()) << nobody;
+  }
+}
+
+TEST(L8_UnresolvableNextHop, ANeighborThatAnswersAtLastIsConnectedTo) {
+  TestHost host;
+  const Handle socket = host.stack().open_stream().value();
+  ASSERT_TRUE(host.stack().connect(socket, {kPeer, Port{7}}));
+  for (int i = 0; i < 90; ++i) {
+    host.advance(Duration::ms(100));
+    (void)host.sent();
+  }
+  host.resolve();
+  const auto sent = host.sent_decoded();
+  EXPECT_TRUE(std::any_of(sent.begin(), sent.end(), [](const Decoded& d) { return d.protocol == 6; }));
+  host.advance(Duration::s(5));
+  EXPECT_FALSE(any(host.stack().readiness(socket) & Ready::error));
+}
+
 // --- L9 --------------------------------------------------------------------------------------------------------------
 
 Bytes solicitation(const IpAddress& source, const IpAddress& target, std::optional<MacAddress> from = std::nullopt,
