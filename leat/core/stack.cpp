@@ -121,6 +121,7 @@ bool Stack::has_output(InterfaceId id) const {
 void Stack::run_timers(Instant now, unsigned budget) {
   set_now(now);
   iface::run_timers(core_, budget);
+  ip::end_path_mtus(core_);
   each_transport(core_, &TransportModule::run_timers, [&](auto run) { run(core_, budget); });
 }
 
@@ -135,7 +136,7 @@ bool Stack::reset_peers(Index& next, unsigned budget) {
 }
 
 Instant Stack::next_deadline() const {
-  Instant t = iface::next_deadline(core_);
+  Instant t = earlier(iface::next_deadline(core_), core_.ip.path_mtus_due);
   each_transport(core_, &TransportModule::next_deadline, [&](auto next) { t = earlier(t, next(core_)); });
   return t;
 }

@@ -18,8 +18,6 @@
 namespace leat {
 namespace {
 
-constexpr unsigned kOffloadUso = 0x20 | 0x40;
-
 constexpr std::uint32_t kMaxMtu = 65521;
 constexpr std::uint32_t kMinMtu = 68;  // RFC 791 3.2
 constexpr std::uint32_t kMaxIp = 65535;
@@ -186,10 +184,9 @@ void Tap::negotiate(const TapOptions& options) {
   // What the kernel may hand us. Super-segments need somewhere to go.
   const bool gso = options.gso && pool_->layout().chunks[static_cast<std::size_t>(ChunkClass::large)] > 0;
   const unsigned tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
-  std::array<unsigned, 5> tries{};
+  std::array<unsigned, 4> tries{};
   std::size_t n = 0;
   if (options.checksum_offload && gso) {
-    if (options.udp_gso) tries[n++] = tso | TUN_F_TSO_ECN | kOffloadUso;
     tries[n++] = tso | TUN_F_TSO_ECN;
     tries[n++] = tso;
   }
@@ -201,7 +198,6 @@ void Tap::negotiate(const TapOptions& options) {
     info_.tso4 = (tries[i] & TUN_F_TSO4) != 0;
     info_.tso6 = (tries[i] & TUN_F_TSO6) != 0;
     info_.tso_ecn = (tries[i] & TUN_F_TSO_ECN) != 0;
-    info_.udp_gso = (tries[i] & kOffloadUso) != 0;
     break;
   }
 }

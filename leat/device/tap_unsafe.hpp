@@ -40,7 +40,6 @@ struct TapOptions {
   MacAddress mac{};                    // of our side, TAP only; zero: made from the kernel's
   bool vnet_header = true;             // what GSO and checksum offload stand on
   bool gso = true;
-  bool udp_gso = false;  // take UDP super-segments too (kernel 6.2 and later)
   bool checksum_offload = true;
   bool multi_queue = false;  // further queues by open_queue()
   bool up = true;            // bring the interface up
@@ -54,7 +53,6 @@ struct TapInfo {
   bool tso4 = false;              // and TCP super-segments
   bool tso6 = false;
   bool tso_ecn = false;
-  bool udp_gso = false;
   bool multi_queue = false;
   bool mtu_set = false;
   bool queue_set = false;

@@ -62,8 +62,8 @@ bool apply_vnet_header(const VnetHeader& v, Packet& p, LinkType link) {
                      v.checksum_offset != checksum_offset(layers.kind)))
     return gso == 0 && complete_where_told(v, p);  // the core will look at the others of this frame
   const bool tcp = layers.kind == PacketLayers::Kind::tcp;
-  const bool udp = layers.kind == PacketLayers::Kind::udp;
-  if (gso != 0 && ((!tcp && !udp) || gso != gso_type(layers) || v.gso_size == 0)) return false;
+  // Datagrams in one piece were never asked for (TUN_F_USO4), and nobody above would take them apart.
+  if (gso != 0 && (!tcp || gso != gso_type(layers) || v.gso_size == 0)) return false;
   m.l3_offset = layers.l3;
   m.l4_offset = layers.l4;
   m.payload_offset = layers.payload;
@@ -72,7 +72,7 @@ bool apply_vnet_header(const VnetHeader& v, Packet& p, LinkType link) {
   if (gso == 0) return true;
   const GsoType of_tcp = layers.version == IpVersion::v6 ? GsoType::tcp_v6 : GsoType::tcp_v4;
   m.gso_size = v.gso_size;
-  m.gso_type = tcp ? of_tcp : GsoType::udp;
+  m.gso_type = of_tcp;
   m.merged = static_cast<std::uint16_t>(wire_segments(m));
   return true;
 }

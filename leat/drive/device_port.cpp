@@ -84,8 +84,10 @@ void DevicePort::stage(Stack& stack, Packet&& packet) {
   const PacketMeta& m = packet.meta();
   // Also where all of it fits one frame: it is several segments, as large as the peer takes them (RFC 9293 3.7.1).
   if (m.gso_size > 0 && packet.size() - m.l3_offset > caps_.max_gso) {
-    const bool ok = gso_.begin(std::move(packet), {.linear = !caps_.gather, .checksum_offload = caps_.tx_checksum});
-    LEAT_ASSERT(ok);  // the stack built these headers
+    // Refused: no chunk of the pool can ever hold a frame of this device.
+    if (!gso_.begin(std::move(packet), {.linear = !caps_.gather, .checksum_offload = caps_.tx_checksum})) {
+      stack.core().drop(std::move(packet), DropReason::device_error);
+    }
     return;
   }
   if (!caps_.tx_checksum && m.checksum == ChecksumState::to_fill && !complete_checksum(packet, caps_.link)) {

@@ -144,7 +144,7 @@ TEST_F(Device_tap, OpensWithAllOffloadsAndSaysSo) {
   const TapInfo& info = tap.info();
   EXPECT_TRUE(info.vnet_header);
   EXPECT_TRUE(info.checksum_offload && info.tso4 && info.tso6 && info.tso_ecn);
-  EXPECT_FALSE(info.udp_gso || info.multi_queue);
+  EXPECT_FALSE(info.multi_queue);
   EXPECT_TRUE(info.mtu_set && info.up);
   EXPECT_FALSE(info.kernel_mac.is_zero());
   const DeviceCaps c = tap.caps();
@@ -178,11 +178,6 @@ TEST_F(Device_tap, FallsBackCleanlyWithoutEachPiece) {
   ASSERT_TRUE(small);
   EXPECT_FALSE(small->info().tso4);  // nowhere to put super-segments
   EXPECT_EQ(small->caps().max_gso, 65535U);
-}
-
-TEST_F(Device_tap, TheUdpOffloadIsThereOnlyWhenAskedFor) {
-  Tap tap = open({.udp_gso = true});
-  EXPECT_TRUE(tap.info().tso4);  // with or without: an old kernel refuses it and keeps the rest
 }
 
 TEST_F(Device_tap, ErrorsSayTheirCause) {

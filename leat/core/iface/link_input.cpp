@@ -54,6 +54,11 @@ void ethernet_input(Core& core, InterfaceId id, const Interface& ifc, Packet&& p
     core.drop(std::move(p), DropReason::link_not_for_us);
     return;
   }
+  // A link that brings our own groups back to us speaks to nobody: our own probe is no sign of another (RFC 7527 1).
+  if (m.link_cast != LinkCast::unicast && wire::load_mac(h + 6) == ifc.mac) {
+    core.drop(std::move(p), DropReason::link_not_for_us);
+    return;
+  }
   const auto type = static_cast<wire::EtherType>(load_be16(h + 12));
   // L2: we are in no VLAN, whether the tag stands in the frame or was taken out by the device.
   if (m.vlan != 0 || type == wire::EtherType::vlan || type == wire::EtherType::service_vlan) {

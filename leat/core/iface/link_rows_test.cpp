@@ -381,6 +381,11 @@ TEST(L9_DuplicateDetection, ATentativeAddressFailsWhenSomebodyElseProbes) {
   EXPECT_EQ(probe.icmp_type, 135U);
   EXPECT_TRUE(probe.ip_source.is_unspecified());
   EXPECT_EQ(probe.ip_destination, kUs6.solicited_node());
+  // A link that brings our own probe back says nothing either.
+  Bytes echoed = solicitation(IpAddress{}, kUs6);
+  std::copy(kOurMac.bytes.begin(), kOurMac.bytes.end(), echoed.begin() + 6);
+  host.receive(echoed);
+  EXPECT_EQ(iface::address_state(host.core(), host.eth, kUs6), iface::AddressState::tentative);
   // RFC 4862 5.4.3: somebody resolves it, which says nothing; somebody else probes for it, which does.
   host.receive(solicitation(kPeer6, kUs6, kPeerMac));
   EXPECT_EQ(iface::address_state(host.core(), host.eth, kUs6), iface::AddressState::tentative);

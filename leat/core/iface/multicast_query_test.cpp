@@ -60,6 +60,16 @@ TEST_F(U8_GroupQueries, AGroupQueryDuringAGeneralOneLosesNeither) {
   EXPECT_TRUE(within(Duration::s(2)).empty()) << "not a member";
 }
 
+TEST_F(U8_GroupQueries, ASwitchWithoutAnAddressIsAnsweredToo) {
+  Bytes b(12);
+  b.resize(wire::IgmpQuery{.max_response_ms = 1'000}.emit(b));
+  igmp(b, ip("224.0.0.1"), 1, ip("0.0.0.0"));  // RFC 4541 2.1.1
+  EXPECT_EQ(within(Duration::s(2)).size(), 1U);
+  igmp(b, ip("224.0.0.1"), 1, ip("0.0.0.1"));
+  EXPECT_TRUE(within(Duration::s(2)).empty());
+  EXPECT_EQ(host.drops(DropReason::ip_bad_source), 1U);
+}
+
 TEST_F(U8_GroupQueries, AGeneralAnswerThatIsDueSoonerIsAnswerEnough) {
   query(wire::IgmpQuery{.max_response_ms = 100});
   query(wire::IgmpQuery{.max_response_ms = 12'000, .group = kGroup});

@@ -197,6 +197,8 @@ bool dispatch_error(Core& core, IcmpErrorKind kind, std::uint8_t type, std::uint
   const auto quoted = wire::parse_quoted(quoted_packet);
   // U3: only what bears one of our addresses can be ours.
   if (!quoted || !is_local_address(core, quoted->source, core.scope)) return false;
+  // I4: what speaks of traffic that never was on a wire can't come from one.
+  if (id != kNoInterface && is_local_address(core, quoted->destination, core.scope)) return false;
   const IcmpError error{.kind = kind,
                         .type = type,
                         .code = code,
@@ -258,8 +260,10 @@ void answer_echo(Core& core, TransportInput&& in, std::uint8_t reply_type) {
     }
     p = std::move(copy);
   }
+  const bool unfinished = p.meta().checksum == ChecksumState::to_fill;  // the field holds the pseudo-header's sum
   make_new(p);
   const MutableByteSpan h = p.writable_head();
+  if (unfinished) store_be16(&h[2], checksum_finish(checksum_packet(0, p, 0, p.size())));
   const std::uint16_t was = load_be16(&h[0]);
   h[0] = reply_type;
   std::uint16_t sum = checksum_update(load_be16(&h[2]), was, load_be16(&h[0]));

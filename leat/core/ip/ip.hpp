@@ -108,6 +108,8 @@ void doubt_reachable(Core&, const Path&);
 // `remote` becomes `mtu`, never below 552 (IPv4) or 1280 (IPv6, where less is ignored), for ten minutes. It never grows
 // here. Returns what holds now; a change moves Core::route_epoch, so that every path is looked up again.
 std::uint32_t update_path_mtu(Core&, const IpAddress& remote, std::uint32_t mtu, Scope scope = 0);
+// Forgets those whose time is over (RFC 8201 4), which moves Core::route_epoch. O(1) before State::path_mtus_due.
+void end_path_mtus(Core&);
 
 // The verdict on an address: is it one of ours (any interface, this scope)?
 [[nodiscard]] bool is_local_address(const Core&, const IpAddress&, Scope scope = 0);

@@ -388,6 +388,21 @@ TEST(I9_UnknownOptions, TheTypesUpperBitsSayWhatToDo) {
   }
 }
 
+// RFC 4443 2.4 (e.1, e.2).
+TEST(I9_UnknownOptions, InFrontOfAnErrorOrARedirectAreNotReported) {
+  TestHost host;
+  ready(host);
+  const Bytes ours = udp_packet({.source = kUs6, .destination = kPeer6}, 1, 9, {});
+  for (const unsigned type : {1U, 2U, 3U, 4U, 137U, 128U}) {
+    Bytes error = icmp_packet({.source = kPeer6, .destination = kUs6}, type, 0, 0, ours);
+    error.erase(error.begin(), error.begin() + 40);
+    const Bytes p = with_extensions({{kDestination, options_header({0x9e, 2, 0, 0})}}, kIcmp6, error,
+                                    {.source = kPeer6, .destination = kUs6});
+    host.receive(ethernet(kOurMac, kPeerMac, p));
+    EXPECT_EQ(host.sent().size(), type == 128 ? 1U : 0U) << type;
+  }
+}
+
 TEST(I9_UnknownOptions, UnknownProtocolsAreReportedByBothVersions) {
   TestHost host;
   ready(host);
@@ -546,8 +561,11 @@ TEST_P(I19_PathMtu, ALiveFlowLearnsItForTenMinutes) {
   EXPECT_EQ(ip::find_path(host.core(), GetParam() ? ip("fd00::3") : ip("10.0.0.3"), {}).value().mtu, 1500U);
   host.advance(Duration::s(599));
   EXPECT_EQ(mtu(), 1300U);
+  EXPECT_EQ(host.stack().try_send(socket, Bytes(1400)).error(), Errc::message_too_long);
   host.advance(Duration::s(2));
+  EXPECT_TRUE(host.stack().try_send(socket, Bytes(1400))) << "who holds a path looks again";
   EXPECT_EQ(mtu(), 1500U);
+  EXPECT_EQ(host.core().ip.path_mtus_due, Instant::never());
 }
 
 TEST_P(I19_PathMtu, HasAFloor) {

@@ -10,6 +10,11 @@
 namespace leat::ip {
 namespace {
 
+// RFC 4541 2.1.1: a switch without an address asks for members of groups from 0.0.0.0.
+bool snooper_asks(const wire::Ipv4View& ip) {
+  return ip.protocol() == wire::IpProtocol::igmp && ip.source().is_unspecified() && ip.destination().is_multicast();
+}
+
 // I3: 0/8, 127/8, multicast and 240/4 (broadcast included) are nobody's source. RFC 1122 3.2.1.3, RFC 6890.
 bool impossible_source(std::uint32_t a) {
   const std::uint32_t top = a >> 24;
@@ -190,7 +195,8 @@ void ipv4_input(Core& core, Packet&& packet, InterfaceId id, Origin origin) {
   const bool wire_origin = origin == Origin::wire;
   const std::uint32_t source = load_be32(&packet.head()[12]);
   const std::uint32_t destination = load_be32(&packet.head()[16]);
-  if (wire_origin && (impossible_source(source) || is_own_or_broadcast(core, mapped(source), in.source))) {
+  if (wire_origin &&
+      ((impossible_source(source) && !snooper_asks(*ip)) || is_own_or_broadcast(core, mapped(source), in.source))) {
     core.drop(std::move(packet), DropReason::ip_bad_source);
     return;
   }

@@ -51,12 +51,16 @@ bool walk(Core& core, TransportInput& in, const wire::Ipv6View& ip) {
     case wire::Ipv6Extensions::Verdict::discard:
       core.drop(std::move(in.packet), DropReason::ip_extension);
       return false;
-    case wire::Ipv6Extensions::Verdict::report:
-      in.protocol = static_cast<std::uint8_t>(wire::IpProtocol::no_next_header);
+    case wire::Ipv6Extensions::Verdict::report: {
+      // RFC 4443 2.4 (e): whether it is an error itself shows behind the header that is to blame.
+      const auto upper = wire::skip_extensions(ip.next_header(), ip.payload());
+      in.protocol = static_cast<std::uint8_t>(upper.complete ? upper.protocol : wire::IpProtocol::no_next_header);
+      in.packet.meta().l4_offset = static_cast<std::uint16_t>(wire::Ipv6Header::kLength + upper.offset);
       // I9: RFC 8200 4.2.
       send_parameter_problem(core, in, chain.report_code, chain.report_pointer, chain.report_even_multicast);
       core.drop(std::move(in.packet), DropReason::ip_extension);
       return false;
+    }
   }
   return false;
 }

@@ -71,6 +71,16 @@ std::vector<Bytes> traffic(unsigned seed, std::size_t n) {
   return frames;
 }
 
+// S4: a host is renumbered; the route through its gateway stays.
+TEST(NetworkLayer, ARouteThroughAGatewayOutlivesTheAddressItCameWith) {
+  TestHost host;
+  ASSERT_TRUE(host.stack().add_route({.destination = {ip("0.0.0.0"), 0}, .gateway = ip("10.0.0.254")}));
+  EXPECT_EQ(ip::find_path(host.core(), ip("8.8.8.8"), {}).value().source, kUs);
+  ASSERT_TRUE(host.stack().remove_address(host.eth, kUs));
+  ASSERT_TRUE(host.stack().add_address(host.eth, {ip("10.0.0.6"), 24}));
+  EXPECT_EQ(ip::find_path(host.core(), ip("8.8.8.8"), {}).value().source, ip("10.0.0.6"));
+}
+
 TEST(NetworkLayer, BatchesOfOneAndOfManyGiveTheSameOutput) {
   const unsigned seed = std::random_device{}();
   SCOPED_TRACE(seed);

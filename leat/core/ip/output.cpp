@@ -232,7 +232,8 @@ Result<Path> look_up_path(Core& core, const IpAddress& remote, const IpAddress& 
   p.source = local;
   if (!fixed) {
     // RFC 6724: the address that came with the route, but in IPv6 the scope and the prefix of the destination count.
-    if (!preferred.is_unspecified() && remote.is_v4()) {
+    // A route through a gateway outlives the address that it came with.
+    if (!preferred.is_unspecified() && remote.is_v4() && is_local_address(core, preferred, scope)) {
       p.source = preferred;
     } else {
       p.source = iface::select_source(core, p.interface, remote);
@@ -429,8 +430,23 @@ std::uint32_t update_path_mtu(Core& core, const IpAddress& remote, std::uint32_t
     if (p.mtu == 0 || (place->mtu != 0 && p.expires < place->expires)) place = &p;
   }
   *place = {remote, scope, mtu, core.now + kPathMtuLifetime};
+  core.ip.path_mtus_due = earlier(core.ip.path_mtus_due, place->expires);
   ++core.route_epoch;
   return mtu;
+}
+
+void end_path_mtus(Core& core) {
+  if (core.now < core.ip.path_mtus_due) return;
+  core.ip.path_mtus_due = Instant::never();
+  for (PathMtu& p : core.ip.path_mtus) {
+    if (p.mtu == 0) continue;
+    if (core.now < p.expires) {
+      core.ip.path_mtus_due = earlier(core.ip.path_mtus_due, p.expires);
+    } else {
+      p = {};
+      ++core.route_epoch;  // who holds a path looks again
+    }
+  }
 }
 
 bool is_local_address(const Core& core, const IpAddress& a, Scope) {

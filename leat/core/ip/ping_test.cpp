@@ -66,6 +66,21 @@ TEST(Ping, OverALinkWithoutAddresses) {
   EXPECT_EQ(reply.payload, pattern(64));
 }
 
+TEST(Ping, WhoseChecksumTheDeviceLeftToUsIsAnsweredWithAWholeOne) {
+  TestHost host;
+  host.resolve(kPeer6);
+  const Bytes request = echo_request({.source = kPeer6, .destination = kUs6}, 5, 9, pattern(100));
+  Packet p = host.packet(ethernet(kOurMac, kPeerMac, request));
+  const auto length = static_cast<std::uint32_t>(request.size() - 40);
+  const Sum pseudo = pseudo_header_sum(kPeer6, kUs6, 58, length);
+  store_be16(&p.writable_head()[14 + 40 + 2], static_cast<std::uint16_t>(checksum_fold(pseudo)));
+  p.meta().checksum = ChecksumState::to_fill;
+  host.receive(std::move(p));
+  const Decoded reply = host.sent_one();
+  EXPECT_EQ(reply.icmp_type, 129U);
+  EXPECT_TRUE(reply.checksums_ok);
+}
+
 TEST(Ping, LargeOnesComeBackWhole) {
   TestHost host({.mtu = 65535});
   host.resolve();

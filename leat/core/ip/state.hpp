@@ -114,7 +114,8 @@ struct State {
   std::span<Index> ping_buckets;  // by identifier: index + 1; 0: empty
 
   std::span<TokenBucket> rate_slots;
-  std::span<PathMtu> path_mtus;  // sets of kPathMtuWays
+  std::span<PathMtu> path_mtus;              // sets of kPathMtuWays
+  Instant path_mtus_due = Instant::never();  // when the first of them ends
   std::span<IdSlot> id_slots;
   std::span<KnownPath> paths;
   TokenBucket icmp_errors;

@@ -26,9 +26,9 @@ void too_big(Tcb& t, std::uint32_t mtu) {
   mark_dirty(t);
 }
 
-// The next hop does not answer, as this stack itself found out; no ICMP message from elsewhere says so (row I3). Questions can
-// be lost: an attempt to connect ends only when the SYN went out, or waited, four times. RFC 1122 4.2.3.9 asks that ICMP
-// messages not do that; Linux gives up after the first three questions.
+// The next hop does not answer, as this stack itself found out; no ICMP message from elsewhere says so (row I3).
+// Questions can be lost: an attempt to connect ends only when the SYN went out, or waited, four times. RFC 1122 4.2.3.9
+// asks that ICMP messages not do that; Linux gives up after the first three questions.
 bool next_hop_is_dead(const Tcb& t, const IcmpError& e) {
   constexpr std::uint8_t kAttempts = 3;
   return e.offender == e.local && t.hot.state == TcpState::syn_sent && t.cold.retries >= kAttempts;

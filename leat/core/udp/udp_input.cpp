@@ -77,7 +77,7 @@ void one(Core& core, TransportInput& in) {
     return;
   }
   const FlowHash hash = core.udp.flows.hash(flow);
-  Index i = find_connected(core, flow);
+  Index i = find_connected(core, flow, in.interface);
   if (i == kNoIndex) i = core.udp.binds.lookup(key, hash);
   if (i != kNoIndex) {
     give(core, i, std::move(in.packet));
@@ -88,14 +88,20 @@ void one(Core& core, TransportInput& in) {
   core.drop(std::move(in.packet), DropReason::udp_no_socket);
 }
 
+// A socket of one interface hears no other, its peer's address notwithstanding.
+bool hears(const Core& core, const UdpSocket& s, InterfaceId id) {
+  const auto bound = static_cast<InterfaceId>(core.options_of(core.sockets[s.socket]).get(OptionId::bind_interface));
+  return bound == kNoInterface || bound == id;
+}
+
 }  // namespace
 
-Index find_connected(const Core& core, const FlowKey& key) {
+Index find_connected(const Core& core, const FlowKey& key, InterfaceId interface) {
   if (core.udp.flows.size() == 0) return kNoIndex;
   const FlowValue v = core.udp.flows.find(core.udp.flows.hash(key), [&](FlowValue candidate) {
     const UdpSocket& s = core.udp.sockets[candidate.index()];
     return s.local.port == key.local_port && s.remote.port == key.remote_port && s.local.address == key.local &&
-           s.remote.address == key.remote;
+           s.remote.address == key.remote && hears(core, s, interface);
   });
   return v ? v.index() : kNoIndex;
 }
@@ -108,7 +114,7 @@ void icmp_error(Core& core, const IcmpError& e) {
   if (e.quoted.size() < 8) return;
   // What is quoted was sent by us: its source is our side.
   const FlowKey flow{e.local, e.remote, Port{load_be16(&e.quoted[0])}, Port{load_be16(&e.quoted[2])}, e.scope};
-  Index i = find_connected(core, flow);
+  Index i = find_connected(core, flow, e.interface);
   const bool connected = i != kNoIndex;
   if (!connected) {
     i = core.udp.binds.lookup({e.local, flow.local_port, e.interface, e.scope}, core.udp.flows.hash(flow));

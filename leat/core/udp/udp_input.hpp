@@ -8,6 +8,6 @@ namespace leat::udp {
 void input(Core&, std::span<TransportInput>);
 void icmp_error(Core&, const IcmpError&);
 // The socket that is connected to this four-tuple; kNoIndex: none.
-[[nodiscard]] Index find_connected(const Core&, const FlowKey&);
+[[nodiscard]] Index find_connected(const Core&, const FlowKey&, InterfaceId);
 
 }  // namespace leat::udp

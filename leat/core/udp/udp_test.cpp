@@ -256,6 +256,13 @@ TEST_F(Udp, ASocketOfOneInterfaceHearsOnlyThat) {
   host.receive(udp_packet({.source = ip("10.1.0.2"), .destination = ip("10.1.0.1")}, 1, 53, {2}), second);
   EXPECT_EQ(next(s), Bytes{2});
   EXPECT_EQ(host.stack().try_send_to(s, Bytes{1}, {kPeer, Port{1}}).error(), Errc::network_unreachable);
+  // Nor when it is connected: the same two endpoints may come by another link.
+  ASSERT_TRUE(host.stack().connect(s, {ip("10.1.0.2"), Port{1}}));
+  const Bytes forged = udp_packet({.source = ip("10.1.0.2"), .destination = ip("10.1.0.1")}, 1, 53, {3});
+  host.receive_ip(forged);
+  EXPECT_FALSE(next(s));
+  host.receive(forged, second);
+  EXPECT_EQ(next(s), Bytes{3});
 }
 
 TEST_F(Udp, APortUnreachableIsTheConnectedSocketsError) {
@@ -475,6 +482,13 @@ TEST(U3_ErrorsAboutWhatWeNeverSent, AreIgnored) {
   host.receive_ip(icmp_packet(h, 3, 3, 0, udp_packet({.source = kUs, .destination = kPeer}, 53, 9, {})));
   host.receive_ip(icmp_packet(h, 3, 3, 0, {1, 2, 3}));
   host.receive_ip(icmp_packet(h, 3, 3, 0, tcp_packet({.source = kUs, .destination = kPeer}, {})));
+  // What goes from us to ourselves is on no wire, and no router speaks of it.
+  const Handle own = host.stack().open_udp().value();
+  ASSERT_TRUE(host.stack().bind(own, {ip("127.0.0.1"), Port{7}}));
+  ASSERT_TRUE(host.stack().connect(own, {ip("127.0.0.1"), Port{8}}));
+  host.receive_ip(
+      icmp_packet(h, 3, 3, 0, udp_packet({.source = ip("127.0.0.1"), .destination = ip("127.0.0.1")}, 7, 8, {})));
+  EXPECT_EQ(host.stack().readiness(own), Ready::writable);
   EXPECT_EQ(host.count(Counter::icmp_errors_accepted), 0U);
   EXPECT_EQ(host.stack().readiness(s), Ready::writable);
   EXPECT_TRUE(host.sent().empty());

@@ -80,6 +80,24 @@ TEST(Device_shm, AReceiverWithoutMemoryDropsAndCounts) {
   EXPECT_EQ(pair->b().counters().rx_dropped, 1U);
 }
 
+// S1: a partner that fills the ring keeps nobody in one call, however little of it can be taken.
+TEST(Device_shm, FramesThatAreDroppedCountForTheBudgetOfACall) {
+  Memory a, b;
+  auto pair = ShmPair::make({.frames = 1024}, a.pool, b.pool).value();
+  std::vector<Packet> hoard;
+  while (Packet p = b.pool.allocate(ChunkClass::normal)) hoard.push_back(std::move(p));
+  for (int i = 0; i < 1024; ++i) {
+    PacketBatch out;
+    out.push(a.frame(1000, 1));
+    ASSERT_EQ(pair->a().tx(out, {}), 1U);
+  }
+  PacketBatch in;
+  EXPECT_EQ(pair->b().rx(in, {}), 0U);
+  EXPECT_GE(pair->b().counters().rx_dropped, PacketBatch::kMax);
+  EXPECT_LE(pair->b().counters().rx_dropped, 2 * PacketBatch::kMax);
+  EXPECT_FALSE(pair->b().before_sleep());  // there is more: who would sleep looks again
+}
+
 TEST(Device_shm, WhoSleepsIsRungAndWhoIsAwakeIsNot) {
   Memory a, b;
   auto pair = ShmPair::make({}, a.pool, b.pool).value();

@@ -20,20 +20,22 @@ namespace leat {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x4c454154;  // "LEAT"
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::uint32_t kMaxFrames = 65536;
 constexpr std::uint32_t kLinkHeader = 14;
 constexpr int kGreetingMs = 5000;
 constexpr Duration kLookAgain = Duration::ms(20);
 
-// What the first side tells the second, with the descriptors: memory, the second's bell, the first's bell.
+// What the first side tells the second, with the memory. Every later message on the socket, of one byte, wakes who
+// sleeps.
 struct Hello {
   std::uint32_t magic = kMagic;
   std::uint32_t version = kVersion;
   std::uint32_t mtu = 0;
   std::uint32_t frames = 0;
 };
-constexpr std::size_t kPassed = 3;
+constexpr std::size_t kPassed = 1;
+constexpr std::size_t kLooksAtOnce = std::size_t{2} * PacketBatch::kMax;  // frames, those that are dropped included
 
 sync::FrameRing::Layout layout_of(const ShmOptions& o) {
   return {.slots = o.frames, .frame_bytes = o.mtu + kLinkHeader};
@@ -233,10 +235,7 @@ Shm::Greeting Shm::greet() {
   }
   const ShmOptions theirs{.mtu = hello.mtu, .frames = hello.frames, .mac = options_.mac};
   if (!sizes_fit(theirs) || !is_sealed(passed[0].get(), region_bytes(theirs))) return Greeting::nonsense;
-  bell_ = std::move(passed[1]);
-  their_bell_ = std::move(passed[2]);
-  return watch(epoll_.get(), bell_.get()) && meet(std::move(passed[0]), 1, theirs, false) ? Greeting::met
-                                                                                          : Greeting::failed;
+  return meet(std::move(passed[0]), 1, theirs, false) ? Greeting::met : Greeting::failed;
 }
 
 Result<Shm> Shm::open(std::string_view name, const ShmOptions& o, PacketPool& pool, ShmProblem* why) {
@@ -259,8 +258,7 @@ Result<Shm> Shm::open(std::string_view name, const ShmOptions& o, PacketPool& po
   s.name_ = name;
   s.caps_ = {.link = LinkType::ethernet, .mac = s.options_.mac, .mtu = o.mtu, .gather = true};
   s.epoll_ = Descriptor{::epoll_create1(EPOLL_CLOEXEC)};
-  s.bell_ = Descriptor{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
-  if (!s.epoll_ || !s.bell_ || !watch(s.epoll_.get(), s.bell_.get())) {
+  if (!s.epoll_) {
     told = problem("the system has no descriptors left", "close some, or raise the limit (ulimit -n)");
     return fail(Errc::io_error);
   }
@@ -303,58 +301,56 @@ bool Shm::accept() {
   Descriptor socket{::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
   if (!socket || joined() || !same_user(socket.get())) return false;  // closing it is the answer
   Descriptor memory = make_memory(region_bytes(options_));
-  Descriptor theirs{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
-  if (!memory || !theirs) return false;
+  if (!memory) return false;
   const Hello hello{.mtu = options_.mtu, .frames = options_.frames};
-  const std::array<int, kPassed> fds{memory.get(), theirs.get(), bell_.get()};
+  const std::array<int, kPassed> fds{memory.get()};
   if (!meet(std::move(memory), 0, options_, true)) return false;
   if (!watch(epoll_.get(), socket.get()) || !send_hello(socket.get(), hello, fds)) {
     map_.reset();
     return false;
   }
-  their_bell_ = std::move(theirs);
   peer_ = std::move(socket);
   return true;
 }
 
 void Shm::part() {
   peer_.reset();
-  their_bell_.reset();
   in_ = out_ = sync::FrameRing{};
   map_.reset();
 }
 
-// The sockets say only one thing: that the other side has come, or gone.
+// The sockets say that the other side has come, that it rings, or that it is gone (with unread rings: a reset).
 void Shm::look_at_socket() {
   if (peer_ && joined()) {
     char byte = 0;
-    if (::recv(peer_.get(), &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0) part();
+    const ssize_t got = ::recv(peer_.get(), &byte, 1, MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) part();
   } else if (peer_) {
     if (const Greeting g = greet(); g != Greeting::met && g != Greeting::not_yet) part();
   }
   if (listener_) (void)accept();
 }
 
-void Shm::silence_bell() {
-  std::uint64_t rung = 0;
-  [[maybe_unused]] const ssize_t got = ::read(bell_.get(), &rung, sizeof rung);
+// Nothing that the other process does to its end can make this block: it has no flag of our descriptor.
+void Shm::ring() {
+  if (epoll_) {
+    const char byte = 0;
+    (void)::send(peer_.get(), &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return;
+  }
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t rung = ::write(their_bell_.get(), &one, sizeof one);
 }
 
 void Shm::after_sleep() {
   if (joined()) in_.after_sleep();
-  if (!epoll_) {
-    silence_bell();
+  if (epoll_) {
+    epoll_event event;
+    if (::epoll_wait(epoll_.get(), &event, 1, 0) == 1) look_at_socket();
     return;
   }
-  std::array<epoll_event, 4> events;
-  const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
-  for (int i = 0; i < n; ++i) {
-    if (events[static_cast<std::size_t>(i)].data.fd != bell_.get()) {
-      look_at_socket();
-      continue;
-    }
-    silence_bell();
-  }
+  std::uint64_t rung = 0;
+  [[maybe_unused]] const ssize_t got = ::read(bell_.get(), &rung, sizeof rung);
 }
 
 // --- frames ----------------------------------------------------------------------------------------------------------
@@ -369,7 +365,7 @@ std::size_t Shm::rx(PacketBatch& batch, Instant now) {
     if (!joined()) return 0;
   }
   std::size_t n = 0;
-  while (!batch.full()) {
+  for (std::size_t looks = 0; looks < kLooksAtOnce && !batch.full(); ++looks) {
     const auto frame = in_.front();
     if (!frame) break;
     const auto size = static_cast<std::uint32_t>(frame->size());
@@ -421,10 +417,7 @@ std::size_t Shm::tx(PacketBatch& batch, Instant) {
     p.reset();
   }
   batch.pop_front(n);
-  if (sent > 0 && out_.must_ring()) {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t rung = ::write(their_bell_.get(), &one, sizeof one);
-  }
+  if (sent > 0 && out_.must_ring()) ring();
   return n;
 }
 

@@ -1,12 +1,13 @@
 #pragma once
 // Shm: a wire in shared memory between two stacks, in two processes or two threads of one. Each direction is a
-// sync::FrameRing in one sealed memfd; an eventfd a side wakes who sleeps. While both sides spin, a frame costs one
+// sync::FrameRing in one sealed memfd; a descriptor wakes who sleeps. While both sides spin, a frame costs one
 // cache-line transfer and no system call.
 //
 //   auto pair = ShmPair::make({.mtu = 1500}, pool_a, pool_b).value();          // two threads, each with its end
 //   auto end = Shm::open("lab", {.mtu = 1500}, pool, &why);                    // or by name: whoever comes first waits
 //
-// By name: an abstract Unix socket, which the first to come listens on; the second gets memory and eventfds through it.
+// By name: an abstract Unix socket, which the first to come listens on; the second gets the memory through it,
+// and each wakes the other by a message.
 // Only processes of the same user are let in. While nobody is at the other side, what is sent is dropped and counted,
 // as on a cable that is not plugged in; when the other side ends, who is left waits for the next one, or finds it (a
 // fresh wire).
@@ -75,7 +76,7 @@ class Shm {
   [[nodiscard]] Greeting greet();
   [[nodiscard]] bool meet(Descriptor&& memory, std::size_t side, const ShmOptions& options, bool create);
   void look_at_socket();
-  void silence_bell();
+  void ring();
   void part();
 
   PacketPool* pool_ = nullptr;
@@ -84,9 +85,9 @@ class Shm {
   DeviceCounters counters_;
   std::shared_ptr<Map> map_;
   sync::FrameRing in_, out_;
-  Descriptor epoll_;       // bell_, and listener_ or peer_; not of a pair, which has no sockets
-  Descriptor bell_;        // the other side rings it
-  Descriptor their_bell_;  // we ring it
+  Descriptor epoll_;       // listener_ or peer_; not of a pair, which has no sockets
+  Descriptor bell_;        // of a pair: the other side rings it
+  Descriptor their_bell_;  // of a pair: we ring it
   Descriptor listener_;    // the first side, while it has a name
   Descriptor peer_;        // the socket to the other side: hangs up when that ends
   std::string name_;
