@@ -86,7 +86,7 @@ void DevicePort::stage(Stack& stack, Packet&& packet) {
   if (m.gso_size > 0 && packet.size() - m.l3_offset > caps_.max_gso) {
     // Refused: no chunk of the pool can ever hold a frame of this device.
     if (!gso_.begin(std::move(packet), {.linear = !caps_.gather, .checksum_offload = caps_.tx_checksum})) {
-      stack.core().drop(std::move(packet), DropReason::device_error);
+      stack.core().drop(std::move(packet), DropReason::device_error);  // NOLINT(bugprone-use-after-move): not taken
     }
     return;
   }
