@@ -86,6 +86,49 @@ class SameProgram : public testing::Test {
   Backend net;
 };
 
+// What can be said of sockets stands in a file for each level.
+template <class Backend>
+class PosixOptions : public SameProgram<Backend> {};
+
+// The message that came, and what stood beside it.
+struct Told {
+  ssize_t count = 0;
+  int flags = 0;
+  sockaddr_in6 from{};
+  socklen_t from_length = 0;
+  std::vector<std::pair<int, std::vector<std::uint8_t>>> beside;  // by type
+};
+template <class Net>
+Told receive_all_of(Net& net, int fd, int flags, std::size_t room = 64, std::size_t control_room = 256) {
+  Told t;
+  std::vector<char> data(room);
+  iovec part{data.data(), data.size()};
+  alignas(8) std::array<std::uint8_t, 512> control{};
+  msghdr m{};
+  m.msg_name = &t.from;
+  m.msg_namelen = sizeof t.from;
+  m.msg_iov = &part;
+  m.msg_iovlen = 1;
+  m.msg_control = control.data();
+  m.msg_controllen = control_room;
+  t.count = net.recvmsg(fd, &m, flags);
+  if (t.count < 0) return t;
+  t.flags = m.msg_flags;
+  t.from_length = m.msg_namelen;
+  for (cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
+    const std::uint8_t* const d = CMSG_DATA(c);
+    t.beside.emplace_back(c->cmsg_type, std::vector<std::uint8_t>(d, d + (c->cmsg_len - CMSG_LEN(0))));
+  }
+  return t;
+}
+
+template <class T>
+T as(const std::vector<std::uint8_t>& bytes) {
+  T v{};
+  std::memcpy(&v, bytes.data(), std::min(sizeof v, bytes.size()));
+  return v;
+}
+
 struct BackendNames {
   template <class Backend>
   static std::string GetName(int) {  // NOLINT(readability-identifier-naming): GoogleTest asks for it
