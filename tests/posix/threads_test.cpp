@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/tcp.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -890,6 +892,90 @@ TEST_F(PosixThreads, FunctionsThatSetErrno) {
   EXPECT_EQ(posix::read(ends[0], &b, 1), 1);
   EXPECT_EQ(posix::close(ends[0]), 0);
   EXPECT_EQ(posix::close(ends[1]), 0);
+  posix::use(nullptr);
+}
+
+// Every function of calls.hpp on descriptors of the stack, which the kernel takes for eventfds.
+TEST_F(PosixThreads, EveryFunctionThatSetsErrnoIsTheStacks) {
+  EXPECT_EQ(posix::in_use(), nullptr);
+  posix::use(&net);
+  EXPECT_EQ(posix::in_use(), &net);
+  const int l = posix::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in a = v4(0);
+  socklen_t length = length_of(a);
+  EXPECT_EQ(posix::bind(l, sa(a), length), 0);
+  EXPECT_EQ(posix::listen(l, 4), 0);
+  EXPECT_EQ(posix::getsockname(l, sa(a), &length), 0);
+  const int c = posix::socket(AF_INET, SOCK_STREAM, 0), d = posix::socket(AF_INET, SOCK_STREAM, 0);
+  for (const int fd : {c, d}) EXPECT_EQ(posix::connect(fd, sa(a), length), 0);
+  const int s = posix::accept(l, nullptr, nullptr);
+  const int t = posix::accept4(l, nullptr, nullptr, SOCK_NONBLOCK);
+  EXPECT_TRUE(net.owns(s) && net.owns(t));
+  EXPECT_NE(net.handle(s).bits(), Handle{}.bits());
+  EXPECT_NE(net.handle(s).bits(), net.handle(t).bits());
+  EXPECT_EQ(net.handle(-1).bits(), Handle{}.bits());
+  EXPECT_EQ(posix::getpeername(c, sa(a), &length), 0);
+  int number = 1;
+  EXPECT_EQ(posix::setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &number, sizeof number), 0);
+  socklen_t size = sizeof number;
+  EXPECT_EQ(posix::getsockopt(c, IPPROTO_TCP, TCP_NODELAY, &number, &size), 0);
+  EXPECT_EQ(posix::fcntl(t, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+
+  // Data: an octet by each call.
+  char octet = 'x';
+  iovec part{&octet, 1};
+  msghdr m{};
+  m.msg_iov = &part;
+  m.msg_iovlen = 1;
+  mmsghdr many{m, 0};
+  EXPECT_EQ(posix::send(c, &octet, 1, 0), 1);
+  EXPECT_EQ(posix::sendto(c, &octet, 1, 0, nullptr, 0), 1);
+  EXPECT_EQ(posix::sendmsg(c, &m, 0), 1);
+  EXPECT_EQ(posix::sendmmsg(c, &many, 1, 0), 1);
+  EXPECT_EQ(posix::write(c, &octet, 1), 1);
+  EXPECT_EQ(posix::writev(c, &part, 1), 1);
+  pollfd p{s, POLLIN, 0};
+  EXPECT_EQ(posix::poll(&p, 1, 1000), 1);
+  EXPECT_EQ(posix::recv(s, &octet, 1, 0), 1);
+  EXPECT_EQ(posix::recvfrom(s, &octet, 1, 0, nullptr, nullptr), 1);
+  EXPECT_EQ(posix::recvmsg(s, &m, 0), 1);
+  EXPECT_EQ(posix::recvmmsg(s, &many, 1, 0, nullptr), 1);
+  EXPECT_EQ(posix::read(s, &octet, 1), 1);
+  EXPECT_EQ(posix::ioctl(s, FIONREAD, &number), 0);
+  EXPECT_EQ(number, 1);
+
+  // Waiting, while one octet is there.
+  const timespec second{1, 0};
+  timeval also_second{1, 0};
+  fd_set set;
+  FD_ZERO(&set);
+  FD_SET(s, &set);
+  EXPECT_EQ(posix::ppoll(&p, 1, &second, nullptr), 1);
+  EXPECT_EQ(posix::select(s + 1, &set, nullptr, nullptr, &also_second), 1);
+  EXPECT_EQ(posix::pselect(s + 1, &set, nullptr, nullptr, &second, nullptr), 1);
+  epoll_event e{};
+  e.events = EPOLLIN;
+  const int e0 = posix::epoll_create(1), e1 = posix::epoll_create1(EPOLL_CLOEXEC);
+  for (const int fd : {e0, e1}) {
+    EXPECT_TRUE(net.owns(fd));
+    EXPECT_EQ(posix::epoll_ctl(fd, EPOLL_CTL_ADD, s, &e), 0);
+  }
+  EXPECT_EQ(posix::epoll_wait(e0, &e, 1, 1000), 1);
+  EXPECT_EQ(posix::epoll_pwait(e1, &e, 1, 1000, nullptr), 1);
+  EXPECT_EQ(posix::epoll_pwait2(e1, &e, 1, &second, nullptr), 1);
+  EXPECT_EQ(posix::readv(s, &part, 1), 1);
+
+  const int copy = posix::dup(s);
+  EXPECT_EQ(posix::dup2(t, copy), copy);
+  EXPECT_EQ(net.handle(copy).bits(), net.handle(t).bits());
+  EXPECT_EQ(posix::dup3(s, copy, O_CLOEXEC), copy);
+  EXPECT_EQ(net.handle(copy).bits(), net.handle(s).bits());
+  EXPECT_EQ(posix::shutdown(c, SHUT_WR), 0);
+  EXPECT_EQ(posix::recv(copy, &octet, 1, 0), 0);
+  for (const int fd : {l, c, d, s, t, e0, e1, copy}) {
+    EXPECT_EQ(posix::close(fd), 0);
+    EXPECT_FALSE(net.owns(fd));
+  }
   posix::use(nullptr);
 }
 

@@ -164,5 +164,8 @@ int epoll_wait(int set, epoll_event* events, int most, int timeout_ms) {
 int epoll_pwait(int set, epoll_event* events, int most, int timeout_ms, const sigset_t* mask) {
   return either(&Sockets::epoll_pwait, ::epoll_pwait, set, events, most, timeout_ms, mask);
 }
+int epoll_pwait2(int set, epoll_event* events, int most, const timespec* timeout, const sigset_t* mask) {
+  return either(&Sockets::epoll_pwait2, ::epoll_pwait2, set, events, most, timeout, mask);
+}
 
 }  // namespace leat::posix

@@ -55,5 +55,6 @@ int epoll_create1(int flags);
 int epoll_ctl(int set, int operation, int fd, epoll_event* event);
 int epoll_wait(int set, epoll_event* events, int most, int timeout_ms);
 int epoll_pwait(int set, epoll_event* events, int most, int timeout_ms, const sigset_t* mask);
+int epoll_pwait2(int set, epoll_event* events, int most, const timespec* timeout, const sigset_t* mask);
 
 }  // namespace leat::posix
