@@ -58,10 +58,15 @@ class LinuxBackend {
   LEAT_CALL(getsockopt)
   LEAT_CALL(setsockopt)
   LEAT_CALL(poll)
+  LEAT_CALL(ppoll)
   LEAT_CALL(select)
+  LEAT_CALL(pselect)
+  LEAT_CALL(epoll_create)
   LEAT_CALL(epoll_create1)
   LEAT_CALL(epoll_ctl)
   LEAT_CALL(epoll_wait)
+  LEAT_CALL(epoll_pwait)
+  LEAT_CALL(epoll_pwait2)
 #undef LEAT_CALL
 };
 

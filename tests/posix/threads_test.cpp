@@ -586,6 +586,71 @@ TEST_F(PosixThreads, SignalDoesNotEndAWaitThatRestarts) {
   ASSERT_EQ(::sigaction(SIGUSR1, &before, nullptr), 0);
 }
 
+// A signal that the thread holds back comes while it waits with another mask, and ends that wait; never before or
+// after.
+TEST_F(PosixThreads, SignalEndsAMaskedWait) {
+  static std::atomic<int> came = 0;
+  came = 0;
+  struct sigaction action {
+  }, before{};
+  action.sa_handler = [](int) { ++came; };
+  action.sa_flags = SA_RESTART;  // such waits end all the same
+  ASSERT_EQ(::sigaction(SIGUSR1, &action, &before), 0);
+  const int u = net.socket(AF_INET, SOCK_DGRAM, 0);
+  const int set = net.epoll_create1(0);
+  epoll_event e{};
+  e.events = EPOLLIN;
+  ASSERT_EQ(net.epoll_ctl(set, EPOLL_CTL_ADD, u, &e), 0);
+  sigset_t none, held;
+  sigemptyset(&none);
+  sigemptyset(&held);
+  sigaddset(&held, SIGUSR1);
+  const timespec minute{60, 0};
+  const auto expect_interrupted = [&](const char* name, auto call) {
+    SCOPED_TRACE(name);
+    const int first = came;
+    std::atomic<pid_t> id{0};
+    std::atomic<bool> again{false}, over{false};
+    int result = 0;
+    std::thread t([&] {
+      ::pthread_sigmask(SIG_BLOCK, &held, nullptr);
+      ::raise(SIGUSR1);  // held back until the call
+      EXPECT_EQ(came, first);
+      EXPECT_EQ(call(), -EINTR);
+      EXPECT_EQ(came, first + 1);
+      id = ::gettid();
+      result = call();
+      over = true;
+      over.notify_one();
+      again.wait(false);
+      EXPECT_EQ(came, first + 2);
+    });
+    while (id == 0) std::this_thread::yield();
+    until_asleep_in(id);
+    ::pthread_kill(t.native_handle(), SIGUSR1);
+    over.wait(false);
+    EXPECT_EQ(came, first + 2);
+    ::pthread_kill(t.native_handle(), SIGUSR1);
+    again = true;
+    again.notify_one();
+    t.join();
+    EXPECT_EQ(result, -EINTR);
+    EXPECT_EQ(came, first + 2);
+  };
+  pollfd p{u, POLLIN, 0};
+  expect_interrupted("ppoll", [&] { return net.ppoll(&p, 1, &minute, &none); });
+  expect_interrupted("pselect", [&] {
+    fd_set one;
+    FD_ZERO(&one);
+    FD_SET(u, &one);
+    return net.pselect(u + 1, &one, nullptr, nullptr, &minute, &none);
+  });
+  expect_interrupted("epoll_pwait", [&] { return net.epoll_pwait(set, &e, 1, 60'000, &none); });
+  expect_interrupted("epoll_pwait2", [&] { return net.epoll_pwait2(set, &e, 1, &minute, &none); });
+  for (const int fd : {u, set}) EXPECT_EQ(net.close(fd), 0);
+  ASSERT_EQ(::sigaction(SIGUSR1, &before, nullptr), 0);
+}
+
 TEST_F(PosixThreads, SetLearnsOfItsFirstKernelDescriptorWhileItIsWaitedFor) {
   const int set = net.epoll_create1(0);
   const int u = net.socket(AF_INET, SOCK_DGRAM, 0);

@@ -290,15 +290,16 @@ int Sockets::wait_set(EpollSet& set, epoll_event* events, int most, Instant unti
 }
 
 int Sockets::epoll_pwait2(int set_fd, epoll_event* events, int most, const timespec* timeout, const sigset_t* mask) {
+  Instant until = Instant::never();
+  if (const int bad = deadline_of(timeout, service_->now(), until); bad != 0) return bad;
   std::shared_ptr<EpollSet> set;
   if (most <= 0) return -EINVAL;
   if (const int bad = find_set(set_fd, set); bad != 0) return bad;
   if (events == nullptr) return -EFAULT;
-  Instant until = Instant::never();
-  if (const int bad = deadline_of(timeout, service_->now(), until); bad != 0) return bad;
   const bool block = timeout == nullptr || timeout->tv_sec != 0 || timeout->tv_nsec != 0;
-  const SignalMask masked(mask);
-  return wait_set(*set, events, most, until, block);
+  if (!block) return wait_set(*set, events, most, until, false);  // Linux: a signal stays where it is
+  const auto wait = [&](bool waits) { return wait_set(*set, events, most, until, waits); };
+  return wait_masked(mask, EndedBy::any, true, wait);
 }
 
 int Sockets::epoll_pwait(int set_fd, epoll_event* events, int most, int timeout_ms, const sigset_t* mask) {

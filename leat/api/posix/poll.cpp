@@ -156,13 +156,12 @@ int Sockets::poll(pollfd* fds, nfds_t count, int timeout_ms) {
 }
 
 int Sockets::ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
-  if (count > static_cast<nfds_t>(Descriptors::kMost)) return -EINVAL;
-  if (fds == nullptr && count > 0) return -EFAULT;
   Instant until = Instant::never();
   if (const int bad = deadline_of(timeout, service_->now(), until); bad != 0) return bad;
+  if (count > static_cast<nfds_t>(Descriptors::kMost)) return -EINVAL;
+  if (fds == nullptr && count > 0) return -EFAULT;
   const bool block = timeout == nullptr || timeout->tv_sec != 0 || timeout->tv_nsec != 0;
-  const SignalMask masked(mask);
-  return poll_until({fds, count}, until, block);
+  return wait_masked(mask, EndedBy::handled, block, [&](bool waits) { return poll_until({fds, count}, until, waits); });
 }
 
 int Sockets::pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, const timespec* timeout,
@@ -188,8 +187,7 @@ int Sockets::pselect(int count, fd_set* readable, fd_set* writable, fd_set* exce
       fds.push_back({fd, static_cast<short>(events), 0});
     }
   }
-  const SignalMask masked(mask);
-  const int n = poll_until(fds, until, block);
+  const int n = wait_masked(mask, EndedBy::handled, block, [&](bool waits) { return poll_until(fds, until, waits); });
   if (n < 0) return n;
   for (const pollfd& p : fds)
     if ((p.revents & POLLNVAL) != 0) return -EBADF;
