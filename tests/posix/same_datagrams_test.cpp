@@ -177,6 +177,87 @@ TYPED_TEST(PosixDatagrams, AnErrorIsToldBeforeWhatIsThere) {
   this->close_all({u});
 }
 
+// recvmmsg() tells how many came, and an error that ended it to whoever asks next.
+struct TwoMessages {
+  TwoMessages() {
+    messages[0].msg_hdr.msg_iov = &piece;
+    messages[0].msg_hdr.msg_iovlen = 1;
+    messages[1].msg_hdr.msg_iov = &piece;
+    messages[1].msg_hdr.msg_iovlen = 1025;  // more than there may be: EMSGSIZE
+  }
+  TwoMessages(const TwoMessages&) = delete;
+  TwoMessages& operator=(const TwoMessages&) = delete;
+  char octet = 0;
+  iovec piece{&octet, 1};
+  std::array<mmsghdr, 2> messages{};
+};
+
+TYPED_TEST(PosixDatagrams, AnErrorAfterTheFirstOfManyIsKept) {
+  auto& n = this->net;
+  const int u = this->udp(SOCK_NONBLOCK);
+  const sockaddr_in own = v4(this->bind_any(u));
+  TwoMessages two;
+  char b = 0;
+  const auto sent = [&](char octet) {
+    EXPECT_EQ(n.sendto(u, &octet, 1, 0, sa(own), length_of(own)), 1);
+    EXPECT_EQ(this->wait_for(u, POLLIN), POLLIN);
+  };
+  const auto fail_after_one = [&](char octet) {
+    sent(octet);
+    EXPECT_EQ(n.recvmmsg(u, two.messages.data(), 2U, 0, nullptr), 1);
+    EXPECT_EQ(two.messages[0].msg_len, 1U);
+    EXPECT_EQ(two.octet, octet);
+    EXPECT_EQ(this->wait_for(u, POLLIN, 0), POLLERR);
+  };
+  // Each who is told is the only one, and what came meanwhile is not lost.
+  fail_after_one('a');
+  EXPECT_EQ(this->option(u, SOL_SOCKET, SO_ERROR), EMSGSIZE);
+  EXPECT_EQ(this->option(u, SOL_SOCKET, SO_ERROR), 0);
+  fail_after_one('b');
+  EXPECT_EQ(n.sendto(u, "y", 1, 0, sa(own), length_of(own)), -EMSGSIZE);
+  EXPECT_EQ(n.recv(u, &b, 1, 0), -EAGAIN);
+  fail_after_one('c');
+  EXPECT_EQ(n.recv(u, &b, 1, 0), -EMSGSIZE);
+  EXPECT_EQ(n.recv(u, &b, 1, 0), -EAGAIN);
+  fail_after_one('d');
+  EXPECT_EQ(n.recvmmsg(u, two.messages.data(), 2U, 0, nullptr), -EMSGSIZE);
+  EXPECT_EQ(n.recvmmsg(u, two.messages.data(), 2U, 0, nullptr), -EAGAIN);
+  sent('e');
+  EXPECT_EQ(n.sendto(u, "f", 1, 0, sa(own), length_of(own)), 1);
+  EXPECT_EQ(n.recvmmsg(u, two.messages.data(), 2U, 0, nullptr), 1);  // the other one is there still
+  EXPECT_EQ(n.recv(u, &b, 1, 0), -EMSGSIZE);
+  EXPECT_EQ(n.recv(u, &b, 1, 0), 1);
+  EXPECT_EQ(b, 'f');
+  // That there is nothing more is no error.
+  two.messages[1].msg_hdr.msg_iovlen = 1;
+  sent('g');
+  EXPECT_EQ(n.recvmmsg(u, two.messages.data(), 2U, 0, nullptr), 1);
+  EXPECT_EQ(this->option(u, SOL_SOCKET, SO_ERROR), 0);
+  this->close_all({u});
+}
+
+// Of a stream it comes after what is there to read.
+TYPED_TEST(PosixDatagrams, AnErrorAfterTheFirstOfManyIsKeptForAStream) {
+  auto& n = this->net;
+  const auto p = this->connected();
+  TwoMessages two;
+  std::array<char, 8> got{};
+  EXPECT_EQ(n.send(p.client, "abc", 3, 0), 3);
+  EXPECT_EQ(this->wait_for(p.server, POLLIN), POLLIN);
+  EXPECT_EQ(n.recvmmsg(p.server, two.messages.data(), 2U, MSG_WAITFORONE, nullptr), 1);
+  EXPECT_EQ(this->wait_for(p.server, POLLIN, 0), POLLIN | POLLERR);
+  EXPECT_EQ(n.recv(p.server, got.data(), got.size(), MSG_DONTWAIT), 2);
+  EXPECT_EQ(n.recv(p.server, got.data(), got.size(), MSG_DONTWAIT), -EMSGSIZE);
+  EXPECT_EQ(n.recv(p.server, got.data(), got.size(), MSG_DONTWAIT), -EAGAIN);
+  EXPECT_EQ(n.send(p.client, "de", 2, 0), 2);  // the connection is as it was
+  EXPECT_EQ(this->wait_for(p.server, POLLIN), POLLIN);
+  EXPECT_EQ(n.recvmmsg(p.server, two.messages.data(), 2U, 0, nullptr), 1);
+  EXPECT_EQ(n.send(p.server, "x", 1, 0), -EMSGSIZE);
+  EXPECT_EQ(n.send(p.server, "x", 1, 0), 1);
+  EXPECT_EQ(n.recv(p.server, got.data(), got.size(), MSG_DONTWAIT), 1);
+  this->close_all({p.client, p.server, p.listener});
+}
+
 TYPED_TEST(PosixDatagrams, ControlMessagesOfAnotherVersionOfIpSayNothing) {
   const auto [client, server, l] = this->connected();
   NumberMessage bad(IPPROTO_IP, IP_TTL, 0);

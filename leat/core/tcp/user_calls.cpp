@@ -184,7 +184,8 @@ Result<void> connect(Core& core, Index socket, const Endpoint& to) {
 
 // --- send and receive ------------------------------------------------------------------------------------------------
 
-// What a call on a connection that is over answers: its error once, then `after`.
+// What a call on a connection that is over answers: its error once, then `after`. One that goes on may have an error
+// too (ip(7): IP_RECVERR), which whoever calls next is told.
 Errc taken_error(Core& core, Index socket, Errc after) {
   const Errc e = std::exchange(core.sockets[socket].error, Errc{});
   return e != Errc{} ? e : after;
@@ -232,7 +233,8 @@ Result<IoCount> send(Core& core, Index socket, ByteSpan bytes, const Endpoint* t
   Tcb t = connection_of(core, socket);
   Hot& h = t.hot;
   if (to != nullptr && h.state == TcpState::closed) return fail(Errc::not_connected);
-  if (h.has(Flag::detached)) return fail(taken_error(core, socket, Errc::broken_pipe));
+  if (h.has(Flag::detached) || core.sockets[socket].error != Errc{})
+    return fail(taken_error(core, socket, Errc::broken_pipe));
   if (h.has(Flag::fin_queued)) return fail(Errc::broken_pipe);
   if (!kUserMaySend.has(h.state)) return fail(taken_error(core, socket, Errc::not_connected));
   // RFC 9293 3.10.2: exception: data is not queued before the handshake is done; the writer waits instead.
@@ -278,7 +280,7 @@ Result<IoCount> receive(Core& core, Index socket, MutableByteSpan to, RecvFlags 
     return IoCount{n, !more && at_end(t) ? IoStatus::end_of_stream : IoStatus::would_block};
   }
   if (never_used(t)) return fail(taken_error(core, socket, Errc::not_connected));
-  if (t.hot.has(Flag::detached) && core.sockets[socket].error != Errc{}) {
+  if (core.sockets[socket].error != Errc{}) {
     const Errc error = taken_error(core, socket, Errc::connection_reset);
     return fail(error == Errc::broken_pipe ? Errc::connection_reset : error);  // a broken pipe is the writer's word
   }
