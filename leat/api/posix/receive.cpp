@@ -301,6 +301,7 @@ ssize_t Sockets::read(int fd, void* data, size_t size) {
   File f;
   if (!find(fd, f)) return -EBADF;
   if (f.has(kSet)) return -EINVAL;
+  if (size >= kNoMemory) return -EFAULT;
   if (size == 0) return 0;
   return recvfrom(fd, data, size, 0, nullptr, nullptr);
 }

@@ -83,14 +83,17 @@ void Sockets::note_zero_copy(int fd, const File& f, int flags) {
 
 ssize_t Sockets::send_parts(int fd, const File& f, ConstParts from, int flags, const sockaddr* to, socklen_t length,
                             const SendExtras* extras) {
-  if ((flags & MSG_OOB) != 0) return -EOPNOTSUPP;
   if (f.handle.kind() == SocketKind::stream) {
+    if ((flags & MSG_OOB) != 0) return -EOPNOTSUPP;
     const ssize_t sent = send_stream(fd, f, from, flags);
     if (sent > 0) note_zero_copy(fd, f, flags);
     return sent;
   }
   const std::size_t size = octets_of(from);
-  if (size > kMostDatagram) return -EMSGSIZE;
+  if (size > kMostDatagram || (flags & MSG_OOB) != 0) {
+    (void)ensure_bound(f, true);  // Linux: it has a name by then
+    return size > kMostDatagram ? -EMSGSIZE : -EOPNOTSUPP;
+  }
   Op op;
   InterfaceId scope = kNoInterface;
   if (to != nullptr) {
@@ -181,6 +184,7 @@ ssize_t Sockets::write(int fd, const void* data, size_t size) {
   File f;
   if (!find(fd, f)) return -EBADF;
   if (f.has(kSet)) return -EINVAL;
+  if (size >= kNoMemory) return -EFAULT;
   return sendto(fd, data, size, 0, nullptr, 0);
 }
 

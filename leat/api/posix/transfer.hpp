@@ -21,20 +21,26 @@ inline constexpr std::size_t kMostParts = 1024;
 // No datagram is longer than an IP packet.
 inline constexpr std::size_t kMostDatagram = 65535;
 
+// No memory is as long as this, wherever it begins: EFAULT of calls that look at all of it (Linux).
+inline constexpr std::size_t kNoMemory = PTRDIFF_MAX;
+
 // The parts of an iovec array as spans: in the frame as long as they are few. All together are at most kMostOctets;
 // what is beyond is left out.
 template <class Span>
 class PartList {
  public:
-  // 0, or -EINVAL for a sum that no ssize_t holds, -EFAULT for nothing where something must be.
+  // 0, or -EINVAL for a length that no ssize_t holds, -EFAULT for nothing where something must be. As on Linux a part
+  // that is longer than memory is cut where it is the only one, and -EFAULT among others.
   int read(const iovec* parts, std::size_t count) {
     if (parts == nullptr && count > 0) return -EFAULT;
     if (count > few_.size()) many_.resize(count);
     Span* const to = count > few_.size() ? many_.data() : few_.data();
     total_ = 0;
+    const std::span<const iovec> given{parts, count};
+    if (std::ranges::any_of(given, [](const iovec& p) { return p.iov_len > std::size_t{PTRDIFF_MAX}; })) return -EINVAL;
     for (std::size_t i = 0; i < count; ++i) {
       const iovec& part = parts[i];
-      if (part.iov_len > static_cast<std::size_t>(PTRDIFF_MAX)) return -EINVAL;
+      if (count > 1 && part.iov_len >= kNoMemory) return -EFAULT;
       if (part.iov_base == nullptr && part.iov_len > 0) return -EFAULT;
       const std::size_t size = std::min(part.iov_len, kMostOctets - total_);
       to[i] = Span{static_cast<typename Span::pointer>(part.iov_base), size};
