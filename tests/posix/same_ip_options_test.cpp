@@ -542,6 +542,43 @@ TYPED_TEST(PosixOptions, TheEcnBitsOfAStreamAreTcps) {
   this->close_all({t6});
 }
 
+// Options of IPv4 and of IPv6 that have a sibling, on a socket of both versions: each is set, and the other asked.
+TYPED_TEST(PosixOptions, OptionsOfBothVersions) {
+  if (!this->has_v6()) GTEST_SKIP() << "no IPv6 here";
+  struct Siblings {
+    int v4, v6, number;
+  };
+  const auto change = [&](bool v6, const Siblings& s, int number) {
+    const int u = this->udp6();
+    const int level = v6 ? int{IPPROTO_IPV6} : int{IPPROTO_IP};
+    const int other_level = v6 ? int{IPPROTO_IP} : int{IPPROTO_IPV6};
+    const int before = this->option(u, other_level, v6 ? s.v4 : s.v6);
+    EXPECT_GE(before, 0);
+    EXPECT_EQ(this->set(u, level, v6 ? s.v6 : s.v4, number), 0);
+    EXPECT_EQ(this->option(u, level, v6 ? s.v6 : s.v4), number);
+    const int after = this->option(u, other_level, v6 ? s.v4 : s.v6);
+    EXPECT_TRUE(after == before || after == number);
+    this->close_all({u});
+    return after != before;
+  };
+  // Two of them, on Linux and here.
+  for (const Siblings& s : {Siblings{IP_PKTINFO, IPV6_RECVPKTINFO, 1}, Siblings{IP_RECVTTL, IPV6_RECVHOPLIMIT, 1},
+                            Siblings{IP_RECVTOS, IPV6_RECVTCLASS, 1}, Siblings{IP_MINTTL, IPV6_MINHOPCOUNT, 9},
+                            Siblings{IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, IP_PMTUDISC_DO}}) {
+    for (const bool v6 : {false, true}) EXPECT_FALSE(change(v6, s, s.number)) << s.v4;
+  }
+  // One.
+  for (const bool v6 : {false, true}) EXPECT_TRUE(change(v6, {IP_FREEBIND, IPV6_FREEBIND, 1}, 1));
+  // One here, as docs/posix.md says, and two on Linux.
+  for (const Siblings& s :
+       {Siblings{IP_TOS, IPV6_TCLASS, 0x28}, Siblings{IP_TTL, IPV6_UNICAST_HOPS, 9},
+        Siblings{IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS, 9}, Siblings{IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP, 0},
+        Siblings{IP_MULTICAST_ALL, IPV6_MULTICAST_ALL, 0}, Siblings{IP_RECVERR, IPV6_RECVERR, 1},
+        Siblings{IP_UNICAST_IF, IPV6_UNICAST_IF, static_cast<int>(htonl(1))}}) {
+    for (const bool v6 : {false, true}) EXPECT_EQ(change(v6, s, s.number), TypeParam::kIsLeat) << s.v4;
+  }
+}
+
 TYPED_TEST(PosixOptions, TosSaysThePriority) {
   const int u = this->udp();
   EXPECT_EQ(this->option(u, SOL_SOCKET, SO_PRIORITY), 0);
