@@ -177,7 +177,11 @@ Result<Tap> Tap::attach(const TapOptions& options, TapInfo info, PacketPool& poo
 
 // Agrees with the kernel on header length and offloads, each with a fall-back.
 void Tap::negotiate(const TapOptions& options) {
-  if (!info_.vnet_header) return;
+  if (!info_.vnet_header) {
+    // An interface that lasts would go on handing us what its last user could take.
+    (void)::ioctl(fd_.get(), TUNSETOFFLOAD, 0UL);
+    return;
+  }
   int length = VnetHeader::kLength;
   if (::ioctl(fd_.get(), TUNSETVNETHDRSZ, &length) != 0) length = VnetHeader::kShortLength;
   vnet_length_ = static_cast<std::uint32_t>(length);
