@@ -73,9 +73,7 @@ int report(const Plan& plan, const SharedServices::Counts& counts, bool http, bo
 
 void run_until_stopped(Node& node) {
   const StopOnSignals signals(node.runner());
-  // A signal that comes with the deadline is told as the deadline.
-  while (node.runner().run(monotonic_now() + Duration::s(1)) == Runner::End::deadline && StopOnSignals::caught() == 0)
-    node.look_at_interfaces();
+  while (node.runner().run(monotonic_now() + Duration::s(1)) == Runner::End::deadline) node.look_at_interfaces();
 }
 
 int serve(const Services& services, Node& node) {

@@ -76,21 +76,31 @@ void Runner::cancel(TimerId timer) {
 }
 
 Runner::End Runner::run(Instant until) {
-  return run_until([] { return false; }, until) || until.is_never() || monotonic_now() < until ? End::stopped
-                                                                                               : End::deadline;
+  return loop([] { return false; }, until) == LoopEnd::deadline ? End::deadline : End::stopped;
 }
 
 bool Runner::run_until(const std::function<bool()>& done, Instant until) {
+  return loop(done, until) == LoopEnd::done;
+}
+
+Runner::LoopEnd Runner::loop(const std::function<bool()>& done, Instant until) {
   owner_.store(std::this_thread::get_id(), std::memory_order_relaxed);
-  bool finished = false;
+  const LoopEnd end = turns_until(done, until);
+  owner_.store({}, std::memory_order_relaxed);
+  return end;
+}
+
+Runner::LoopEnd Runner::turns_until(const std::function<bool()>& done, Instant until) {
   unsigned busy_turns = 0;
   for (;;) {
     now_ = monotonic_now();
     run_posted();
     run_due_timers();
     Instant next = turn();
-    finished = done();
-    if (finished || stop_.exchange(false, std::memory_order_relaxed) || now_ >= until) break;
+    if (done()) return LoopEnd::done;
+    // A stop that comes with the deadline is a stop: it is told once.
+    if (stop_.exchange(false, std::memory_order_relaxed)) return LoopEnd::stopped;
+    if (now_ >= until) return LoopEnd::deadline;
     if (has_posted_.load(std::memory_order_relaxed)) continue;
     if (!timers_.empty()) next = earlier(next, timers_.begin()->first.first);
     if (policy_.spin > Duration{}) {
@@ -107,8 +117,6 @@ bool Runner::run_until(const std::function<bool()>& done, Instant until) {
       sleep(now_);
     }
   }
-  owner_.store({}, std::memory_order_relaxed);
-  return finished;
 }
 
 Instant Runner::turn() {

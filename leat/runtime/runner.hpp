@@ -53,7 +53,7 @@ class Runner {
   TimerId after(Duration delay, Task task);
   void cancel(TimerId timer);
 
-  // Runs in the caller until request_stop() or until the monotonic clock shows `until`.
+  // Runs in the caller until request_stop() or until the monotonic clock shows `until`; when both come, it was stopped.
   End run(Instant until = Instant::never());
   // Runs until `done()` is true, asked after every turn. False when the deadline came or it was stopped first.
   bool run_until(const std::function<bool()>& done, Instant until = Instant::never());
@@ -74,6 +74,10 @@ class Runner {
   [[nodiscard]] std::uint64_t sleeps() const { return sleeps_; }
 
  private:
+  enum class LoopEnd : std::uint8_t { done, stopped, deadline };
+
+  LoopEnd loop(const std::function<bool()>& done, Instant until);
+  LoopEnd turns_until(const std::function<bool()>& done, Instant until);
   Instant turn();
   void run_posted();
   void run_due_timers();

@@ -87,5 +87,22 @@ TEST(Runner, ASignalStopsIt) {
   EXPECT_EQ(StopOnSignals::caught(), SIGTERM);
 }
 
+// The loop of a program that looks at something now and then: the signal that ends it may come while the time is up.
+TEST(Runner, ASignalThatComesWithTheDeadlineStopsIt) {
+  Runner runner;
+  const StopOnSignals signals(runner);
+  const Instant until = monotonic_now() + Duration::ms(2);
+  runner.post([until] {
+    while (monotonic_now() < until) {
+    }
+    ::raise(SIGTERM);
+  });
+  EXPECT_EQ(runner.run(until), Runner::End::stopped);
+  EXPECT_EQ(runner.run(monotonic_now() + Duration::ms(2)), Runner::End::deadline) << "it is told once";
+  // And after the deadline, before the next run.
+  ::raise(SIGINT);
+  EXPECT_EQ(runner.run(monotonic_now()), Runner::End::stopped);
+}
+
 }  // namespace
 }  // namespace leat
