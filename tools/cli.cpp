@@ -153,6 +153,8 @@ void add_sim(CLI::App& app, Arguments& a) {
   c->add_option("--rate", a.rate, "bits per second of the link")->type_name("SIZE");
   c->add_option("--queue", a.queue, "packets that wait in front of the link")->type_name("N");
   c->add_option("--cc", a.congestion, "congestion control: newreno or cubic")->type_name("NAME");
+  c->add_option("--checksums", a.checksum_kernel, "what sums: scalar, avx2 or avx512 (default: the fastest here)")
+      ->type_name("KERNEL");
   c->add_option("--pcap", a.pcap, "write a capture (pcapng), the same for the same seed")->type_name("FILE");
   c->add_flag("--json", a.json, "results as JSON");
 }

@@ -48,6 +48,7 @@ struct Arguments {
   std::string rate;
   std::uint32_t queue = 0;
   std::string congestion;
+  std::string checksum_kernel;
   std::string pcap;
   std::string bound;
 

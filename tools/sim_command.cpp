@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdio>
+#include <leat/base/checksum.hpp>
 #include <leat/core/all_modules.hpp>
 #include <leat/sim/transfer.hpp>
 
@@ -29,6 +30,23 @@ std::string hex(std::uint64_t value) {
   std::array<char, 20> text{};
   std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(value));
   return text.data();
+}
+
+// Every kernel gives the same sums, and so the same capture: scripts/determinism compares them.
+void choose_checksum_kernel(const std::string& name) {
+  struct Choice {
+    std::string_view name;
+    ChecksumKernel kernel;
+  };
+  constexpr std::array kChoices{Choice{"scalar", ChecksumKernel::scalar}, Choice{"avx2", ChecksumKernel::avx2},
+                                Choice{"avx512", ChecksumKernel::avx512}};
+  for (const Choice& choice : kChoices) {
+    if (choice.name != name) continue;
+    if (!checksum_kernel_supported(choice.kernel))
+      throw Failure(cat("--checksums: this processor has no ", name), "take scalar, or leave the option out");
+    return set_checksum_kernel(choice.kernel);
+  }
+  throw Failure(cat("--checksums: no kernel '", name, "'"), "take scalar, avx2 or avx512");
 }
 
 sim::TransferOptions options_of(const Arguments& a) {
@@ -59,6 +77,7 @@ sim::TransferOptions options_of(const Arguments& a) {
 
 int run_sim(const Arguments& a) {
   sim::TransferOptions options = options_of(a);
+  if (!a.checksum_kernel.empty()) choose_checksum_kernel(a.checksum_kernel);
   if (!a.pcap.empty()) {
     std::FILE* probe = std::fopen(a.pcap.c_str(), "wb");
     if (probe == nullptr)

@@ -26,6 +26,7 @@ printf '[[interface]]\nadresses = ["10.0.0.2/24"]\n' >"$work/bad.toml"
 expect "bad.toml:2:1: unknown key 'adresses'; did you mean 'addresses'" "$LEAT" up --config "$work/bad.toml"
 printf '[[interface]]\nname = "lan"\n[[route]]\nto = "10.0.0.0/8"\ninterface = "wan"\n' >"$work/route.toml"
 expect "route.toml:5:13: unknown interface 'wan'" "$LEAT" up --config "$work/route.toml"
+expect "no kernel 'sse'; take scalar" "$LEAT" sim --checksums sse
 expect "can't write the capture" "$LEAT" up --pcap /nonexistent/x
 printf '[[interface]\n' >"$work/broken.toml"
 expect "broken.toml:1:[0-9]+: .*; mend it" "$LEAT" up --config "$work/broken.toml"
