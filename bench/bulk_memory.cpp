@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bench/clock.hpp>
+#include <bench/event_counter.hpp>
 #include <bench/loads.hpp>
 #include <bench/lwip_peer.hpp>
 #include <bench/stacks.hpp>
@@ -13,6 +14,7 @@ namespace {
 struct Transfer {
   double seconds = 1e9;  // CPU time of both sides
   std::uint64_t bytes = 0, data_packets = 0, ack_packets = 0;
+  std::optional<std::uint64_t> instructions{};  // of both sides
   [[nodiscard]] double gbit() const { return static_cast<double>(bytes) * 8e-9 / seconds; }
 };
 
@@ -39,6 +41,7 @@ class Bulk {
     const DeviceCounters acks_before = wire_.pipe().b().counters();
     Host& client = wire_.client();
     Host& server = wire_.server();
+    const auto instructions_before = instructions_.read();
     const double began = thread_cpu_seconds();
     Instant progress = monotonic_now();
     while (r.bytes < bytes) {
@@ -61,6 +64,8 @@ class Bulk {
       if (t - progress > Duration::s(10)) throw std::runtime_error("the transfer stands still");
     }
     r.seconds = thread_cpu_seconds() - began;
+    const auto instructions_after = instructions_.read();
+    if (instructions_before && instructions_after) r.instructions = *instructions_after - *instructions_before;
     r.data_packets = wire_.pipe().a().counters().tx_packets - before.tx_packets;
     r.ack_packets = wire_.pipe().b().counters().tx_packets - acks_before.tx_packets;
     return r;
@@ -68,6 +73,7 @@ class Bulk {
 
  private:
   Wire wire_;
+  EventCounter instructions_ = EventCounter::instructions();
   Handle listener_, sender_, receiver_;
   std::vector<std::uint8_t> out_ = std::vector<std::uint8_t>(65536, 0x5a);
   std::vector<std::uint8_t> in_ = std::vector<std::uint8_t>(65536);
@@ -112,6 +118,7 @@ std::vector<Row> run_bulk_memory(const Request& request) {
                        .set("gbit_per_s", best.gbit())
                        .set("packets_per_s", packets / best.seconds)
                        .set("ns_per_packet", best.seconds * 1e9 / packets);
+        if (best.instructions) row.set("instructions_per_packet", static_cast<double>(*best.instructions) / packets);
         if (peer > 0)
           row.set("peer", "lwip").set("peer_gbit_per_s_per_core", peer).set("ratio_to_peer", best.gbit() / peer);
       }
