@@ -3,8 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <bench/bench.hpp>
+#include <map>
+#include <string>
+#include <vector>
 
 namespace leat::bench {
 namespace {
@@ -33,6 +37,7 @@ TEST(Bench_Runs, LatencyInEveryForm) {
     GTEST_SKIP() << e.what();
   }
   ASSERT_TRUE(rows.size() == 20 || rows.size() == 40) << rows.size();
+  std::map<std::string, std::vector<double>> calls_up_to_a_segment;  // of each form
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Row& row = rows[i];
     EXPECT_GT(number(row, "p50_us"), 1);
@@ -43,10 +48,18 @@ TEST(Bench_Runs, LatencyInEveryForm) {
     EXPECT_EQ(number(row, "cpus"), i < 20 ? 1 : 2);
     if (i % 5 == 0) continue;
     EXPECT_GT(number(row, "ratio_to_peer"), 0);
-    // Some machines let nobody trace. A round trip takes a wait, a read and a write at least; never dozens.
+    // Some machines let nobody trace, and who spins is not counted.
     if (row.find("syscalls_per_round_trip") == nullptr) continue;
-    EXPECT_GE(number(row, "syscalls_per_round_trip"), 2.5);
-    EXPECT_LT(number(row, "syscalls_per_round_trip"), 30);
+    const double calls = number(row, "syscalls_per_round_trip");
+    EXPECT_GE(calls, 2.5);
+    EXPECT_LT(calls, 10);
+    if (number(row, "bytes") <= 1400) calls_up_to_a_segment[std::get<std::string>(*row.find("form"))].push_back(calls);
+  }
+  // A wait, a read and a write; what a busy machine adds (an ACK of its own, a wait in vain) shows in one size of the
+  // three and not in another.
+  for (auto& [form, calls] : calls_up_to_a_segment) {
+    std::ranges::sort(calls);
+    EXPECT_LT(calls[calls.size() / 2], form == "posix" || form == "channel" ? 4 : 3.5) << form;
   }
 }
 
