@@ -31,13 +31,13 @@ void ShardToken<World>::wait(Op& op, Sleeper& s, bool was_posted, bool again) {
   if (spun == Spun::done) return;
   // Once more, so that devices hear of the sleep: here, or by who has the token and perhaps found us spinning.
   if (spun == Spun::in_vain && s.leads.load(std::memory_order_seq_cst)) look(op, s);
-  bool asked = false;
+  bool withdrawn = false;
   while (Word::wait_state(op) != PostState::done) {
     ++s.tally.sleeps;
-    const auto woken = world_->sleep(s, asked ? -1 : op.also_fd);
+    const auto woken = world_->sleep(s, withdrawn ? -1 : op.also_fd);
     if (woken.watch && Word::wait_state(op) != PostState::done) look(op, s);
-    if ((woken.interrupted || woken.also) && !asked) {
-      asked = true;
+    if ((woken.interrupted || woken.also) && !withdrawn) {
+      withdrawn = true;  // it ends at once, or whoever has the token ends it
       op.also_ready = woken.also;
       withdraw_own(op, s);
     }

@@ -181,13 +181,15 @@ class PortsOfConnections {
 
  private:
   static constexpr std::uint32_t kAtOnce = 256;
+  [[nodiscard]] bool in_window(std::uint32_t port) const { return port >= first_ && port < first_ + kAtOnce; }
+  // Moves the window to the ports from `first` on and fills it.
   void look_from(std::uint32_t first);
 
   Core& core_;
-  BindKey key_;
+  BindKey key_;  // of the bind; its port does not matter
   bool v6only_;
-  std::uint32_t first_ = 0x10000;  // the ports that were looked at: none
-  std::array<std::uint64_t, kAtOnce / 64> held_{};
+  std::uint32_t first_ = 0x10000;     // where the window begins: behind every port, until the first look
+  std::array<bool, kAtOnce> held_{};  // held_[p - first_]: a connection holds port p
 };
 
 // --- open.cpp: what active, passive and simultaneous opens share ----------------------------------------------------

@@ -39,20 +39,20 @@ bool connections_hold(Core& core, const BindKey& key, BindFlags flags) {
 
 bool PortsOfConnections::has(Port port) {
   const std::uint32_t p = port.value();
-  if (p < first_ || p >= first_ + kAtOnce) look_from(p);
-  const std::uint32_t at = p - first_;
-  return (held_[at / 64] >> (at % 64) & 1U) != 0;
+  if (!in_window(p)) look_from(p);
+  return held_[p - first_];
 }
 
 void PortsOfConnections::look_from(std::uint32_t first) {
   first_ = first;
   held_ = {};
-  any_holder(core_, [&](const BindKey& held, bool, bool) {
-    const std::uint32_t at = held.port.value() - first_;  // of those below, more than any
-    key_.port = held.port;
-    if (at < kAtOnce && ListenerTable::overlap(key_, v6only_, held, false))
-      held_[at / 64] |= std::uint64_t{1} << (at % 64);
-    return false;
+  any_holder(core_, [&](const BindKey& holder, bool, bool) {
+    const std::uint32_t p = holder.port.value();
+    if (!in_window(p)) return false;
+    BindKey wanted = key_;
+    wanted.port = holder.port;
+    if (ListenerTable::overlap(wanted, v6only_, holder, false)) held_[p - first_] = true;
+    return false;  // the next one
   });
 }
 
