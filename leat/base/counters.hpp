@@ -33,7 +33,6 @@ namespace leat {
   X(ip_reject_route, "The route says reject.")                                                           \
   X(ip_no_route, "No route to the destination.")                                                         \
   X(ip_source_route, "Source-routed packet, refused by policy.")                                         \
-  X(ip_hop_limit, "Hop limit exceeded.")                                                                 \
   X(ip_fragment, "Fragment that could not be reassembled.")                                              \
   X(ip_fragment_header_chain, "First fragment without the whole header chain (RFC 7112).")               \
   X(ip_extension, "IPv6 extension header chain malformed, too long or told to discard.")                 \
@@ -59,14 +58,13 @@ namespace leat {
   X(tcp_paws, "Segment with an old timestamp (PAWS).")                                                   \
   X(tcp_missing_timestamp, "Segment without the negotiated timestamp option.")                           \
   X(tcp_bad_ack, "Acknowledgement of data never sent, or far too old.")                                  \
-  X(tcp_low_ttl, "Segment from farther away than ip_min_ttl allows.")                                    \
+  X(tcp_low_ttl, "Segment from farther away than ip_min_ttl or ip_min_hop_limit says.")                  \
   X(tcp_bad_state, "Segment that its state tells to drop.")                                              \
   X(tcp_challenge_limited, "Segment that called for a challenge ACK beyond its rate.")                   \
   X(tcp_rst_rejected, "RST that is not exactly at RCV.NXT (RFC 5961).")                                  \
   X(tcp_duplicate, "Segment whose data had all been received.")                                          \
   X(tcp_ooo_full, "Out-of-order data beyond the node or byte budget.")                                   \
   X(tcp_receive_closed, "Data for a connection whose reader is gone.")                                   \
-  X(tcp_receive_full, "Data beyond the receive budget.")                                                 \
   X(no_buffers, "A pool was empty.")                                                                     \
   X(interface_down, "The interface is down or gone.")                                                    \
   X(interface_queue_full, "The interface's transmit queue is full.")                                     \

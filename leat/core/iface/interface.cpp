@@ -27,6 +27,16 @@ void drop_queue(Core& core, InterfaceId id, DropReason reason) {
   ip::room_again(core, id);  // the next attempt tells them what happened
 }
 
+// Routes that decide about packets that come are counted: while there are none, only addresses need a look.
+void note_kind(Core& core, RouteKind kind) {
+  if (kind == RouteKind::any_ip) ++core.iface.any_ip_routes;
+  if (kind == RouteKind::reject) ++core.iface.reject_routes;
+}
+void forget_kind(Core& core, RouteKind kind) {
+  if (kind == RouteKind::any_ip) --core.iface.any_ip_routes;
+  if (kind == RouteKind::reject) --core.iface.reject_routes;
+}
+
 // Takes away every configured route through the interface.
 void remove_routes_through(Core& core, InterfaceId id) {
   for (;;) {
@@ -37,7 +47,7 @@ void remove_routes_through(Core& core, InterfaceId id) {
       return n < found.size();
     });
     for (std::size_t k = 0; k < n; ++k) {
-      if (core.iface.routes[found[k]].kind == RouteKind::any_ip) --core.iface.any_ip_routes;
+      forget_kind(core, core.iface.routes[found[k]].kind);
       core.iface.routes.remove(core.scope, found[k]);
       --core.iface.configured_routes;
     }
@@ -178,7 +188,7 @@ Result<void> add_route(Core& core, const RouteConfig& c) {
     return fail(Errc::no_memory);
   }
   ++core.iface.configured_routes;
-  if (r.kind == RouteKind::any_ip) ++core.iface.any_ip_routes;
+  note_kind(core, r.kind);
   ++core.route_epoch;
   return {};
 }
@@ -188,7 +198,7 @@ Result<void> remove_route(Core& core, const IpPrefix& to, const IpAddress& gatew
     const Route& r = core.iface.routes[i];
     const bool same_gateway = r.gateway == gateway || (r.gateway.is_unspecified() && gateway.is_unspecified());
     if (r.by_address || !same_gateway) continue;
-    if (r.kind == RouteKind::any_ip) --core.iface.any_ip_routes;
+    forget_kind(core, r.kind);
     core.iface.routes.remove(core.scope, i);
     --core.iface.configured_routes;
     ++core.route_epoch;

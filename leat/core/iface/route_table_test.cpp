@@ -196,6 +196,72 @@ TEST(Paths, AnyIpTakesAWholePrefixAsOurs) {
   EXPECT_EQ(host.drops(DropReason::ip_not_for_us), 1U);
 }
 
+// What comes for a rejected destination, and what would go to one, is told apart from what nobody has a route for.
+TEST(Paths, RejectedPacketsAreCountedAsSuch) {
+  for (const bool v6 : {false, true}) {
+    SCOPED_TRACE(v6);
+    TestHost host;
+    Stack& s = host.stack();
+    const IpAddress us = v6 ? kUs6 : kUs;
+    const IpAddress peer = v6 ? kPeer6 : kPeer;
+    const IpAddress far = v6 ? ip("2001:db8::7") : ip("203.0.113.7");
+    const IpPrefix far_net{far, static_cast<std::uint8_t>(v6 ? 32 : 24)};
+    host.resolve(peer);
+    const auto rejected = [&host] { return host.drops(DropReason::ip_reject_route); };
+    const auto ping = [&](const IpAddress& from, const IpAddress& to) {
+      host.receive_ip(echo_request({.source = from, .destination = to}, 1, 1, {}));
+    };
+    ping(peer, far);
+    EXPECT_EQ(host.drops(DropReason::ip_not_for_us), 1U);
+    ping(far, us);
+    EXPECT_EQ(host.drops(DropReason::ip_no_route), 1U);
+    ASSERT_TRUE(s.add_route({.destination = far_net, .gateway = peer}));
+    const auto path = ip::find_path(host.core(), far, {});
+    ASSERT_TRUE(path);
+    EXPECT_EQ(rejected(), 0U);
+
+    ASSERT_TRUE(s.add_route({.destination = {far, static_cast<std::uint8_t>(v6 ? 128 : 32)},
+                             .interface = host.eth,
+                             .kind = RouteConfig::Kind::reject}));
+    ping(peer, far);
+    EXPECT_EQ(rejected(), 1U) << "the way in";
+    ping(far, us);
+    EXPECT_EQ(rejected(), 2U) << "the reply to a ping";
+    host.receive_ip(tcp_packet({.source = far, .destination = us}, {}));
+    EXPECT_EQ(rejected(), 3U) << "the reset that nobody's SYN asks for";
+    Packet p = host.core().pool.allocate(ChunkClass::normal);
+    (void)p.append(10);
+    EXPECT_EQ(ip::send(host.core(), std::move(p), {.source = us, .destination = far, .protocol = 99}, *path),
+              ip::SendStatus::dropped);
+    EXPECT_EQ(rejected(), 4U) << "a path that was found before";
+    EXPECT_TRUE(host.sent().empty());
+    EXPECT_EQ(host.drops(DropReason::ip_not_for_us), 1U);
+    EXPECT_EQ(host.drops(DropReason::ip_no_route), 1U);
+
+    ASSERT_TRUE(s.remove_route({far, static_cast<std::uint8_t>(v6 ? 128 : 32)}, {}));
+    EXPECT_EQ(host.core().iface.reject_routes, 0U);
+    ping(peer, far);
+    EXPECT_EQ(host.drops(DropReason::ip_not_for_us), 2U);
+    ASSERT_TRUE(s.add_route({.destination = far_net, .interface = host.eth, .kind = RouteConfig::Kind::reject}));
+    ASSERT_TRUE(s.remove_interface(host.eth));
+    EXPECT_EQ(host.core().iface.reject_routes, 0U);
+  }
+}
+
+TEST(Paths, AConnectionWhoseWayIsRejectedMeanwhileCountsWhatItCannotSend) {
+  TestHost host;
+  host.resolve();
+  const Handle h = host.stack().open_stream().value();
+  ASSERT_TRUE(host.stack().connect(h, {kPeer, Port{80}}));
+  EXPECT_EQ(host.sent().size(), 1U);
+  ASSERT_TRUE(host.stack().add_route({.destination = {kPeer, 32}, .kind = RouteConfig::Kind::reject}));
+  host.advance(Duration::ms(1100));
+  EXPECT_TRUE(host.sent().empty()) << "the second SYN";
+  EXPECT_EQ(host.drops(DropReason::ip_reject_route), 1U);
+  EXPECT_EQ(host.drops(DropReason::ip_no_route), 0U);
+  ASSERT_TRUE(host.stack().close(h));
+}
+
 TEST(Paths, AnAddressThatGoesTakesItsRoutesAlong) {
   TestHost host;
   ASSERT_TRUE(host.stack().remove_address(host.eth, kUs));

@@ -203,6 +203,7 @@ struct State {
   IndexList tentative, announcing;  // addresses that wait for time, earliest first
   std::uint32_t configured_routes = 0;
   std::uint32_t any_ip_routes = 0;
+  std::uint32_t reject_routes = 0;
   Instant multicast_due = Instant::never();  // not later than the first message about groups
   std::uint32_t transmit_queue;
   // Which addresses may be ours or broadcast: two bits each by a small hash, so that most foreign addresses are told

@@ -247,7 +247,7 @@ void answer_echo(Core& core, TransportInput&& in, std::uint8_t reply_type) {
   const InterfaceId bound = in.source.is_link_local() && !in.source.is_v4() ? in.interface : kNoInterface;
   const auto path = find_path(core, in.source, local, bound, core.scope);
   if (!path) {
-    core.drop(std::move(p), DropReason::ip_no_route);
+    core.drop(std::move(p), why_no_path(core, in.source, bound));
     return;
   }
   strip_header(p, l4);

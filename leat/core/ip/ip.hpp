@@ -10,6 +10,7 @@
 
 #include <array>
 #include <leat/base/checksum.hpp>
+#include <leat/base/counters.hpp>
 #include <leat/core/modules.hpp>
 #include <leat/wire/ethernet.hpp>
 #include <leat/wire/ipv4.hpp>
@@ -44,6 +45,8 @@ struct Path {
 // `local` may be unspecified; `bound` restricts to one interface.
 [[nodiscard]] Result<Path> find_path(Core&, const IpAddress& remote, const IpAddress& local,
                                      InterfaceId bound = kNoInterface, Scope scope = 0);
+// Why a packet to `remote` that find_path() has no path for is dropped: a route says reject, or there is none.
+[[nodiscard]] DropReason why_no_path(const Core&, const IpAddress& remote, InterfaceId bound = kNoInterface);
 
 struct SendInfo {
   IpAddress source;

@@ -135,7 +135,7 @@ Verdict look_up_verdict(Core& core, const IpAddress& to, InterfaceId in) {
     if (in == kNoInterface || iface::is_member(core, in, to)) v = Verdict::multicast;
   } else if (to.is_limited_broadcast()) {
     v = Verdict::broadcast;
-  } else if (core.iface.any_ip_routes > 0 || core.iface.filter_has(to)) {
+  } else if (core.iface.any_ip_routes + core.iface.reject_routes > 0 || core.iface.filter_has(to)) {
     const Index r = core.iface.routes.find(core.scope, to, [&](const iface::Route& route) {
       // A link-local address means something on its own link only (RFC 4007 6).
       return route.kind != iface::RouteKind::local || !to.is_link_local() || to.is_v4() || in == kNoInterface ||
@@ -152,8 +152,10 @@ Verdict look_up_verdict(Core& core, const IpAddress& to, InterfaceId in) {
         case iface::RouteKind::broadcast:
           v = Verdict::broadcast;
           break;
-        case iface::RouteKind::unicast:
         case iface::RouteKind::reject:
+          v = Verdict::rejected;
+          break;
+        case iface::RouteKind::unicast:
           break;
       }
     }
@@ -226,6 +228,9 @@ void ipv4_input(Core& core, Packet&& packet, InterfaceId id, Origin origin) {
     case Verdict::multicast:
       in.cast = IpCast::multicast;
       break;
+    case Verdict::rejected:
+      core.drop(std::move(packet), DropReason::ip_reject_route);
+      return;
     case Verdict::foreign:
       core.drop(std::move(packet), DropReason::ip_not_for_us);
       return;

@@ -113,6 +113,9 @@ void input(Core& core, Packet&& packet, InterfaceId id, bool from_wire) {
     case Verdict::multicast:
       in.cast = IpCast::multicast;
       break;
+    case Verdict::rejected:
+      core.drop(std::move(packet), DropReason::ip_reject_route);
+      return;
     case Verdict::broadcast:
     case Verdict::foreign:
       // RFC 4862 5.4.3: to a tentative address nothing may be delivered but solicitations, which go to its group.

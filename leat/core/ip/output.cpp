@@ -81,6 +81,28 @@ bool is_up(const Core& core, InterfaceId id) {
   return ifc != nullptr && ifc->up;
 }
 
+bool is_to_all(const IpAddress& remote) {
+  return remote.is_multicast() || remote.is_limited_broadcast();
+}
+
+// The route to `remote`, bound to an interface or not; kNoIndex: none.
+Index find_route(const Core& core, const IpAddress& remote, InterfaceId bound) {
+  return core.iface.routes.find(core.scope, remote, [&](const iface::Route& route) {
+    switch (route.kind) {
+      case iface::RouteKind::local:
+        // The same link-local address may be ours on one link and a neighbour's on another.
+        return !(remote.is_link_local() && !remote.is_v4() && bound != kNoInterface && route.interface != bound);
+      case iface::RouteKind::any_ip:
+      case iface::RouteKind::reject:
+        return !is_to_all(remote);
+      case iface::RouteKind::broadcast:
+      case iface::RouteKind::unicast:
+        return (bound == kNoInterface || route.interface == bound) && is_up(core, route.interface);
+    }
+    return false;
+  });
+}
+
 // --- IPv4 headers ----------------------------------------------------------------------------------------------------
 
 void push_ipv4(Core& core, Packet& p, const SendInfo& info, const Path& path) {
@@ -161,6 +183,12 @@ Result<Path> find_path(Core& core, const IpAddress& remote, const IpAddress& loc
   return found;
 }
 
+DropReason why_no_path(const Core& core, const IpAddress& remote, InterfaceId bound) {
+  const Index r = find_route(core, remote, bound);
+  const bool rejected = r != kNoIndex && core.iface.routes[r].kind == iface::RouteKind::reject;
+  return rejected ? DropReason::ip_reject_route : DropReason::ip_no_route;
+}
+
 namespace {
 
 Result<Path> look_up_path(Core& core, const IpAddress& remote, const IpAddress& local, InterfaceId bound, Scope scope,
@@ -178,21 +206,8 @@ Result<Path> look_up_path(Core& core, const IpAddress& remote, const IpAddress& 
     return loopback_path(core, remote, local, bound, scope);
   }
 
-  const bool to_all = remote.is_multicast() || remote.is_limited_broadcast();
-  const Index r = core.iface.routes.find(core.scope, remote, [&](const iface::Route& route) {
-    switch (route.kind) {
-      case iface::RouteKind::local:
-        // The same link-local address may be ours on one link and a neighbour's on another.
-        return !(remote.is_link_local() && !remote.is_v4() && bound != kNoInterface && route.interface != bound);
-      case iface::RouteKind::any_ip:
-      case iface::RouteKind::reject:
-        return !to_all;
-      case iface::RouteKind::broadcast:
-      case iface::RouteKind::unicast:
-        return (bound == kNoInterface || route.interface == bound) && is_up(core, route.interface);
-    }
-    return false;
-  });
+  const bool to_all = is_to_all(remote);
+  const Index r = find_route(core, remote, bound);
   Path p;
   p.bound = bound;
   p.scope = scope;
@@ -308,7 +323,7 @@ SendStatus send(Core& core, Packet&& packet, const SendInfo& info, const Path& p
     const auto fresh =
         find_path(core, info.destination, IpAddress::any(info.destination.version()), path.bound, path.scope);
     if (!fresh) {
-      core.drop(std::move(packet), DropReason::ip_no_route);
+      core.drop(std::move(packet), why_no_path(core, info.destination, path.bound));
       return SendStatus::dropped;
     }
     return send(core, std::move(packet), info, *fresh, out);

@@ -90,7 +90,7 @@ struct StaticStorage {
 };
 
 // What the destination of a received packet means to us.
-enum class Verdict : std::uint8_t { foreign, local, any_ip, broadcast, multicast };
+enum class Verdict : std::uint8_t { foreign, rejected, local, any_ip, broadcast, multicast };
 
 struct State {
   explicit State(const Storage& s)

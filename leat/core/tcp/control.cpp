@@ -30,7 +30,7 @@ ip::SendInfo send_info(const Core& core, const Bare& b) {
 // To who has no socket that chose a way; nullptr, and counted: there is none.
 CachedPath* path_back(Core& core, const FlowKey& key) {
   CachedPath* const c = find_cached_path(core, key.local, key.remote, kNoInterface, key.scope);
-  if (c == nullptr) core.counters.add(DropReason::ip_no_route);
+  if (c == nullptr) core.counters.add(ip::why_no_path(core, key.remote));
   return c;
 }
 

@@ -343,7 +343,8 @@ Outcome Visit::run() {
   cached_ = path_of(t_);
   if (cached_ == nullptr) {
     // No way there now: what is owed is dropped, what waits for an acknowledgement is tried again by its timer.
-    t_.core.counters.add(DropReason::ip_no_route);
+    const auto bound = static_cast<InterfaceId>(t_.option(OptionId::bind_interface));
+    t_.core.counters.add(ip::why_no_path(t_.core, h_.key.remote, bound));
     h_.flags.clear(Flag::ack_now);
     h_.flags.clear(Flag::probe_now);
     if (!h_.has(Flag::rtx_running) && (h_.in_flight() != 0 || wants_data() || h_.has(Flag::send_syn))) start_rtx(t_);
