@@ -40,6 +40,7 @@ class Rtt {
   constexpr void syn_timed_out() {
     if (!measured()) word_ |= kSynTimedOut;
   }
+  [[nodiscard]] constexpr bool lost_syn() const { return (word_ & kSynTimedOut) != 0; }
 
   // RFC 6298 2.1 to 2.5, then doubled `backoff` times (5.5). `granularity` is the clock's, in microseconds.
   // RFC 6298 2.4: exception: the minimum is an option and one of the variation's share, as in Linux: SRTT + 200 ms, not
@@ -47,7 +48,7 @@ class Rtt {
   // is held up, a delayed ACK would look like a loss on every path longer than the minimum.
   [[nodiscard]] constexpr std::uint32_t rto_us(std::uint32_t initial, std::uint32_t least, std::uint32_t most,
                                                unsigned backoff, std::uint32_t granularity = 1000) const {
-    std::uint64_t rto = (word_ & kSynTimedOut) != 0 ? std::max(initial, kAfterLostSyn) : initial;
+    std::uint64_t rto = lost_syn() ? std::max(initial, kAfterLostSyn) : initial;
     if (measured()) rto = std::uint64_t{srtt_us()} + std::max({least, granularity, 4 * rttvar_us()});
     rto <<= std::min(backoff, kMostBackoff);
     return static_cast<std::uint32_t>(std::min<std::uint64_t>(rto, most));

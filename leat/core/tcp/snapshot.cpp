@@ -11,7 +11,7 @@ bool can_be_taken(const Hot& h) {
 
 // What a snapshot must fulfil whoever made it.
 bool is_sound(const Snapshot& s, std::size_t bytes) {
-  if (s.version != 1 || !kSynchronized.has(s.state) || s.state == TcpState::time_wait) return false;
+  if (s.version != Snapshot::kVersion || !kSynchronized.has(s.state) || s.state == TcpState::time_wait) return false;
   if (std::size_t{s.send_bytes} + s.receive_bytes > bytes) return false;
   if (s.snd_shift > wire::TcpOptions::kMaxWindowScale || s.rcv_shift > wire::TcpOptions::kMaxWindowScale) return false;
   const std::uint32_t flight = s.snd_nxt - s.snd_una;
@@ -62,6 +62,7 @@ Result<Snapshot> snapshot(Core& core, Index connection, MutableByteSpan bytes) {
   s.srtt_us = t.cold.rtt.srtt_us();
   s.rttvar_us = t.cold.rtt.rttvar_us();
   s.backoff = static_cast<std::uint8_t>(t.cold.rtt.backoff());
+  s.lost_syn = t.cold.rtt.lost_syn();
   s.min_rtt_us = t.cold.min_rtt_us;
   s.w_max = t.cold.w_max;
   if (const Active* a = t.active()) {
@@ -121,6 +122,7 @@ Result<Handle> restore(Core& core, const Snapshot& s, ByteSpan bytes, std::uint8
   h.ts_recent = s.ts_recent;
   t.cold.window = {s.cwnd, s.ssthresh};
   t.cold.rtt.restore(s.srtt_us, s.rttvar_us, s.backoff);
+  if (s.lost_syn) t.cold.rtt.syn_timed_out();
   load_options(t);
   h.flags.put(Flag::timestamps, s.timestamps);
   h.flags.put(Flag::sack, s.sack && core.modules.sack != nullptr);

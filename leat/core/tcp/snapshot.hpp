@@ -24,7 +24,8 @@ struct Core;
 namespace leat::tcp {
 
 struct Snapshot {
-  std::uint16_t version = 1;
+  static constexpr std::uint16_t kVersion = 2;
+  std::uint16_t version = kVersion;
   TcpState state = TcpState::closed;
   FlowKey key;
   std::uint32_t iss = 0, irs = 0, snd_una = 0, snd_nxt = 0, snd_wnd = 0, snd_wl1 = 0, rcv_nxt = 0, rcv_adv = 0;
@@ -32,11 +33,13 @@ struct Snapshot {
   std::uint8_t snd_shift = 0, rcv_shift = 0;
   std::uint8_t backoff = 0;  // doublings of the retransmission time-out
   bool timestamps = false, sack = false, window_scaling = false, fin_queued = false, fin_sent = false;
+  bool lost_syn = false;  // RFC 6298 5.7: it was sent again, and no round trip was measured since
   std::uint32_t ts_recent = 0;
   std::uint32_t ts_now = 0;  // our timestamp clock, so that it goes on from there
   std::uint32_t cwnd = 0, ssthresh = 0, srtt_us = 0, rttvar_us = 0, min_rtt_us = 0, w_max = 0;
   std::uint32_t send_bytes = 0;     // first in the octets
   std::uint32_t receive_bytes = 0;  // behind them
+  bool operator==(const Snapshot&) const = default;
 };
 
 [[nodiscard]] std::size_t snapshot_bytes(const Core& core, Index connection);
