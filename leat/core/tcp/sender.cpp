@@ -126,7 +126,7 @@ void Visit::restart_after_idle(Active& a) {
 }
 
 // What leaves soon after something came is taken for a reply: so will the next one be.
-void Visit::begin_flight() {
+void Visit::note_reply() {
   const std::uint32_t since_ms = ms_now(t_.core) - t_.hot.last_rx_ms;
   if (std::uint64_t{since_ms} * 1000 > t_.option(OptionId::tcp_reply_wait)) return;
   h_.flags.set(Flag::talks_back);
@@ -138,7 +138,7 @@ bool Visit::send_new() {
   State& tables = t_.tables();
   if (t_.unsent() != 0) {
     restart_after_idle(*a);
-    if (t_.payload_in_flight() == 0) begin_flight();
+    if (t_.payload_in_flight() == 0) note_reply();
   }
   while (true) {
     const std::uint32_t unsent = t_.unsent();
@@ -167,10 +167,7 @@ bool Visit::send_new() {
     const bool fin = last && h_.has(Flag::fin_queued) && n < window;
     if (fin) flags |= TcpFlag::fin;
     std::uint32_t sent = 0;
-    if (h_.in_flight() == 0) {
-      a->stalled_since = tick_now(t_.core);
-      if (h_.has(Flag::keep_alive)) t_.cold.retries = 0;  // probes of silence are no time-outs of this flight
-    }
+    if (h_.in_flight() == 0) begin_flight(a);
     if (!emit({.seq = h_.snd_nxt, .length = n, .flags = flags, .cursor = &a->send_cursor}, sent)) return false;
     tables.ranges.sent(a->ranges, h_.snd_nxt, h_.snd_nxt + sent, us_now(t_.core), a->delivered, kRangeCap);
     h_.snd_nxt += sent;
@@ -219,9 +216,8 @@ bool Visit::send_usual() {
   if (!packet) return false;
   if (in_flight == 0) {
     restart_after_idle(a);  // it leaves room for one segment
-    begin_flight();
-    a.stalled_since = tick_now(core);
-    if (h.has(Flag::keep_alive)) t_.cold.retries = 0;
+    note_reply();
+    begin_flight(&a);
   }
   const Sum sum = copy_payload(a, in_flight, n, packet);
   count_data(n, 1);
@@ -244,7 +240,7 @@ bool Visit::send_fin() {
   // A FIN needs a sequence number of the peer's window; with nothing in flight it is its own window probe.
   if (h_.snd_una + h_.snd_wnd <= h_.snd_nxt && h_.in_flight() != 0) return true;
   if (!emit_empty(h_.snd_nxt, TcpFlag::fin | TcpFlag::ack)) return false;
-  if (Active* a = t_.active(); a != nullptr && h_.in_flight() == 0) a->stalled_since = tick_now(t_.core);
+  if (h_.in_flight() == 0) begin_flight(t_.active());
   h_.snd_nxt += 1;
   h_.flags.set(Flag::fin_sent);
   if (!h_.has(Flag::rtx_running) || h_.has(Flag::persist)) {
@@ -378,7 +374,7 @@ void Visit::probe_if_held() {
   if (outcome_ != Outcome::done || !kSending.has(h_.state) || h_.in_flight() != 0 || h_.has(Flag::rtx_running)) return;
   if (!wants_data() || (a != nullptr && a->corked)) return;
   h_.flags.set(Flag::persist);
-  if (a != nullptr) a->stalled_since = tick_now(t_.core);  // RFC 5482: the user timeout begins here
+  begin_flight(a);
   start_rtx(t_);
 }
 

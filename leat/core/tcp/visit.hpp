@@ -73,7 +73,8 @@ class Visit {
   [[nodiscard]] bool partial_may_go(std::uint32_t n, std::uint32_t unsent) const;
   void hold_partial(Active& a);
   void restart_after_idle(Active& a);
-  void begin_flight();
+  void note_reply();
+  void begin_flight(Active* a) const;
   void acknowledged(SeqNum ack);
   void measure_options();
   [[nodiscard]] bool wants_data() const;
@@ -92,5 +93,12 @@ class Visit {
   std::uint32_t option_bytes_ = 0;  // SACK blocks that data segments carry now
   Outcome outcome_ = Outcome::done;
 };
+
+// Nothing was in flight, and now something is, or waits for the window: from here it counts when it stalls (RFC 5482),
+// and what was asked for in silence before (keep-alive) is no try of it. Inline, as every request and reply begins so.
+inline void Visit::begin_flight(Active* a) const {
+  if (a != nullptr) a->stalled_since = tick_now(t_.core);
+  if (h_.has(Flag::keep_alive)) t_.cold.retries = 0;
+}
 
 }  // namespace leat::tcp
