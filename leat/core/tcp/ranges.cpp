@@ -203,6 +203,21 @@ void RangePool::mark_first_lost(RangeList& list, std::uint32_t bytes, std::uint3
   list.resend_hint = start;
 }
 
+void RangePool::mark_hole_lost(RangeList& list, SeqNum edge, std::uint32_t bytes, std::uint32_t cap) {
+  if (list.sacked == 0) return;
+  Index i = tree(list).find_le(list.lost_edge);
+  if (i == kNoIndex) i = list.tree.first;
+  while (i != kNoIndex && (nodes_[i].sacked || nodes_[i].lost)) i = nodes_[i].treap.next;
+  if (i == kNoIndex || nodes_[i].start >= min(edge, list.highest_sacked)) return;
+  (void)split(list, nodes_[i].start + bytes, cap);
+  Range& r = nodes_[i];
+  account(list, r, false);
+  r.lost = true;
+  r.resent = false;
+  account(list, r, true);
+  if (r.start < list.resend_hint) list.resend_hint = r.start;
+}
+
 void RangePool::clear_lost(RangeList& list) {
   if (list.lost == 0) return;
   for (Index i = list.tree.first; i != kNoIndex; i = nodes_[i].treap.next) {

@@ -85,6 +85,9 @@ class RangePool {
   void mark_first_lost(RangeList&, std::uint32_t bytes, std::uint32_t cap);
   // Everything unSACKed below `edge` is lost; judged once.
   void mark_lost_below(RangeList&, SeqNum edge, std::uint32_t cap);
+  // RFC 6675 4, NextSeg (3): the first hole below SACKed data that was not judged lost counts as lost, at most `bytes`
+  // of it, if it begins before `edge`.
+  void mark_hole_lost(RangeList&, SeqNum edge, std::uint32_t bytes, std::uint32_t cap);
   // Lost marks go (a recovery was undone, or ended); SACKs stay.
   void clear_lost(RangeList&);
 

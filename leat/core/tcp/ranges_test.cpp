@@ -137,7 +137,6 @@ TEST(Ranges, CoverWhatIsInFlightAndMergeWhatAgrees) {
   EXPECT_EQ(f.in_flight(), 0U);
 }
 
-// RFC 6675 4 and 5, on ten segments of which the third is missing.
 // What the usual acknowledgement does to a list is what the general one does, and it keeps away from all other lists.
 TEST(Ranges, OneRangeSentOnceIsPlainAndGoesWhole) {
   std::array<Range, 8> memory{}, other{};
@@ -173,6 +172,7 @@ TEST(Ranges, OneRangeSentOnceIsPlainAndGoesWhole) {
   pool.clear(list);
 }
 
+// RFC 6675 4 and 5, on ten segments of which the third is missing.
 TEST(Ranges, ThreeSegmentsAboveAHoleMakeItLostAndItIsSentAgainOnce) {
   Flight f(32, 0, 32);
   for (int i = 0; i < 10; ++i) f.send(100);
@@ -194,6 +194,32 @@ TEST(Ranges, ThreeSegmentsAboveAHoleMakeItLostAndItIsSentAgainOnce) {
   EXPECT_EQ(a.bytes, 400U);
   EXPECT_EQ(a.not_sacked, 100U);
   EXPECT_TRUE(a.any_resent);  // Karn: no sample from it
+  f.check_coverage();
+}
+
+// RFC 6675 4, NextSeg (3): holes that nobody judged, one after the other, each in pieces of a segment, and nothing
+// above what was SACKed.
+TEST(Ranges, HolesBelowSackedDataAreTakenInOrder) {
+  Flight f(32, 0, 32);
+  f.pool.mark_hole_lost(f.list, f.una + 300, 100, f.cap);
+  for (int i = 0; i < 8; ++i) f.send(100);
+  f.pool.mark_hole_lost(f.list, f.una + 300, 100, f.cap);
+  EXPECT_EQ(f.list.lost, 0U) << "nothing is SACKed";
+  f.sack({{200, 300}});
+  f.sack({{400, 500}});
+  for (const std::uint32_t start : {0U, 100U, 300U}) {
+    f.pool.mark_hole_lost(f.list, f.una + start, 100, f.cap);
+    EXPECT_FALSE(f.pool.next_lost(f.list).has_value()) << "it begins at the edge";
+    f.pool.mark_hole_lost(f.list, f.una + start + 1, 100, f.cap);
+    const auto lost = f.pool.next_lost(f.list);
+    ASSERT_TRUE(lost.has_value());
+    EXPECT_EQ(lost->start - f.una, start);
+    EXPECT_EQ(lost->end - f.una, start + 100);
+    f.pool.resent(f.list, lost->start, lost->end, 50, 0, f.cap);
+  }
+  f.pool.mark_hole_lost(f.list, f.una + 800, 100, f.cap);
+  EXPECT_FALSE(f.pool.next_lost(f.list).has_value());
+  EXPECT_EQ(f.list.lost, 300U);
   f.check_coverage();
 }
 

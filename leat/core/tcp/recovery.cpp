@@ -158,6 +158,16 @@ void apply_sack(Tcb& t, Active* a, const wire::TcpOptions* options, AckNews& new
   if (a != nullptr) a->delivered += r.newly_sacked;
 }
 
+// RFC 6675 4, NextSeg (3): with nothing lost left to send and nothing new that may go, the first hole goes. So little
+// was SACKed above it that it is not known to be lost, and with nothing new to follow it would wait for the time-out.
+// What was sent since the recovery began is for the next one to judge.
+void resend_next_hole(Tcb& t, Active& a) {
+  const Hot& h = t.hot;
+  if (a.ranges.lost != a.ranges.resent || h.has(Flag::resend_head)) return;
+  if (t.unsent() != 0 && h.snd_nxt < h.snd_una + h.snd_wnd) return;
+  if (pipe(t, a) + h.mss <= t.cold.window.cwnd) t.tables().ranges.mark_hole_lost(a.ranges, a.recover, h.mss, kRangeCap);
+}
+
 void detect_loss(Tcb& t, Active& a, const AckNews& news) {
   State& tables = t.tables();
   Hot& h = t.hot;
@@ -179,7 +189,9 @@ void detect_loss(Tcb& t, Active& a, const AckNews& news) {
       if (a.ranges.lost != 0 || a.dup_acks >= kDupThresh) enter_recovery(t, a);
       break;
     case Recovery::fast:
-      if (news.acked != 0 && !by_sack) {
+      if (by_sack) {
+        resend_next_hole(t, a);
+      } else if (news.acked != 0) {
         // RFC 6582 3.2 (3): a partial acknowledgement: the next segment is lost too. Of the duplicates counted, those
         // for what is acknowledged now are gone; they stand for segments that left the network.
         const std::uint32_t segments = (news.payload + h.mss - 1) / h.mss;
