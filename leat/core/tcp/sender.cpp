@@ -375,7 +375,9 @@ void Visit::probe_if_held() {
   if (!wants_data() || (a != nullptr && a->corked)) return;
   h_.flags.set(Flag::persist);
   begin_flight(a);
-  start_rtx(t_);
+  if (h_.snd_wnd == 0) return start_rtx(t_);
+  // RFC 1122 4.2.3.4: what a small window holds back overrides it after 0.1 to 1 s.
+  start_rtx_in(t_, std::clamp<std::uint32_t>(rto_us(t_), 100'000, 1'000'000));
 }
 
 void Visit::finish_visit() {
