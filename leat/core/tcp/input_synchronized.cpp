@@ -66,13 +66,8 @@ void trim(Arrival& a) {
   Hot& h = a.t.hot;
   Segment& s = a.s;
   if (s.seq < h.rcv_nxt) {
-    std::uint32_t old = h.rcv_nxt - s.seq;
-    if (s.flags.syn()) {
-      s.seq += 1;
-      s.flags = s.flags.without(TcpFlag::syn);
-      --old;
-    }
-    if (old > 0 && s.length > 0) note_duplicate(a.t, s.seq, s.seq + std::min(old, s.length));
+    const std::uint32_t old = h.rcv_nxt - s.seq;
+    if (s.length > 0) note_duplicate(a.t, s.seq, s.seq + std::min(old, s.length));
     s.trim_front(std::min(old, s.length));
   }
   const std::uint32_t room = h.rcv_adv - s.seq;  // seq <= rcv_adv
@@ -117,9 +112,10 @@ Disposition check_sequence(Arrival& a) {
            (s.seq < h.rcv_nxt && h.rcv_adv <= s.end());
   }
   if (!good) return unacceptable(a);
-  trim(a);
+  // RFC 5961 3.2 and 4.2: a RST and a SYN are judged by the number that they came with: were one cut that reaches over
+  // RCV.NXT, it would stand right there.
+  if (!s.flags.rst() && !s.flags.syn()) trim(a);
   heard_now(a.t);
-  if (s.timestamps && h.has(Flag::timestamps)) record_timestamp(a.t, s);
   return go_on();
 }
 
@@ -202,6 +198,8 @@ Disposition check_ack(Arrival& a) {
   if (h.snd_nxt < s.ack) return challenge_and_drop(DropReason::tcp_bad_ack);
   if (s.ack < h.snd_una - t.max_window()) return challenge_and_drop(DropReason::tcp_bad_ack);
 
+  // Not before: TS.Recent from a segment with an impossible acknowledgement would have PAWS turn the peer's away.
+  if (s.timestamps && h.has(Flag::timestamps)) record_timestamp(t, s);
   on_ack(t, s, &a.options);
 
   if (!h.has(Flag::fin_sent) || h.snd_una != h.snd_nxt) return go_on();
