@@ -64,9 +64,10 @@ void established(Tcb& t) {
   CongestionState fresh;
   Active* a = t.active();
   // RFC 5681 3.1: after a lost SYN or SYN-ACK the first window is one segment.
-  const std::uint32_t segments = t.cold.retries > 0 ? 1 : t.option(OptionId::tcp_initial_window);
+  const bool lost = t.cold.retries > 0 || t.cold.rtt.lost_syn();  // RFC 6298 5.7
+  const std::uint32_t segments = lost ? 1 : t.option(OptionId::tcp_initial_window);
   t.congestion().on_start(a != nullptr ? a->congestion : fresh, t.cold.window, t.hot.mss, segments);
-  if (t.cold.retries > 0) {
+  if (lost) {
     t.cold.window.cwnd = t.hot.mss;
     t.cold.rtt.syn_timed_out();
   }
