@@ -129,6 +129,34 @@ TEST_P(Nud, TimeOutsOfAConnectionAskAfterTheNextHop) {
   ASSERT_TRUE(host.stack().close(h));
 }
 
+// RFC 4861 7.3.1: many connections through one next hop, to hosts behind it that are gone. Each doubts it with its
+// third time-out, and it answers at once: that answer is for all of them, for as long as nobody probes a neighbour
+// anyway.
+TEST_P(Nud, ManyWhoDoubtAskOnce) {
+  host.resolve(peer());
+  std::vector<Handle> all;
+  for (unsigned i = 0; i < 8; ++i) {
+    all.push_back(host.stack().open_stream().value());
+    ASSERT_TRUE(host.stack().connect(all.back(), {peer(), Port{static_cast<std::uint16_t>(80 + i)}}));
+    host.advance(Duration::ms(100));
+  }
+  (void)host.sent();
+  const auto asked_for = [&](Duration time) {
+    unsigned questions = 0;
+    for (const Instant end = host.now() + time; host.now() < end; host.advance(Duration::ms(10))) {
+      for (const Decoded& d : host.sent_decoded()) {
+        if (!is_question(d)) continue;
+        ++questions;
+        host.resolve(peer());
+      }
+    }
+    return questions;
+  };
+  EXPECT_EQ(asked_for(Duration::s(8)), 1U) << "the third time-outs, after 7 s";
+  EXPECT_EQ(asked_for(Duration::s(8)), 1U) << "the fourth, after 15 s";
+  for (const Handle h : all) ASSERT_TRUE(host.stack().close(h));
+}
+
 // Who answers is left alone, and doubts about one who is being asked change nothing.
 TEST_P(Nud, DoubtIsOverWithTheAnswer) {
   host.resolve(peer());
