@@ -436,7 +436,11 @@ void Node::announce() {
 Value Node::counters() {
   Value all;
   Counters counters;
-  with_stack([&](const Stack& stack) { counters = stack.counters(); });
+  with_stack([&](const Stack& stack) {
+    counters = stack.counters();
+    for (const auto& link : links_)
+      if (link->faults) link->faults->add_drops(counters);
+  });
   for (std::size_t i = 0; i < kCounters; ++i)
     if (const auto n = counters.get(static_cast<Counter>(i)); n > 0) all.set(kCounterInfo[i].name, n);
   Value drops;

@@ -134,4 +134,12 @@ std::size_t FaultInjector::tx(PacketBatch& batch, Instant now) {
   return n;
 }
 
+void FaultInjector::add_drops(Counters& to) const {
+  for (const Impairment* line : {&tx_, &rx_}) {
+    const ImpairmentCounters& c = line->counters();
+    to.add(DropReason::impairment_lost, c.lost + c.down);
+    to.add(DropReason::impairment_queue_full, c.queue_full);
+  }
+}
+
 }  // namespace leat

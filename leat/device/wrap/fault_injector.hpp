@@ -13,6 +13,7 @@
 // It must be turned (rx or tx called) when next_event() says so: that is when delayed packets move on. Threading: one
 // owner.
 
+#include <leat/base/counters.hpp>
 #include <leat/device/device.hpp>
 #include <leat/device/impairment.hpp>
 #include <leat/offload/gso.hpp>
@@ -38,6 +39,9 @@ class FaultInjector {
   // rx: delivered after impairment; tx: taken before it.
   [[nodiscard]] DeviceCounters counters() const { return counters_; }
 
+  // Adds what was lost on purpose, both ways, under the names that drops have (base/counters.hpp). A duplicate that
+  // found no room counts, too.
+  void add_drops(Counters& to) const;
   [[nodiscard]] Impairment& tx_impairment() { return tx_; }
   [[nodiscard]] Impairment& rx_impairment() { return rx_; }
 

@@ -106,6 +106,27 @@ TEST_F(Wrap, FaultInjectorLosesPerWirePacketInBothDirections) {
   EXPECT_TRUE(m.pool.all_free());
 }
 
+TEST_F(Wrap, FaultInjectorTellsWhatItDroppedAndWhy) {
+  ImpairmentConfig lossy;
+  lossy.loss_ppm = kPpm;
+  ImpairmentConfig narrow;
+  narrow.rate_bps = 1000;
+  narrow.queue_packets = 2;
+  FaultInjector bad(inner, {.tx = lossy, .rx = narrow, .seed = {5, 6}}, tx_slots, rx_slots);
+  for (int i = 0; i < 3; ++i) batch.push(packet_of(m.pool, make_frame({.payload = numbers(10)})));
+  EXPECT_EQ(bad.tx(batch, now), 3U);
+  bad.tx_impairment().set_down(true);
+  batch.push(packet_of(m.pool, make_frame({.payload = numbers(10)})));
+  EXPECT_EQ(bad.tx(batch, now), 1U);
+  for (int i = 0; i < 7; ++i) fake.incoming.push_back(packet_of(m.pool, numbers(60)));
+  EXPECT_EQ(bad.rx(batch, now), 0U);
+  Counters counters;
+  counters.add(DropReason::impairment_lost, 10);  // of another interface
+  bad.add_drops(counters);
+  EXPECT_EQ(counters.get(DropReason::impairment_lost), 14U);
+  EXPECT_EQ(counters.get(DropReason::impairment_queue_full), 5U);
+}
+
 TEST_F(Wrap, FaultInjectorCompletesChecksumsBeforeDamage) {
   ImpairmentConfig corrupting;
   corrupting.corrupt_ppm = kPpm;
