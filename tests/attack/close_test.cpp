@@ -122,6 +122,27 @@ TEST(C3_ChallengeAcks, AreLimitedForEachConnectionAndNotPredictably) {
   });
 }
 
+// Nor do ACKs that stand nowhere near bring an answer each: who forges them, or has lost its state, would be in a loop
+// with us.
+TEST(C3_ChallengeAcks, AnswerAcksOutsideOfTheWindowToo) {
+  on_both([](IpVersion v) {
+    Arena a(v);
+    const Handle listener = a.listen(80);
+    Peer p = a.accept_from(40000, listener);
+    for (const std::uint32_t distance : {0x7000'0000U, 0x9000'0000U}) {
+      std::size_t answered = 0;
+      a.advance(Duration::s(2));
+      for (int i = 0; i < 500; ++i) {
+        p.send_at(p.seq + distance, kAck);
+        answered += a.segments().size();
+        a.advance(Duration::us(500));
+      }
+      EXPECT_GE(answered, 1U) << distance;
+      EXPECT_LE(answered, 40U) << distance;
+    }
+  });
+}
+
 TEST(C4_Close, WithUnreadDataResetsAndInEveryOtherStateEndsAsItMust) {
   on_both([](IpVersion v) {
     Arena a(v);

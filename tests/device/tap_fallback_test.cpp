@@ -226,15 +226,6 @@ TEST_F(Device_tap_fallback, RefusedEcnCostsNothingElse) {
   EXPECT_FALSE(o->info.tso_ecn);
 }
 
-TEST_F(Device_tap_fallback, RefusedUdpSegmentsCostNothingElse) {
-  const auto o = echo_without({.request = TUNSETOFFLOAD, .bits = 0x20 | 0x40}, {.udp_gso = true});
-  if (!o) GTEST_SKIP() << kNoFilters;
-  EXPECT_TRUE(o->echoed);
-  EXPECT_TRUE(o->info.checksum_offload && o->info.tso4 && o->info.tso6 && o->info.tso_ecn);
-  EXPECT_FALSE(o->info.udp_gso);
-}
-
-// The kernel then hands finished checksums, which the stack verifies; ours it still finishes, as the header asks.
 TEST_F(Device_tap_fallback, RefusedChecksumsAreVerifiedInSoftware) {
   for (const bool always : {false, true}) {
     const auto o = echo_without({.request = TUNSETOFFLOAD, .bits = TUN_F_CSUM, .always = always});

@@ -122,6 +122,8 @@ void send_reset_for(Core& core, const Segment& s) {
 void send_reset(Tcb& t) {
   Bare b{.key = t.hot.key, .seq = t.hot.snd_nxt, .ack = t.hot.rcv_nxt, .flags = TcpFlag::rst | TcpFlag::ack};
   b.take(t.options());
+  // RFC 7323 3.2: a RST may carry them too; one that answers a segment has no state to take them from.
+  if (t.hot.has(Flag::timestamps)) b.options.timestamps = {timestamp_now(t), t.hot.ts_recent};
   if (send_bare(t.core, b)) t.core.counters.add(Counter::tcp_resets_sent);
 }
 

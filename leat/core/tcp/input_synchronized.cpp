@@ -33,7 +33,7 @@ Disposition check_timestamp(Arrival& a) {
     t.hot.ts_recent = s.ts_value;  // RFC 7323 5.5: after 24 days the value says nothing
     return go_on();
   }
-  return ack_and_drop(DropReason::tcp_paws);
+  return s.length == 0 ? challenge_and_drop(DropReason::tcp_paws) : ack_and_drop(DropReason::tcp_paws);
 }
 
 // The segment repeats what we have: its ACK tells the peer (RFC 9293 3.10.7.4), with a DSACK where that is agreed on.
@@ -51,14 +51,33 @@ Disposition unacceptable(Arrival& a) {
   const bool old = s.end() <= next;
   // Row D9: a keep-alive or window probe stands at RCV.NXT - 1 and always gets its answer; so does payload sent again.
   // An ACK far away could come from a peer that has lost its state, and two such must not answer each other for ever.
-  if (old && s.length == 0 && !s.flags.fin() && s.seq != next - 1)
-    return challenge_and_drop(DropReason::tcp_not_acceptable);
+  if (s.length == 0 && !s.flags.fin() && s.seq != next - 1) return challenge_and_drop(DropReason::tcp_not_acceptable);
   if (old && s.length > 0) {
     const SeqNum from = s.seq;
     note_duplicate(a.t, from, s.seq + s.length);
     return ack_and_drop(DropReason::tcp_duplicate);
   }
   return ack_and_drop(DropReason::tcp_not_acceptable);
+}
+
+// What came last, again: its payload and FIN say nothing, but its ACK and its window may be news. RFC 9293 3.10.7.4:
+// exception: the whole segment is dropped there; Linux and FreeBSD go on to the ACK, which may be the only one of our
+// FIN.
+bool take_repeated(Arrival& a) {
+  Hot& h = a.t.hot;
+  Segment& s = a.s;
+  if (s.flags.rst() || s.flags.syn() || s.sequence_length() == 0) return false;
+  if (h.rcv_nxt < s.end() || s.end() < h.last_ack_sent) return false;
+  note_duplicate(a.t, s.seq, s.seq + s.length);
+  a.t.core.counters.add(DropReason::tcp_duplicate);
+  ack_soon(a.t);
+  s.trim_front(s.length);
+  if (s.flags.fin()) {
+    s.flags = s.flags.without(TcpFlag::fin);
+    ++s.skip;
+  }
+  s.seq = h.rcv_nxt;
+  return true;
 }
 
 // Cuts the segment to the window (RFC 9293 3.10.7.4: "segments ... should be trimmed").
@@ -111,7 +130,7 @@ Disposition check_sequence(Arrival& a) {
     good = s.seq.in_window(h.rcv_nxt, window) || (s.end() - 1).in_window(h.rcv_nxt, window) ||
            (s.seq < h.rcv_nxt && h.rcv_adv <= s.end());
   }
-  if (!good) return unacceptable(a);
+  if (!good && !take_repeated(a)) return unacceptable(a);
   // RFC 5961 3.2 and 4.2: a RST and a SYN are judged by the number that they came with: were one cut that reaches over
   // RCV.NXT, it would stand right there.
   if (!s.flags.rst() && !s.flags.syn()) trim(a);
@@ -132,14 +151,14 @@ Disposition check_rst(Arrival& a) {
     case TcpState::syn_received:
       finish(t, TcpEvent::rst, Errc::connection_refused);
       break;
-    case TcpState::closing:
-    case TcpState::last_ack:
     case TcpState::time_wait:
       finish(t, TcpEvent::rst, Errc{});
       break;
     case TcpState::established:
     case TcpState::fin_wait_1:
     case TcpState::fin_wait_2:
+    case TcpState::closing:
+    case TcpState::last_ack:
     case TcpState::close_wait:  // row C10: after the peer's FIN too, everybody learns that it was no orderly end
       // Who has read the peer's end and goes on writing has a broken pipe, as on Linux.
       finish(t, TcpEvent::rst, t.hot.state == TcpState::close_wait ? Errc::broken_pipe : Errc::connection_reset);

@@ -183,9 +183,14 @@ void owe_ack(Tcb& t, Active& a, std::uint32_t size, std::uint32_t merged, bool p
     return;
   }
   const OptionValues& o = t.options();
+  // Segments that are smaller than the largest one was count by their octets (RFC 5681 4.2: 2 * RMSS), as on Linux.
+  constexpr std::uint32_t kLeastMss = 536;
+  const auto every = static_cast<std::uint32_t>(o.get(OptionId::tcp_ack_segments));
+  const bool enough = h.has(Flag::ack_later) && every > 1 &&
+                      h.rcv_nxt - h.last_ack_sent > (every - 1) * std::max<std::uint32_t>(a.rcv_mss, kLeastMss);
   const bool quick = h.quick_acks != 0 && !h.has(Flag::talks_back);
   if (quick) --h.quick_acks;
-  if (quick || a.full_segments >= o.get(OptionId::tcp_ack_segments)) {
+  if (quick || enough || a.full_segments >= every) {
     h.flags.set(Flag::ack_now);
     a.ack_may_wait = reply_may_carry(t, a, pushed);
     return;

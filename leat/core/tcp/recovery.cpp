@@ -142,7 +142,7 @@ void leave_recovery(Tcb& t, Active& a, bool by_sack) {
 bool is_duplicate_ack(const Tcb& t, const Segment& s, const AckNews& news, bool window_moved) {
   if (news.acked != 0 || t.hot.in_flight() == 0) return false;
   if (t.hot.has(Flag::sack)) return news.newly_sacked != 0;
-  return s.length == 0 && !s.flags.fin() && !window_moved && s.ack == t.hot.snd_una;
+  return s.length == 0 && s.skip == 0 && !s.flags.fin() && !window_moved && s.ack == t.hot.snd_una;
 }
 
 // A report of duplicates often comes when all is acknowledged, and the block is gone.

@@ -127,6 +127,7 @@ void Visit::restart_after_idle(Active& a) {
 
 // What leaves soon after something came is taken for a reply: so will the next one be.
 void Visit::note_reply() {
+  if (h_.data_in == 0) return;  // an answer to the handshake's ACK is none
   const std::uint32_t since_ms = ms_now(t_.core) - t_.hot.last_rx_ms;
   if (std::uint64_t{since_ms} * 1000 > t_.option(OptionId::tcp_reply_wait)) return;
   h_.flags.set(Flag::talks_back);

@@ -77,6 +77,7 @@ std::uint32_t retry_limit(const Tcb& t) {
 // RFC 9293 3.8.3 (R2), RFC 5482: has it been tried for long enough?
 bool exhausted(const Tcb& t, const Active* a) {
   const std::uint64_t limit = static_cast<std::uint64_t>(t.options().get(OptionId::tcp_user_timeout));
+  if (limit != 0 && t.hot.state == TcpState::syn_sent && us_now(t.core) - t.cold.w_max >= limit) return true;
   if (limit != 0 && a != nullptr && kSynchronized.has(t.hot.state))
     return us_since_tick(t.core, a->stalled_since) >= limit;
   return t.cold.retries >= retry_limit(t);
@@ -261,6 +262,9 @@ void start_rtx(Tcb& t) {
   const std::uint64_t limit = static_cast<std::uint64_t>(t.options().get(OptionId::tcp_user_timeout));
   if (limit != 0 && a != nullptr && kSynchronized.has(t.hot.state)) {
     const std::uint64_t gone = us_since_tick(t.core, a->stalled_since);
+    us = std::min(us, gone < limit ? limit - gone : 0);
+  } else if (limit != 0 && t.hot.state == TcpState::syn_sent) {
+    const std::uint64_t gone = us_now(t.core) - t.cold.w_max;  // since the first SYN
     us = std::min(us, gone < limit ? limit - gone : 0);
   }
   start_rtx_in(t, us);
