@@ -122,6 +122,7 @@ Errc control(Stack& stack, ControlRequest& r) {
       return {};
     case ControlVerb::connection_by_flow:
       r.state = tcp::state_of(stack.core(), r.flow);
+      if (r.info != nullptr) *r.info = tcp::info_of(stack.core(), r.flow);
       return {};
     case ControlVerb::counters:
       if (r.counters == nullptr) return Errc::invalid_argument;

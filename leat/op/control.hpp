@@ -69,7 +69,7 @@ enum class ControlVerb : std::uint8_t {
   list_addresses,      // -> addresses, total
   list_routes,         // -> routes, total; those that the configuration made
   list_sockets,        // -> sockets, total
-  connection_by_flow,  // flow -> state
+  connection_by_flow,  // flow -> state [, *info]
   counters,            // -> *counters
 };
 
@@ -88,6 +88,7 @@ struct ControlRequest {
   std::span<RouteConfig> routes{};
   std::span<SocketInfo> sockets{};
   Counters* counters = nullptr;
+  tcp::TcpInfo* info = nullptr;
   std::size_t total = 0;
   tcp::TcpState state = tcp::TcpState::closed;
 };

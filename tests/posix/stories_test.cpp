@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstring>
 #include <leat/api/posix/lent.hpp>
+#include <leat/api/posix/linux_tcp_info.hpp>
 #include <leat/api/posix/owned_buffer.hpp>
 #include <string>
 
@@ -660,6 +661,54 @@ TEST_F(PosixStory, SetOutlivesAFailedConnect) {
   EXPECT_EQ(here.close(c), 0);
   EXPECT_EQ(here.close(set), 0);
   EXPECT_EQ(there.close(l), 0);
+}
+
+// What sock_diag(7) tells of one flow: whatever the socket is, and where none is any more.
+TEST_F(PosixStory, AConnectionIsFoundByItsAddresses) {
+  const int l = serve(7);
+  const int c = here.socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in server = at(7), own = v4(4000, "10.0.0.1");
+  ASSERT_EQ(here.bind(c, sa(own), length_of(own)), 0);
+  posix::LinuxTcpInfo info;
+  const auto ask = [&](LeatBackend& host, const sockaddr_in& local, const sockaddr_in& remote) {
+    socklen_t n = sizeof info;
+    info = {};
+    const int r = host.tcp_info_of(sa(local), length_of(local), sa(remote), length_of(remote), &info, &n);
+    EXPECT_EQ(n, sizeof info);
+    return r;
+  };
+  EXPECT_EQ(ask(here, own, server), -ENOENT);
+  EXPECT_EQ(ask(there, server, own), 0);
+  EXPECT_EQ(info.state, 10);  // TCP_LISTEN
+  ASSERT_EQ(here.connect(c, sa(server), length_of(server)), 0);
+  const int s = there.accept(l, nullptr, nullptr);
+  EXPECT_EQ(here.send(c, "hello", 5, 0), 5);
+  world->run_for(Duration::s(1));
+  EXPECT_EQ(ask(there, server, own), 0);
+  EXPECT_EQ(info.state, 1);  // TCP_ESTABLISHED
+  EXPECT_EQ(info.bytes_received, 5U);
+  EXPECT_EQ(ask(there, own, server), -ENOENT);
+  std::uint8_t state = 0;
+  socklen_t n = sizeof state;
+  EXPECT_EQ(here.tcp_info_of(sa(own), length_of(own), sa(server), length_of(server), &state, &n), 0);
+  EXPECT_EQ(n, 1U);
+  EXPECT_EQ(state, 1);
+  std::array<char, 5> got{};
+  EXPECT_EQ(there.recv(s, got.data(), got.size(), 0), 5);
+  EXPECT_EQ(here.close(c), 0);
+  world->run_for(Duration::ms(50));
+  EXPECT_EQ(there.close(s), 0);
+  world->run_for(Duration::ms(50));
+  EXPECT_EQ(ask(here, own, server), 0);
+  EXPECT_EQ(info.state, 6);  // TCP_TIME_WAIT
+  world->run_for(Duration::s(300));
+  EXPECT_EQ(ask(here, own, server), -ENOENT);
+  const sockaddr_in6 other_family = v6(7, "fd00::2");
+  n = sizeof info;
+  EXPECT_EQ(here.tcp_info_of(sa(own), length_of(own), sa(other_family), length_of(other_family), &info, &n), -EINVAL);
+  EXPECT_EQ(here.tcp_info_of(sa(own), 3, sa(server), length_of(server), &info, &n), -EINVAL);
+  EXPECT_EQ(here.tcp_info_of(nullptr, 16, sa(server), length_of(server), &info, &n), -EFAULT);
+  EXPECT_EQ(here.tcp_info_of(sa(own), length_of(own), sa(server), length_of(server), nullptr, &n), -EFAULT);
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
+#include <leat/api/posix/address.hpp>
 #include <leat/api/posix/errors.hpp>
 #include <leat/api/posix/linux_tcp_info.hpp>
 #include <leat/api/posix/option_value.hpp>
@@ -175,6 +177,34 @@ int Sockets::get_tcp_option(const File& f, int name, void* value, socklen_t* len
     default:
       return -ENOPROTOOPT;
   }
+}
+
+int Sockets::tcp_info_of(const sockaddr* local, socklen_t local_length, const sockaddr* remote, socklen_t remote_length,
+                         void* info, socklen_t* length) {
+  GivenAddress here, there;
+  const auto read = [](const sockaddr* a, socklen_t n, GivenAddress& to) {
+    sa_family_t family = AF_UNSPEC;
+    if (a != nullptr && n >= sizeof family) std::memcpy(&family, a, sizeof family);
+    return family == AF_UNSPEC ? (a == nullptr ? -EFAULT : -EAFNOSUPPORT)
+                               : read_address(a, n, family == AF_INET6, AddressUse::bind, to);
+  };
+  if (const int bad = read(local, local_length, here); bad != 0) return bad;
+  if (const int bad = read(remote, remote_length, there); bad != 0) return bad;
+  if (length == nullptr || (info == nullptr && *length > 0)) return -EFAULT;
+  if (static_cast<int>(*length) < 0 || here.endpoint.address.is_v4() != there.endpoint.address.is_v4()) return -EINVAL;
+  tcp::TcpInfo found;
+  ControlRequest request{.verb = ControlVerb::connection_by_flow,
+                         .flow = {.local = here.endpoint.address,
+                                  .remote = there.endpoint.address,
+                                  .local_port = here.endpoint.port,
+                                  .remote_port = there.endpoint.port},
+                         .info = &found};
+  Op op;
+  op.control(request);
+  run_through(op);
+  if (op.error != Errc{}) return negative(op.error);
+  if (request.state == tcp::TcpState::closed) return -ENOENT;
+  return write_value(info, length, linux_tcp_info(found));
 }
 
 }  // namespace leat::posix

@@ -99,6 +99,14 @@ class Sockets {
   int getsockopt(int fd, int level, int name, void* value, socklen_t* length);
   int setsockopt(int fd, int level, int name, const void* value, socklen_t length);
 
+  // What is known of the connection between these two addresses, of whatever socket, in the layout of TCP_INFO and cut
+  // to *length as TCP_INFO is: of a live one all, of a half-open one and of one in TIME-WAIT what is kept of them.
+  // Where none is but a listener would take the peer's SYN, its state is TCP_LISTEN. -ENOENT: nothing. -EFAULT,
+  // -EINVAL, -EAFNOSUPPORT: an address that is none, or two families. O(1), any thread. As sock_diag(7) answers for one
+  // flow.
+  int tcp_info_of(const sockaddr* local, socklen_t local_length, const sockaddr* remote, socklen_t remote_length,
+                  void* info, socklen_t* length);
+
   // --- waiting: Leat's descriptors and the kernel's together ---
   int poll(pollfd* fds, nfds_t count, int timeout_ms);
   int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask);

@@ -10,6 +10,38 @@ std::uint64_t distance(SeqNum from, SeqNum to, std::uint16_t wraps) {
   return (std::uint64_t{wraps} << 32) + to.value() - from.value();
 }
 
+// Of a half-open connection: its SYN-ACK is on its way.
+TcpInfo record_info(const SynRecord& record) {
+  const SynInfo r = record.info();
+  TcpInfo i;
+  i.state = TcpState::syn_received;
+  i.key = r.key;
+  i.timestamps = r.timestamps;
+  i.sack = r.sack;
+  i.window_scaling = r.wscale != SynInfo::kNoScale;
+  if (i.window_scaling) i.snd_shift = r.wscale;
+  i.retries = i.backoff = static_cast<std::uint8_t>(record.retries());
+  i.retransmits = record.retries();
+  i.snd_mss = r.mss;
+  i.iss = i.snd_una = r.iss.value();
+  i.snd_nxt = r.iss.value() + 1;
+  i.irs = r.irs.value();
+  i.rcv_nxt = r.irs.value() + 1;
+  i.in_flight = 1;
+  return i;
+}
+
+TcpInfo record_info(const TimeWaitRecord& r) {
+  TcpInfo i;
+  i.state = TcpState::time_wait;
+  i.key = r.key();
+  i.timestamps = r.timestamps();
+  i.snd_una = i.snd_nxt = r.snd_nxt.value();
+  i.rcv_nxt = r.rcv_nxt.value();
+  i.rcv_wnd = r.rcv_wnd();
+  return i;
+}
+
 }  // namespace
 
 TcpInfo info(const Core& core, Index socket) {
@@ -110,6 +142,25 @@ TcpState state_of(const Core& core, const FlowKey& key) {
   }
   const Index listener = s.binds.lookup({key.local, key.local_port, kNoInterface, key.scope}, 0);
   return listener != kNoIndex ? TcpState::listen : TcpState::closed;
+}
+
+TcpInfo info_of(const Core& core, const FlowKey& key) {
+  const State& s = core.tcp;
+  const FlowValue v = find_flow(s, s.flows.hash(key), key);
+  switch (v.kind()) {
+    case FlowKind::connection:
+      return connection_info(core, v.index());
+    case FlowKind::time_wait:
+      return record_info(s.time_wait[v.index()]);
+    case FlowKind::syn_record:
+      return record_info(s.syn_cache[v.index()]);
+    case FlowKind::none:
+      break;
+  }
+  TcpInfo i;
+  i.state = state_of(core, key);
+  i.key = key;
+  return i;
 }
 
 std::optional<Index> find_connection(const Core& core, const FlowKey& key) {

@@ -17,6 +17,9 @@ namespace leat::tcp {
 [[nodiscard]] TcpInfo connection_info(const Core& core, Index connection);
 // The state of the connection with this key, TIME-WAIT records, half-open ones and listeners included; CLOSED: none.
 [[nodiscard]] TcpState state_of(const Core& core, const FlowKey& key);
+// What is known of it: of a connection all, of one in TIME-WAIT and of a half-open one what their records keep, of a
+// listener its state.
+[[nodiscard]] TcpInfo info_of(const Core& core, const FlowKey& key);
 // The control block of a live flow.
 [[nodiscard]] std::optional<Index> find_connection(const Core& core, const FlowKey& key);
 
