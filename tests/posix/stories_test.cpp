@@ -74,6 +74,41 @@ TEST_F(PosixStory, ConnectGivesUpWaitingAsLinuxDoes) {
   EXPECT_EQ(here.connect(c, sa(nobody), length_of(nobody)), -EALREADY);  // still at it
 }
 
+// The kernel gives out a number that was closed past Leat: what it named ends, and whatever is made now has it.
+TEST_F(PosixStory, ANumberThatWasClosedByTheKernelsCloseIsGivenOutAgain) {
+  const int l = serve(7);
+  const auto refused = [this] {
+    const int c = here.socket(AF_INET, SOCK_STREAM, 0);
+    const sockaddr_in a = at(7);
+    const int r = here.connect(c, sa(a), length_of(a));
+    EXPECT_EQ(here.close(c), 0);
+    return r == -ECONNREFUSED;
+  };
+  const auto close_past = [](int fd) { ASSERT_EQ(::close(fd), 0); };
+  close_past(l);
+  EXPECT_FALSE(refused());  // nobody knows yet
+  // By a socket.
+  EXPECT_EQ(there.socket(AF_INET, SOCK_DGRAM, 0), l);
+  EXPECT_TRUE(refused());
+  EXPECT_EQ(there.close(l), 0);
+  // By a set; the socket was a member of another one.
+  const int set = there.epoll_create1(0);
+  const int again = serve(7);
+  epoll_event e{};
+  e.events = EPOLLIN;
+  EXPECT_EQ(there.epoll_ctl(set, EPOLL_CTL_ADD, again, &e), 0);
+  close_past(again);
+  EXPECT_GE(there.epoll_create1(0), 0);
+  EXPECT_TRUE(refused());
+  EXPECT_EQ(there.epoll_wait(set, &e, 1, 0), 0);
+  // By a duplicate.
+  const int third = serve(7);
+  close_past(third);
+  EXPECT_EQ(there.fcntl(set, F_DUPFD, third), third);
+  EXPECT_TRUE(refused());
+  EXPECT_EQ(there.epoll_wait(third, &e, 1, 0), 0);
+}
+
 // A "ping" socket: the stack fills in the identifier and the checksum, and gives back replies to its own questions.
 TEST_F(PosixStory, PingSocket) {
   const int p = here.socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP);

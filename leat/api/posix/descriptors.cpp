@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -62,6 +63,14 @@ std::atomic<std::uint64_t>& Descriptors::slot_for(int fd) {
   auto& chunk = slots_[static_cast<std::size_t>(fd) / kChunk];
   if (chunk.load(std::memory_order_relaxed) == nullptr) chunk.store(new SlotChunk{}, std::memory_order_release);
   return (*chunk.load(std::memory_order_relaxed))[static_cast<std::size_t>(fd) % kChunk];
+}
+
+// Eventfds and epoll instances share one inode, which nothing else has but other descriptors without a file.
+bool Descriptors::still_reserved(int fd) const {
+  struct stat ours = {};
+  struct stat now = {};
+  return ::fstat(anchor_, &ours) == 0 && ::fstat(fd, &now) == 0 && ours.st_dev == now.st_dev &&
+         ours.st_ino == now.st_ino;
 }
 
 void Descriptors::put(int fd, OpenFile& open, bool close_on_exec) {

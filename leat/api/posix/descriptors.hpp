@@ -46,6 +46,8 @@ class Descriptors {
 
   // A number that names nothing yet, at least `least`; -EMFILE.
   [[nodiscard]] int reserve(int least = 0) const;
+  // The kernel has the number as it was reserved: nobody closed it past us and had it given to a file, socket or pipe.
+  [[nodiscard]] bool still_reserved(int fd) const;
   // A number that was reserved, or a kernel descriptor that stands for one of ours, names the description.
   void put(int fd, OpenFile& open, bool close_on_exec);
   // The number names nothing any more, and goes back to the kernel unless `keep_number`. Returns what it named.

@@ -26,6 +26,8 @@ int Sockets::epoll_create1(int flags) {
   auto set = std::make_shared<EpollSet>(instance);
   const int fd = ::fcntl(instance, F_DUPFD_CLOEXEC, 0);
   if (fd < 0) return -errno;
+  for (const int number : {instance, fd})
+    if (owns(number)) end_leftover(number);
   const std::lock_guard lock(mutex_);
   OpenFile* const open = fd < Descriptors::kMost ? table_.make() : nullptr;
   if (open == nullptr) {

@@ -24,8 +24,8 @@ Sockets::~Sockets() {
       return;
     }
     std::unique_lock lock(mutex_);
-    // As of a process that ends: nobody lingers.
-    if (OpenFile* const open = table_.take(fd)) (void)end_file(*open, lock, false);
+    // As of a process that ends: nobody lingers. A number that was closed past us is somebody else's by now.
+    if (OpenFile* const open = table_.take(fd, !table_.still_reserved(fd))) (void)end_file(*open, lock, false);
   });
 }
 
@@ -138,7 +138,14 @@ int Sockets::socket(int domain, int type, int protocol) {
   return name_new(op.handle, flags, Phase::fresh, protocol, number, (type_flags & SOCK_CLOEXEC) != 0);
 }
 
+// The kernel gave us a number that still names something here: it was closed past us, by close(2). What it named ends.
+void Sockets::end_leftover(int number) {
+  std::unique_lock lock(mutex_);
+  if (OpenFile* const open = table_.take(number, true)) (void)end_file(*open, lock, false);
+}
+
 int Sockets::name_new(Handle h, std::uint32_t flags, Phase phase, int protocol, int number, bool close_on_exec) {
+  if (owns(number)) end_leftover(number);
   const std::lock_guard lock(mutex_);
   OpenFile* const open = table_.make();
   if (open == nullptr) {
@@ -231,12 +238,14 @@ int Sockets::fcntl(int fd, int command, long argument) {
     case F_DUPFD:
     case F_DUPFD_CLOEXEC: {
       if (argument < 0 || argument >= Descriptors::kMost) return -EINVAL;
-      const std::lock_guard lock(mutex_);
+      std::unique_lock lock(mutex_);
       if (!find(fd, f)) return -EBADF;
       const int least = static_cast<int>(argument);
       const int number = f.has(kSet) ? ::fcntl(fd, F_DUPFD_CLOEXEC, least) : table_.reserve(least);
       if (number < 0) return f.has(kSet) ? -errno : number;
+      OpenFile* const leftover = table_.take(number, true);
       table_.put(number, *f.open, command == F_DUPFD_CLOEXEC);
+      if (leftover != nullptr) (void)end_file(*leftover, lock, false);
       return number;
     }
     case F_GETFD:

@@ -143,6 +143,7 @@ class Sockets {
   [[nodiscard]] Instant deadline_after(std::int64_t timeout_ns) const;
   // What a parked operation that ended without moving anything answers.
   [[nodiscard]] int failed(int fd, const File& f, const Op& op) const;
+  void end_leftover(int number);
   int name_new(Handle h, std::uint32_t flags, Phase phase, int protocol, int number, bool close_on_exec);
   int end_file(OpenFile& open, std::unique_lock<std::mutex>& lock, bool may_linger = true);
   void leave_sets(OpenFile& open);
