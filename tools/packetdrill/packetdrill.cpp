@@ -4,10 +4,11 @@
 //
 // `local` may be given several times, with or without prefix length. `options_file` names a file of lines "key=value"
 // or "key value", read at the first socket(): what a script's own commands wrote there. Every other key is an option of
-// the stack (op/options.hpp).
+// the stack (op/options.hpp) or a sysctl of Linux's or FreeBSD's by its name and in its unit (script/names.hpp).
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -18,6 +19,7 @@
 #include <cstring>
 #include <fstream>
 #include <leat/api/posix/sockets.hpp>
+#include <leat/script/names.hpp>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -49,6 +51,25 @@ IpAddress address(const std::string& key, const std::string& text) {
   return *a;
 }
 
+// What a sysctl's text means; of three numbers (tcp_rmem) the last one counts.
+std::int64_t sysctl_value(const leat::script::OptionName& name, const std::string& key, const std::string& text) {
+  using leat::script::Scale;
+  if (name.scale == Scale::congestion) {
+    const auto kind = leat::script::congestion_value(text);
+    if (!kind) refuse(key + ": '" + text + "' is no congestion control");
+    return *kind;
+  }
+  const std::size_t last = name.scale == Scale::last_of_three ? text.find_last_of(" \t") : std::string::npos;
+  return leat::script::scaled(name.scale, number(key, last == std::string::npos ? text : text.substr(last + 1)));
+}
+
+using Setting = std::pair<leat::OptionId, std::int64_t>;
+std::optional<Setting> setting(const std::string& key, const std::string& text) {
+  if (const auto id = leat::find_option(key)) return Setting{*id, number(key, text)};
+  if (const auto* const name = leat::script::find_sysctl(key)) return Setting{name->id, sysctl_value(*name, key, text)};
+  return std::nullopt;
+}
+
 struct Flags {
   VirtualStackOptions stack;
   std::string options_file;
@@ -71,8 +92,8 @@ void read_flag(Flags& f, const std::string& key, const std::string& value) {
     (void)value;  // the addresses tell
   } else if (key == "options_file") {
     f.options_file = value;
-  } else if (const auto id = leat::find_option(key)) {
-    f.stack.options.emplace_back(*id, number(key, value));
+  } else if (const auto option = setting(key, value)) {
+    f.stack.options.push_back(*option);
   } else {
     refuse("unknown flag '" + key + "'");
   }
@@ -114,10 +135,11 @@ class Tool {
       std::ranges::replace(line, '=', ' ');
       std::istringstream words(line);
       std::string key, value;
-      if (!(words >> key >> value)) continue;
-      const auto id = leat::find_option(key);
-      if (!id) refuse("unknown option '" + key + "' in the options file");
-      stack->set_option(*id, number(key, value));
+      if (!(words >> key) || !std::getline(words >> std::ws, value)) continue;
+      value.erase(value.find_last_not_of(" \t\r") + 1);
+      const auto option = setting(key, value);
+      if (!option) refuse("unknown option '" + key + "' in the options file");
+      stack->set_option(option->first, option->second);
     }
   }
 
@@ -153,12 +175,26 @@ auto call(void* userdata, F&& f) -> decltype(f(tool(userdata))) {
   }
 }
 
+// What libc answered, as ours answer.
+template <class R>
+R libc_answer(R r) {
+  return r < 0 ? static_cast<R>(-errno) : r;
+}
+
+// An end of a pipe, or nothing at all: libc knows.
+bool is_libcs(const Tool& t, int fd) {
+  return !t.net->owns(fd);
+}
+
+// All commands of ours take an int, and that is what callers give: the upper half of a long would be anything.
 int set_fcntl(void* u, int fd, int command, ...) {
   va_list more;
   va_start(more, command);
-  const long argument = va_arg(more, long);
+  const int argument = va_arg(more, int);
   va_end(more);
-  return call(u, [&](Tool& t) { return t.net->fcntl(fd, command, argument); });
+  return call(u, [&](Tool& t) {
+    return is_libcs(t, fd) ? libc_answer(::fcntl(fd, command, argument)) : t.net->fcntl(fd, command, argument);
+  });
 }
 
 int set_ioctl(void* u, int fd, unsigned long request, ...) {
@@ -166,7 +202,9 @@ int set_ioctl(void* u, int fd, unsigned long request, ...) {
   va_start(more, request);
   void* const argument = va_arg(more, void*);
   va_end(more);
-  return call(u, [&](Tool& t) { return t.net->ioctl(fd, request, argument); });
+  return call(u, [&](Tool& t) {
+    return is_libcs(t, fd) ? libc_answer(::ioctl(fd, request, argument)) : t.net->ioctl(fd, request, argument);
+  });
 }
 
 int netdev_send(void* u, const void* packet, size_t count) {
@@ -194,26 +232,44 @@ int netdev_receive(void* u, void* buffer, size_t* count, long long* time_usecs) 
 int tell_time(void* u, struct timeval* to, struct timezone*) {
   return call(u, [&](Tool& t) {
     const leat::Instant now = t.stack->ask_time();
+    if (to == nullptr) return 0;
     to->tv_sec = static_cast<time_t>(now.count_us() / 1'000'000);
     to->tv_usec = static_cast<suseconds_t>(now.count_us() % 1'000'000);
     return 0;
   });
 }
 
+// A number that the kernel gave for something of its own. If it names a leftover here, which was closed past us, that
+// ends.
+int is_the_kernels_now(Tool& t, int fd) {
+  if (is_libcs(t, fd)) return 0;
+  const int second = ::dup(fd);
+  if (second < 0) return -errno;
+  const int r = t.net->dup2(second, fd);
+  ::close(second);
+  return r < 0 ? r : 0;
+}
+
+int make_pipe(Tool& t, int fds[2]) {
+  if (::pipe(fds) != 0) return -errno;
+  for (const int fd : {fds[0], fds[1]})
+    if (const int bad = is_the_kernels_now(t, fd); bad != 0) return bad;
+  return 0;
+}
+
 // Between a pipe of the kernel's and a socket of ours, by copying.
 ssize_t splice_by_copy(Tool& t, int from, int to, size_t count, unsigned flags) {
+  if (is_libcs(t, from) && is_libcs(t, to)) return libc_answer(::splice(from, nullptr, to, nullptr, count, flags));
   std::vector<std::uint8_t> buffer(std::min<size_t>(count, 65536));
   const int wait = (flags & SPLICE_F_NONBLOCK) != 0 ? MSG_DONTWAIT : 0;
-  if (t.net->owns(from) && !t.net->owns(to)) {
+  if (is_libcs(t, to)) {
+    if (::fcntl(to, F_GETFD) < 0) return -errno;  // before anything was taken
     const ssize_t got = t.net->recv(from, buffer.data(), buffer.size(), wait);
-    if (got <= 0) return got;
-    const ssize_t put = ::write(to, buffer.data(), static_cast<size_t>(got));
-    return put < 0 ? -errno : put;
+    return got <= 0 ? got : libc_answer(::write(to, buffer.data(), static_cast<size_t>(got)));
   }
-  if (!t.net->owns(from) && t.net->owns(to)) {
-    const ssize_t got = ::read(from, buffer.data(), buffer.size());
-    if (got <= 0) return got < 0 ? -errno : 0;
-    return t.net->send(to, buffer.data(), static_cast<size_t>(got), wait | MSG_NOSIGNAL);
+  if (is_libcs(t, from)) {
+    const ssize_t got = libc_answer(::read(from, buffer.data(), buffer.size()));
+    return got <= 0 ? got : t.net->send(to, buffer.data(), static_cast<size_t>(got), wait | MSG_NOSIGNAL);
   }
   return -EINVAL;
 }
@@ -269,9 +325,11 @@ void packetdrill_interface_init(const char* flags, struct packetdrill_interface*
   i->connect = [](void* u, int fd, const sockaddr* a, socklen_t n) {
     return call(u, [&](Tool& t) { return t.net->connect(fd, a, n); });
   };
-  i->read = [](void* u, int fd, void* b, size_t n) { return call(u, [&](Tool& t) { return t.net->read(fd, b, n); }); };
+  i->read = [](void* u, int fd, void* b, size_t n) {
+    return call(u, [&](Tool& t) { return is_libcs(t, fd) ? libc_answer(::read(fd, b, n)) : t.net->read(fd, b, n); });
+  };
   i->readv = [](void* u, int fd, const iovec* p, int n) {
-    return call(u, [&](Tool& t) { return t.net->readv(fd, p, n); });
+    return call(u, [&](Tool& t) { return is_libcs(t, fd) ? libc_answer(::readv(fd, p, n)) : t.net->readv(fd, p, n); });
   };
   i->recv = [](void* u, int fd, void* b, size_t n, int f) {
     return call(u, [&](Tool& t) { return t.net->recv(fd, b, n, f); });
@@ -283,10 +341,11 @@ void packetdrill_interface_init(const char* flags, struct packetdrill_interface*
     return call(u, [&](Tool& t) { return t.net->recvmsg(fd, m, f); });
   };
   i->write = [](void* u, int fd, const void* b, size_t n) {
-    return call(u, [&](Tool& t) { return t.net->write(fd, b, n); });
+    return call(u, [&](Tool& t) { return is_libcs(t, fd) ? libc_answer(::write(fd, b, n)) : t.net->write(fd, b, n); });
   };
   i->writev = [](void* u, int fd, const iovec* p, int n) {
-    return call(u, [&](Tool& t) { return t.net->writev(fd, p, n); });
+    return call(u,
+                [&](Tool& t) { return is_libcs(t, fd) ? libc_answer(::writev(fd, p, n)) : t.net->writev(fd, p, n); });
   };
   i->send = [](void* u, int fd, const void* b, size_t n, int f) {
     return call(u, [&](Tool& t) { return t.net->send(fd, b, n, f); });
@@ -300,10 +359,7 @@ void packetdrill_interface_init(const char* flags, struct packetdrill_interface*
   i->fcntl = &set_fcntl;
   i->ioctl = &set_ioctl;
   i->close = [](void* u, int fd) {
-    return call(u, [&](Tool& t) {
-      if (t.net->owns(fd)) return t.net->close(fd);
-      return ::close(fd) == 0 ? 0 : -errno;  // an end of a pipe
-    });
+    return call(u, [&](Tool& t) { return is_libcs(t, fd) ? libc_answer(::close(fd)) : t.net->close(fd); });
   };
   i->shutdown = [](void* u, int fd, int how) { return call(u, [&](Tool& t) { return t.net->shutdown(fd, how); }); };
   i->getsockopt = [](void* u, int fd, int l, int o, void* v, socklen_t* n) {
@@ -331,7 +387,7 @@ void packetdrill_interface_init(const char* flags, struct packetdrill_interface*
   i->epoll_wait = [](void* u, int set, epoll_event* e, int n, int ms) {
     return call(u, [&](Tool& t) { return t.net->epoll_wait(set, e, n, ms); });
   };
-  i->pipe = [](void*, int fds[2]) { return ::pipe(fds); };
+  i->pipe = [](void* u, int fds[2]) { return call(u, [&](Tool& t) { return make_pipe(t, fds); }); };
   i->splice = [](void* u, int from, off64_t* from_offset, int to, off64_t* to_offset, size_t n, unsigned how) {
     return call(u, [&](Tool& t) -> ssize_t {
       if (from_offset != nullptr || to_offset != nullptr) return -ESPIPE;

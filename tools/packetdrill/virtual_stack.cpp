@@ -1,5 +1,7 @@
 #include "virtual_stack.hpp"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <leat/base/error_table.hpp>
 #include <leat/buf/packet_pool.hpp>
@@ -152,12 +154,14 @@ void VirtualStack::woken_thread_calls() {
 
 void VirtualStack::inject(ByteSpan packet) {
   Lock lock(mutex_);
+  woken_thread_calls();
   queue_->inject(packet);
   settle(lock);
 }
 
 bool VirtualStack::emitted(std::vector<std::uint8_t>& packet, Instant& time) {
   Lock lock(mutex_);
+  woken_thread_calls();
   for (;;) {
     settle(lock);
     if (auto e = queue_->take()) {
@@ -213,8 +217,24 @@ void VirtualStack::run(Op& op) {
   Waiting waiting;
   op.sleeper = &waiting;
   settle(lock);
-  changed_.wait(lock, [&waiting] { return waiting.done; });
+  const auto is_done = [&waiting] { return waiting.done; };
+  if (op.also_fd < 0) {
+    changed_.wait(lock, is_done);
+  } else {
+    watch_too(op, is_done, lock);
+  }
   was_woken = true;
+}
+
+// Descriptors of the kernel's are in the call too. The kernel's time is not ours: they are looked at now and then.
+template <class Done>
+void VirtualStack::watch_too(Op& op, const Done& is_done, Lock& lock) {
+  while (!changed_.wait_for(lock, std::chrono::milliseconds(1), is_done)) {
+    pollfd other{.fd = op.also_fd, .events = POLLIN, .revents = 0};
+    if (::poll(&other, 1, 0) <= 0) continue;
+    op.also_ready = engine_->withdraw(op, Errc::interrupted);
+    complete_all(lock);
+  }
 }
 
 void VirtualStack::start(Op& op) {

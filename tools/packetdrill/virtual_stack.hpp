@@ -94,8 +94,10 @@ class VirtualStack final : public Service, public std::enable_shared_from_this<V
   [[nodiscard]] Instant next_deadline() const;
   void move_to(Instant when, Lock& lock);
   void woken_thread_calls();
+  template <class Done>
+  void watch_too(Op& op, const Done& is_done, Lock& lock);
 
-  static constexpr auto kRealPatience = std::chrono::milliseconds(200);
+  static constexpr auto kRealPatience = std::chrono::seconds(1);
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
