@@ -209,7 +209,7 @@ void RangePool::mark_hole_lost(RangeList& list, SeqNum edge, std::uint32_t bytes
   if (i == kNoIndex) i = list.tree.first;
   while (i != kNoIndex && (nodes_[i].sacked || nodes_[i].lost)) i = nodes_[i].treap.next;
   if (i == kNoIndex || nodes_[i].start >= min(edge, list.highest_sacked)) return;
-  (void)split(list, nodes_[i].start + bytes, cap);
+  if (const SeqNum upto = nodes_[i].start + bytes; upto < nodes_[i].end) (void)split(list, upto, cap);
   Range& r = nodes_[i];
   account(list, r, false);
   r.lost = true;

@@ -201,23 +201,24 @@ TEST(Ranges, ThreeSegmentsAboveAHoleMakeItLostAndItIsSentAgainOnce) {
 // above what was SACKed.
 TEST(Ranges, HolesBelowSackedDataAreTakenInOrder) {
   Flight f(32, 0, 32);
-  f.pool.mark_hole_lost(f.list, f.una + 300, 100, f.cap);
+  f.pool.mark_hole_lost(f.list, f.una + 300, 70, f.cap);
   for (int i = 0; i < 8; ++i) f.send(100);
-  f.pool.mark_hole_lost(f.list, f.una + 300, 100, f.cap);
+  f.pool.mark_hole_lost(f.list, f.una + 300, 70, f.cap);
   EXPECT_EQ(f.list.lost, 0U) << "nothing is SACKed";
   f.sack({{200, 300}});
   f.sack({{400, 500}});
-  for (const std::uint32_t start : {0U, 100U, 300U}) {
-    f.pool.mark_hole_lost(f.list, f.una + start, 100, f.cap);
+  for (const auto& [start, end] :
+       {std::pair{0U, 70U}, {70U, 100U}, {100U, 170U}, {170U, 200U}, {300U, 370U}, {370U, 400U}}) {
+    f.pool.mark_hole_lost(f.list, f.una + start, 70, f.cap);
     EXPECT_FALSE(f.pool.next_lost(f.list).has_value()) << "it begins at the edge";
-    f.pool.mark_hole_lost(f.list, f.una + start + 1, 100, f.cap);
+    f.pool.mark_hole_lost(f.list, f.una + start + 1, 70, f.cap);
     const auto lost = f.pool.next_lost(f.list);
     ASSERT_TRUE(lost.has_value());
     EXPECT_EQ(lost->start - f.una, start);
-    EXPECT_EQ(lost->end - f.una, start + 100);
+    EXPECT_EQ(lost->end - f.una, end);
     f.pool.resent(f.list, lost->start, lost->end, 50, 0, f.cap);
   }
-  f.pool.mark_hole_lost(f.list, f.una + 800, 100, f.cap);
+  f.pool.mark_hole_lost(f.list, f.una + 800, 70, f.cap);
   EXPECT_FALSE(f.pool.next_lost(f.list).has_value());
   EXPECT_EQ(f.list.lost, 300U);
   f.check_coverage();
