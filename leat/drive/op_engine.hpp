@@ -43,6 +43,8 @@ class OpEngine {
   }
   // Parked operations that were completed, oldest first; nullptr: no more.
   [[nodiscard]] Op* take_completed();
+  // Nothing is parked.
+  [[nodiscard]] bool idle() const { return parked_ == nullptr; }
   // Ready sets or polls wait for settle().
   [[nodiscard]] bool unsettled() const { return serve_ != nullptr || finish_head_ != nullptr; }
 

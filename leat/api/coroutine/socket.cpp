@@ -125,8 +125,16 @@ VoidOperation TcpStream::finish(const Limit& limit) {
   return {service_.get(), limit, [&](Op& op) { op.finish(handle_); }};
 }
 
-VoidOperation TcpStream::close_lingering(const Limit& limit) {
-  return {service_.get(), limit, [&](Op& op) { op.close(handle_); }};
+CloseOperation TcpStream::close_lingering(const Limit& limit) {
+  return {std::move(*this), limit};
+}
+
+Result<void> CloseOperation::await_resume() {
+  const Op& op = finish();
+  // A close that began has closed, whatever ended its wait.
+  if (op.error == Errc::cancelled) stream_.close();
+  (void)stream_.release();
+  return op.done();
 }
 
 void TcpStream::abort() {

@@ -55,6 +55,7 @@ class Socket {
 };
 
 class ConnectOperation;
+class CloseOperation;
 
 class TcpStream : public Socket {
  public:
@@ -83,9 +84,9 @@ class TcpStream : public Socket {
   // FIN behind what was written; co_await: until the peer has acknowledged all of it (what SO_LINGER is for). Reading
   // goes on. After Errc::timed_out or cancelled sending goes on too.
   VoidOperation finish(const Limit& limit = {});
-  // Closes, and waits for the peer as long as the option `linger` says. However it ends the socket is closed; nothing
-  // may be done with it afterwards.
-  VoidOperation close_lingering(const Limit& limit = {});
+  // Closes, and waits for the peer as long as the option `linger` says. However it ends, also before it began, the
+  // socket is closed; the stream is empty from the call on.
+  CloseOperation close_lingering(const Limit& limit = {});
   void abort();  // RST
 };
 
@@ -98,6 +99,19 @@ class [[nodiscard]] ConnectOperation final : public Operation {
   }
   explicit ConnectOperation(Errc failed) : Operation(failed) {}
   Result<TcpStream> await_resume();
+
+ private:
+  TcpStream stream_;
+};
+
+// Has the socket, and closes it when the operation never began.
+class [[nodiscard]] CloseOperation final : public Operation {
+ public:
+  CloseOperation(TcpStream stream, const Limit& limit)
+      : Operation(stream.service().get(), limit), stream_(std::move(stream)) {
+    op().close(stream_.handle());
+  }
+  Result<void> await_resume();
 
  private:
   TcpStream stream_;
