@@ -217,6 +217,57 @@ TEST_F(ChannelVirtual, ADroppedAcceptLosesNothing) {
   EXPECT_EQ(StackControl{b}.sockets().value().size(), 1U);
 }
 
+// What an accept or a receive got that is dropped when its socket is closed already: nobody will ask for it.
+TEST_F(ChannelVirtual, WhatIsDroppedBehindTheCloseIsClosedToo) {
+  connect();
+  UdpSocket socket = UdpSocket::bind(b, {IpAddress{}, Port{53}}).value();
+  const auto finished = [](auto call) -> Task<bool> {
+    (void)co_await call();
+    co_return true;
+  };
+  Bytes into(10), more(10);
+  const Handle stream = server.handle(), datagrams = socket.handle();
+  for (const bool by_command : {false, true}) {
+    const Handle at = listener.handle();
+    auto accepts = finished([&] { return listener.async_accept(); });
+    auto asks = finished([&] { return b.request(TcpAccept{at}); });
+    if (by_command) {
+      asks.start();
+    } else {
+      accepts.start();
+    }
+    const TcpStream other = TcpStream::connect(a, server_at()).value();
+    w.run_for(Duration::ms(500));
+    EXPECT_TRUE(tasks.has_ready());
+    if (by_command) {
+      EXPECT_TRUE(b.request_nonblocking(Close{at}));
+    } else {
+      listener.close();
+    }
+    accepts = {};
+    asks = {};
+    if (!by_command) listener = TcpListener::listen(b, {IpAddress{}, kPort}).value();
+  }
+  auto receives = finished([&] { return server.async_recv(into); });
+  auto receives_from = finished([&] { return socket.async_recv_from(more); });
+  receives.start();
+  receives_from.start();
+  client.send(numbers(4)).value();
+  UdpSocket one = UdpSocket::bind(a, {}).value();
+  one.send_to(numbers(3), {TwoHosts::address(1), Port{53}}).value();
+  w.run_for(Duration::ms(500));
+  server.close();
+  socket.close();
+  receives = {};
+  receives_from = {};
+  EXPECT_FALSE(b.leftover().take(stream, into)) << "it would stay for ever";
+  EXPECT_FALSE(b.leftover().take(datagrams, into));
+  client.close();
+  one.close();
+  listener.close();
+  expect_no_sockets();
+}
+
 TEST_F(ChannelVirtual, ADroppedConnectClosesWhatItOpened) {
   {
     auto task = [](Channel c, Endpoint to) -> Task<TcpStream> {

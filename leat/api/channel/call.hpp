@@ -60,7 +60,9 @@ class CallAwaiter : OpAwaiter {
         call_(std::move(call)),
         timeout_(timeout) {}
   ~CallAwaiter() {
-    if (withdraw() && op.error == Errc{}) call_.give_back(*state_, op);
+    if (!withdraw() || op.error != Errc{}) return;
+    call_.give_back(*state_, op);
+    state_->channel.forget_if_closed(state_->handle);
   }
   [[nodiscard]] bool await_ready() {
     if (!state_->handle) {

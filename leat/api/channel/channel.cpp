@@ -115,19 +115,29 @@ std::optional<Response> Channel::from_leftover(Leftover& leftover, const Command
   return RecvFrom{kept->count, kept->message};
 }
 
-// A listener that is closed takes the connections with it that nobody looked at.
-void Channel::close_forgotten(const Command& command) const {
-  const auto* const close = std::get_if<Close>(&command);
-  if (close == nullptr) return;
-  for (const Handle h : leftover_->forget(close->socket)) (void)request_nonblocking(Close{h});
+void Channel::forget(Handle socket) const {
+  for (const Handle h : leftover_->forget(socket)) (void)request_nonblocking(Close{h});
+}
+
+void Channel::forget_if_closed(Handle socket) const {
+  Op op;
+  op.verb = Verb::local_endpoint;
+  op.socket = socket;
+  op.flags.dont_wait = true;
+  service_->run(op);
+  if (op.error == Errc::bad_handle || op.error == Errc::shut_down) forget(socket);
+}
+
+void Channel::forget_closed(const Command& command) const {
+  if (const auto* const close = std::get_if<Close>(&command)) forget(close->socket);
 }
 
 Response Channel::run(const Command& command, Instant deadline, bool dont_wait) const {
   if (!*this) return Error::of(Errc::shut_down);
   if (auto kept = from_leftover(*leftover_, command)) return *kept;
-  close_forgotten(command);
   Request request(command, deadline, dont_wait);
   for (bool more = request.begin(); more; more = request.advance()) service_->run(request.op);
+  forget_closed(command);
   return request.response;
 }
 
@@ -151,7 +161,6 @@ bool Channel::request_nonblocking(const Command& command) const {
     if (shared_->under_way >= shared_->capacity) return false;
     ++shared_->under_way;
   }
-  close_forgotten(command);
   auto detached = std::make_unique<Detached>(*this, command);
   detached->counted = !closes;
   if (!detached->request.begin()) {  // refused as it stands
@@ -162,6 +171,7 @@ bool Channel::request_nonblocking(const Command& command) const {
     return false;
   }
   service_->start(detached.release()->request.op);
+  forget_closed(command);
   return true;
 }
 
@@ -174,28 +184,46 @@ bool Channel::Awaiter::await_ready() {
     steps.response = *kept;
     return true;
   }
-  channel_.close_forgotten(command_);
   return !steps.begin();
 }
 
-// What it received stays for the next request of the socket; what it opened is closed.
-Channel::Awaiter::~Awaiter() {
-  if (!withdraw()) return;
+void Channel::Awaiter::await_suspend(std::coroutine_handle<> handle) {
+  if (!std::holds_alternative<Close>(command_)) return start(handle);
+  const Channel channel = channel_;  // *this may be gone behind start()
+  const Command command = command_;
+  start(handle);
+  channel.forget_closed(command);
+}
+
+// What was received stays for the next request of the socket, which is returned.
+Handle Channel::Awaiter::keep() {
   Leftover& leftover = channel_.leftover();
-  steps.finish_withdrawn();
+  const Receiver who = receiver_of(command_);
   if (const auto* const bytes = std::get_if<Recv>(&steps.response)) {
-    const Receiver who = receiver_of(command_);
     leftover.keep(who.socket, who.to.first(bytes->count), {});
-  } else if (const auto* const datagram = std::get_if<RecvFrom>(&steps.response)) {
-    const Receiver who = receiver_of(command_);
+    return who.socket;
+  }
+  if (const auto* const datagram = std::get_if<RecvFrom>(&steps.response)) {
     leftover.keep(who.socket, who.to.first(datagram->count), datagram->message);
-  } else if (const auto* const received = std::get_if<ReceivedMany>(&steps.response)) {
+    return who.socket;
+  }
+  if (const auto* const received = std::get_if<ReceivedMany>(&steps.response)) {
     const auto& many = std::get<RecvMany>(command_);
     leftover.keep_many(many.socket, many.into.first(received->datagrams));
-  } else if (const auto* const accepted = std::get_if<Accepted>(&steps.response)) {
-    if (const auto* const c = std::get_if<TcpAccept>(&command_))
-      leftover.keep(c->listener, {accepted->socket, accepted->remote});
+    return many.socket;
   }
+  const auto* const accepted = std::get_if<Accepted>(&steps.response);
+  const auto* const accept = std::get_if<TcpAccept>(&command_);
+  if (accepted == nullptr || accept == nullptr) return {};
+  leftover.keep(accept->listener, {accepted->socket, accepted->remote});
+  return accept->listener;
+}
+
+// What it opened is closed.
+Channel::Awaiter::~Awaiter() {
+  if (!withdraw()) return;
+  steps.finish_withdrawn();
+  if (const Handle socket = keep()) channel_.forget_if_closed(socket);
   if (const Handle opened = steps.opened()) (void)channel_.request_nonblocking(Close{opened});
 }
 

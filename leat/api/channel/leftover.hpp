@@ -3,6 +3,8 @@
 // were taken from the socket, so the next who asks for this socket gets them first, by whichever channel or typed
 // socket: a service has one Leftover. A dropped receive or accept loses nothing.
 //
+// Who waits in line already is not given it: what comes next is his.
+//
 // Bound: one entry per dropped operation, each no larger than its buffer was. Threading: any.
 
 #include <algorithm>

@@ -22,13 +22,8 @@ void SocketState::end(Verb verb) {
     if (closed_) return;
     closed_ = true;
   }
-  // Connections that a dropped accept left: nobody will ask for them now.
-  for (const Handle h : channel.leftover().forget(handle)) {
-    const auto forgotten = std::make_shared<SocketState>(channel);
-    forgotten->handle = h;
-    forgotten->close();
-  }
-  self_ = shared_from_this();
+  const auto self = shared_from_this();  // until the end of this function, whenever the close is done
+  self_ = self;
   close_op_.context = this;
   close_op_.completed = [](Op& o) {
     const auto last = std::move(static_cast<SocketState*>(o.context)->self_);  // perhaps the end of *this
@@ -38,8 +33,9 @@ void SocketState::end(Verb verb) {
   } else {
     close_op_.abort(handle);
   }
-  const auto service = channel.shared_service();  // which *this may not outlive
-  service->start(close_op_);
+  channel.service().start(close_op_);
+  // What dropped operations left: nobody will ask for it now.
+  channel.forget(handle);
 }
 
 Result<std::int64_t> SocketOwner::option(OptionId id) const {
