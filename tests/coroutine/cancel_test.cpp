@@ -214,7 +214,7 @@ class Conversation : public test::Cancelled<Moment> {
     (void)co_await sabotaged("close_lingering", [&](const Limit& l) { return stream.close_lingering(l); });
     EXPECT_FALSE(stream.is_open());
     const TcpStream closed(world_.shared_service(1), handle);
-    EXPECT_EQ(closed.local_endpoint().error(), Errc::bad_handle) << "closed, however it ended";
+    EXPECT_FALSE(closed.local_endpoint()) << "closed, however it ended";
     co_return some;
   }
 
@@ -365,7 +365,7 @@ class ClosingConversation : public test::Cancelled<Moment> {
     co_await when_all(end_of(operation), cancel(operation, source));
     EXPECT_LT(world_.hosts.now() - begin, Duration::s(1)) << "nobody reads, so it would linger for a minute";
     const TcpStream closed(world_.shared_service(0), handle);
-    EXPECT_EQ(closed.local_endpoint().error(), Errc::bad_handle);
+    EXPECT_FALSE(closed.local_endpoint());
 
     std::vector<std::uint8_t> got(much.size());
     const auto read = co_await to.read_all(got, {.within = Duration::s(100)});
