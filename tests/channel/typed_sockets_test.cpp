@@ -754,6 +754,63 @@ TEST_F(ChannelVirtual, ADroppedCommandLosesNothing) {
   EXPECT_TRUE(b.request_nonblocking(Close{listening.listener}));
 }
 
+// Each command that receives, dropped while it waits and when it is complete: the next one has what it got. Each that
+// opens: what it opened is closed.
+TEST_F(ChannelVirtual, EveryDroppedCommandLeavesNothing) {
+  constexpr std::uint8_t kProtocol = 253;  // for experiments (RFC 3692)
+  const auto drop = [&](Channel c, const Command& command, auto meanwhile) {
+    auto dropped = [](Channel through, Command what) -> Task<Response> { co_return co_await through.request(what); }(
+                                                         c, command);
+    dropped.start();
+    meanwhile();
+    w.run_for(Duration::ms(500));
+  };
+  const auto nothing = [] {};
+  const Endpoint to{TwoHosts::address(1), Port{53}};
+  const UdpSocket one = UdpSocket::bind(a, {}).value();
+  const UdpSocket two = UdpSocket::bind(b, {IpAddress{}, Port{53}}).value();
+  const RawSocket raw_one = RawSocket::open(a, IpVersion::v4, kProtocol).value();
+  const RawSocket raw_two = RawSocket::open(b, IpVersion::v4, kProtocol).value();
+  const Bytes data = numbers(5);
+  const std::vector<OutDatagram> out(2, {data, to});
+  Bytes into(40), later(40);
+  Inbox first(4), next(4);
+  for (const bool complete : {false, true}) {
+    const auto send = [&] { one.send_to(data, to).value(); };
+    const auto send_raw = [&] { raw_one.send_to(data, TwoHosts::address(1)).value(); };
+    const auto send_two = [&] { one.send_many(out).value(); };
+    const auto now_or_later = [&](const auto& command, auto sends) {
+      drop(b, command, [&] {
+        if (complete) sends();
+      });
+      EXPECT_FALSE(tasks.has_ready());
+      if (!complete) sends();
+      settle();
+    };
+    now_or_later(UdpRecv{two.handle(), into}, send);
+    EXPECT_EQ(std::get<RecvFrom>(b.try_request(UdpRecv{two.handle(), later})).count, data.size());
+    now_or_later(RawRecv{raw_two.handle(), into}, send_raw);
+    EXPECT_EQ(std::get<RecvFrom>(b.try_request(RawRecv{raw_two.handle(), later})).count, 20 + data.size());
+    now_or_later(RecvMany{two.handle(), first.in}, send_two);
+    std::size_t n = 0;
+    while (n < 2) {
+      const Response r = b.try_request(RecvMany{two.handle(), std::span{next.in}.subspan(n)});
+      ASSERT_TRUE(std::holds_alternative<ReceivedMany>(r));
+      n += std::get<ReceivedMany>(r).datagrams;
+    }
+    EXPECT_EQ(next.got(1), data);
+    EXPECT_TRUE(std::holds_alternative<WouldBlock>(b.try_request(UdpRecv{two.handle(), later})));
+  }
+  const std::size_t before = StackControl{a}.sockets().value().size();
+  drop(a, TcpListen{{IpAddress{}, kPort}}, nothing);
+  drop(a, UdpBind{{IpAddress{}, kPort}}, nothing);
+  drop(a, RawOpen{IpVersion::v4, kProtocol}, nothing);
+  drop(a, TcpConnect{{IpAddress::v4(10, 0, 0, 77), kPort}}, nothing);
+  settle();
+  EXPECT_EQ(StackControl{a}.sockets().value().size(), before);
+  EXPECT_FALSE(tasks.has_ready());
+}
+
 // What was dropped is the socket's: whoever asks for it next has it, by another channel and in another form, too.
 TEST_F(ChannelVirtual, WhatWasDroppedIsFoundByOtherChannelsAndForms) {
   connect();
