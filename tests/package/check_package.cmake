@@ -1,10 +1,12 @@
-# cmake -DBUILD= -DTOOLS= -DSOURCE= -DWORK= -DGENERATOR= -DCOMPILER= -DLINK_FLAGS= -DRUN= -P: install, configure, build, and run these of the programs.
+# cmake -DBUILD= -DTOOLS= -DSOURCE= -DWORK= -DGENERATOR= -DCOMPILER= -DLINK_FLAGS= -DRUN= -P: install, configure, build, and run these of
+# the programs: PROGRAM, or PROGRAM|REGEX for what it must print.
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(NOT status EQUAL 0)
     list(JOIN ARGN " " command)
     message(FATAL_ERROR "${command}: ${status}\n${output}")
   endif()
+  set(output "${output}" PARENT_SCOPE)
 endfunction()
 
 file(REMOVE_RECURSE ${WORK}/prefix ${WORK}/build)
@@ -12,8 +14,14 @@ run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix --component deve
 run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE} -B ${WORK}/build -DCMAKE_CXX_COMPILER=${COMPILER}
     -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_EXE_LINKER_FLAGS=${LINK_FLAGS})
 run(${CMAKE_COMMAND} --build ${WORK}/build)
-foreach(program ${RUN})
+foreach(entry IN LISTS RUN)
+  string(REGEX MATCH "^([^|]+)[|]?(.*)$" entry "${entry}")
+  set(program ${CMAKE_MATCH_1})
+  set(expected "${CMAKE_MATCH_2}")
   run(${WORK}/build/${program})
+  if(NOT output MATCHES "${expected}")
+    message(FATAL_ERROR "${program}: '${expected}' is not in what it printed:\n${output}")
+  endif()
 endforeach()
 
 # The command comes with its manual page and its completion.
