@@ -92,10 +92,12 @@ inline constexpr std::array kEdges = [] {
       {close_wait, give_up, closed},
       {closing, abort, closed},
       {closing, ack_of_fin, time_wait},
+      {closing, fin_and_ack_of_fin, time_wait},  // the FIN that came before, again
       {closing, rst, closed},
       {closing, give_up, closed},
       {last_ack, abort, closed},
       {last_ack, ack_of_fin, closed},
+      {last_ack, fin_and_ack_of_fin, closed},
       {last_ack, rst, closed},
       {last_ack, give_up, closed},
       {time_wait, give_up, closed},

@@ -177,6 +177,7 @@ Result<void> connect(Core& core, Index socket, const Endpoint& to) {
   h.snd_nxt = t.cold.iss + 1;
   h.interface = static_cast<std::uint8_t>(path->interface);
   h.flags.set(Flag::send_syn);
+  t.cold.w_max = us_now(core);
   start_rtx(t);
   mark_dirty(t);
   return {};
