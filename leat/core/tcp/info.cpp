@@ -64,7 +64,7 @@ TcpInfo connection_info(const Core& core, Index connection) {
   i.window_scaling = h.has(Flag::window_scaling);
   i.snd_shift = static_cast<std::uint8_t>(h.snd_shift());
   i.rcv_shift = static_cast<std::uint8_t>(h.rcv_shift());
-  i.app_limited = h.has(Flag::app_limited);
+  i.app_limited = a == nullptr || a->app_limited;
   i.talks_back = h.has(Flag::talks_back);
   i.retries = c.retries;
   i.congestion = ops != nullptr ? ops->name : kNewReno.name;

@@ -206,6 +206,11 @@ void detect_loss(Tcb& t, Active& a, const AckNews& news) {
   }
 }
 
+// RFC 7661 4.3, RFC 9438 5.8: a window grows that was in use: all of it, or in slow start, where it may double, half.
+bool window_was_used(const Active& a, const Window& w) {
+  return !a.app_limited || (w.cwnd < w.ssthresh && w.cwnd < 2 * a.largest_flight);
+}
+
 void grow_window(Tcb& t, Active& a, const AckNews& news) {
   if (news.payload == 0 || a.recovery == Recovery::fast) return;
   prepare_congestion(t, a);
@@ -218,7 +223,7 @@ void grow_window(Tcb& t, Active& a, const AckNews& news) {
                    .srtt_us = t.cold.rtt.srtt_us(),
                    .snd_una = t.hot.snd_una.value(),
                    .snd_nxt = t.hot.snd_nxt.value(),
-                   .app_limited = t.hot.has(Flag::app_limited)};
+                   .app_limited = !window_was_used(a, t.cold.window)};
   t.congestion().on_ack(a.congestion, t.cold.window, e);
 }
 

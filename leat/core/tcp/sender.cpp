@@ -185,8 +185,8 @@ bool Visit::send_new() {
     }
   }
   h_.flags.clear(Flag::uncork);
-  // RFC 7661 4.3, RFC 9438 5.8: whether the window was what held us back.
-  h_.flags.put(Flag::app_limited, t_.unsent() == 0 && pipe(t_, *a) + h_.mss <= t_.cold.window.cwnd);
+  const std::uint32_t flight = pipe(t_, *a);
+  a->note_flight(flight, flight + h_.mss > t_.cold.window.cwnd, h_.snd_una, h_.snd_nxt);
   note_spending(t_, *a);
   return true;
 }
@@ -231,7 +231,7 @@ bool Visit::send_usual() {
   a.corked = false;
   core.counters.add(Counter::tcp_bytes_out, n);
   if (!h.has(Flag::rtx_running)) start_rtx(t_);  // RFC 6298 5.1
-  h.flags.put(Flag::app_limited, queued + h.mss <= t_.cold.window.cwnd);
+  a.note_flight(queued, queued + h.mss > t_.cold.window.cwnd, h.snd_una, h.snd_nxt);
   if (a.spending != Spending::busy || h.has(Flag::write_blocked)) note_spending(t_, a);
   return true;
 }
@@ -358,8 +358,6 @@ Outcome Visit::run() {
   }
   measure_options();
   if (only_acknowledges()) {
-    if (t_.active() != nullptr)  // with nothing in flight no window holds us back, and its line need not be read
-      h_.flags.put(Flag::app_limited, h_.in_flight() == 0 || h_.mss <= t_.cold.window.cwnd);
     send_acks();
   } else {
     if (send_syn() && resend() && send_new() && send_fin() && send_probe()) send_acks();

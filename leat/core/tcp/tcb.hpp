@@ -223,7 +223,18 @@ struct alignas(64) Active {
   Window before;                     // the window before the last reduction
   Instant spending_since;
   Spending spending = Spending::nothing;
+  // How much of the window was in use, as of SND.NXT `flight_end`: until that is acknowledged only more counts.
+  bool app_limited = true;           // less than all of it
+  std::uint32_t largest_flight = 0;  // octets
+  SeqNum flight_end;
 
+  // `flight` octets are in flight now; `full`: the congestion window lets no more out.
+  void note_flight(std::uint32_t flight, bool full, SeqNum una, SeqNum nxt) {
+    if (!full && una < flight_end && !(app_limited && flight > largest_flight)) return;
+    app_limited = !full;
+    largest_flight = flight;
+    flight_end = nxt;
+  }
   void report_twice(const wire::SackBlock& b) {
     dsack = b;
     owes_dsack = true;

@@ -45,8 +45,10 @@ std::vector<std::uint64_t> state_of(tcp::Tcb& t) {
     for (const std::uint64_t n :
          {std::uint64_t{a->send.size()}, std::uint64_t{a->send.front_position()}, std::uint64_t{a->delivered},
           std::uint64_t{a->stalled_since}, std::uint64_t{a->dup_acks}, std::uint64_t{a->confirmed},
-          std::uint64_t{a->ranges.count}, std::uint64_t{a->ranges.resend_hint.value()},
-          std::uint64_t{a->ranges.lost_edge.value()}, std::uint64_t{a->ranges.highest_sacked.value()}})
+          std::uint64_t{a->app_limited ? 1U : 0U}, std::uint64_t{a->largest_flight},
+          std::uint64_t{a->flight_end.value()}, std::uint64_t{a->ranges.count},
+          std::uint64_t{a->ranges.resend_hint.value()}, std::uint64_t{a->ranges.lost_edge.value()},
+          std::uint64_t{a->ranges.highest_sacked.value()}})
       all.push_back(n);
     for (const std::uint32_t word : a->congestion.words) all.push_back(word);
   }
@@ -82,7 +84,7 @@ std::vector<std::uint64_t> after(const Case& of, bool usual) {
   t.cold.retries = 1;
   t.cold.min_rtt_us = 50'000;
   t.cold.window.cwnd = 5000;
-  t.hot.flags.put(Flag::app_limited, of.app_limited);
+  a.app_limited = of.app_limited;
   tcp::Segment s;
   s.seq = t.hot.rcv_nxt;
   s.ack = t.hot.snd_nxt;

@@ -38,7 +38,7 @@ struct AckEvent {
   std::uint32_t srtt_us = 0;
   std::uint32_t snd_una = 0;  // after this ACK, and
   std::uint32_t snd_nxt = 0;  // SND.NXT: what marks a round
-  bool app_limited = false;   // the window was not what held the sender back (RFC 7661)
+  bool app_limited = false;   // too little of the window was in use for it to grow (RFC 7661)
 };
 
 struct LossEvent {
