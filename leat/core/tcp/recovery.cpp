@@ -83,7 +83,7 @@ void advance_una(Tcb& t, const Segment& s, AckNews& news) {
   }
   t.cold.retries = 0;
   if (h.flags.take(Flag::soft_error)) forget_soft_error(t);
-  h.flags.clear(Flag::persist);
+  h.flags.clear(Flag::persist, Flag::copies_out);
   if (a != nullptr) a->stalled_since = tick_now(t.core);
   // RFC 6298 5.2 and 5.3.
   stop_rtx(t);
@@ -134,7 +134,10 @@ void leave_recovery(Tcb& t, Active& a, bool by_sack) {
   const bool was_fast = a.recovery == Recovery::fast;
   a.recovery = Recovery::none;
   a.dup_acks = 0;
-  if (!by_sack) t.tables().ranges.clear_lost(a.ranges);
+  if (!by_sack) {
+    t.tables().ranges.clear_lost(a.ranges);
+    t.hot.flags.put(Flag::copies_out, t.hot.snd_una == a.recover);
+  }
   if (was_fast && a.ranges.lost == 0) t.congestion().on_exit(a.congestion, t.cold.window, loss_event(t, pipe(t, a)));
 }
 
@@ -142,6 +145,8 @@ void leave_recovery(Tcb& t, Active& a, bool by_sack) {
 bool is_duplicate_ack(const Tcb& t, const Segment& s, const AckNews& news, bool window_moved) {
   if (news.acked != 0 || t.hot.in_flight() == 0) return false;
   if (t.hot.has(Flag::sack)) return news.newly_sacked != 0;
+  // RFC 6582 3.2: until more than `recover` is acknowledged (2) a duplicate may answer what was sent again.
+  if (t.hot.has(Flag::copies_out)) return false;
   return s.length == 0 && s.skip == 0 && !s.flags.fin() && !window_moved && s.ack == t.hot.snd_una;
 }
 
@@ -314,7 +319,7 @@ bool on_usual_ack(Tcb& t, Active& a, const Segment& s) {
   if (s.ack != h.snd_nxt || !ranges.plain(a.ranges) || !a.congestion_ready || a.recovery != Recovery::none)
     return false;
   if (h.flags.any(Flag::fin_queued, Flag::persist, Flag::soft_error, Flag::keep_alive, Flag::write_blocked,
-                  Flag::resend_head))
+                  Flag::resend_head, Flag::copies_out))
     return false;
   Core& core = t.core;
   Cold& cold = t.cold;

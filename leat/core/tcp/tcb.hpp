@@ -62,7 +62,7 @@ enum class Flag : std::uint32_t {
   write_blocked = 1U << 24,  // a writer was told to wait: tell it when there is room
   passive = 1U << 25,        // opened by a listener
   detached = 1U << 26,       // not in the flow table: the connection is over, only the socket or unread data holds it
-  app_limited = 1U << 27,    // the congestion window was not the limit when last sent
+  copies_out = 1U << 27,     // without SACK: copies of what is acknowledged may be answered still, as duplicate ACKs
   freed = 1U << 28,          // to be given back when its list lets go of it
   soft_error = 1U << 29,     // Socket::soft_error was set since data was last acknowledged
   tallied = 1U << 30,        // the connection's Tally is in use

@@ -123,8 +123,8 @@ TEST(UsualAck, LeavesTheUnusualAlone) {
   s.flags = wire::TcpFlag::ack;
   EXPECT_FALSE(on_usual_ack(t, a, s)) << "congestion control is not set up";
   prepare_congestion(t, a);
-  for (const Flag f :
-       {Flag::fin_queued, Flag::persist, Flag::soft_error, Flag::keep_alive, Flag::write_blocked, Flag::resend_head}) {
+  for (const Flag f : {Flag::fin_queued, Flag::persist, Flag::soft_error, Flag::keep_alive, Flag::write_blocked,
+                       Flag::resend_head, Flag::copies_out}) {
     t.hot.flags.set(f);
     EXPECT_FALSE(on_usual_ack(t, a, s)) << static_cast<std::uint32_t>(f);
     t.hot.flags.clear(f);
