@@ -75,10 +75,13 @@ AckedRanges RangePool::acked(RangeList& list, SeqNum una) {
     const SeqNum upto = min(r.end, una);
     const std::uint32_t n = upto - r.start;
     out.bytes += n;
-    if (!r.sacked) out.not_sacked += n;
+    if (!r.sacked) {
+      if (out.not_sacked == 0) out.first_sent_tick = r.sent_tick;
+      out.last_sent_tick = r.sent_tick;
+      out.not_sacked += n;
+    }
     out.any_resent = out.any_resent || r.transmissions > 1;
     out.reordered = out.reordered || (!r.sacked && r.transmissions == 1 && r.start < list.highest_sacked);
-    out.last_sent_tick = r.sent_tick;
     account(list, r, false);
     if (upto == r.end) {
       give(list, i);

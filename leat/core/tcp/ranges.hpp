@@ -45,11 +45,13 @@ struct RangeList {
 
 // What an acknowledgement covered.
 struct AckedRanges {
-  std::uint32_t bytes = 0;           // newly acknowledged
-  std::uint32_t not_sacked = 0;      // of them, without those that had been SACKed before
-  bool any_resent = false;           // some of it was transmitted more than once (Karn)
-  bool reordered = false;            // some of it was sent once, and SACKs had passed over it
-  std::uint32_t last_sent_tick = 0;  // of the newest range that was covered
+  std::uint32_t bytes = 0;       // newly acknowledged
+  std::uint32_t not_sacked = 0;  // of them, without those that had been SACKed before
+  bool any_resent = false;       // some of it was transmitted more than once (Karn)
+  bool reordered = false;        // some of it was sent once, and SACKs had passed over it
+  // Of the ranges that had not been SACKed, if any: when the oldest and the newest of them left.
+  std::uint32_t first_sent_tick = 0;
+  std::uint32_t last_sent_tick = 0;
 };
 
 class RangePool {

@@ -129,6 +129,7 @@ TEST(Ranges, CoverWhatIsInFlightAndMergeWhatAgrees) {
   EXPECT_EQ(f.in_flight(), 300U);
   const AckedRanges a = f.ack(250);
   EXPECT_EQ(a.bytes, 250U);
+  EXPECT_EQ(a.first_sent_tick, 1U);
   EXPECT_EQ(a.last_sent_tick, 2U);
   EXPECT_FALSE(a.any_resent);
   f.check_coverage();

@@ -18,7 +18,7 @@ struct AckNews {
   std::uint32_t delivered = 0;      // of these, what had not been SACKed before
   std::uint32_t newly_sacked = 0;   // octets
   std::uint32_t flight_before = 0;  // pipe before it
-  std::uint32_t rtt_us = 0;         // 0: no sample
+  std::uint32_t rtt_us = 0;         // of the newest that was acknowledged; 0: no sample
   bool duplicate = false;           // RFC 5681 2: a duplicate ACK
 };
 
@@ -29,13 +29,23 @@ LossEvent loss_event(const Tcb& t, std::uint32_t in_flight) {
 // --- round trips
 // -------------------------------------------------------------------------------------------------------
 
-// RFC 6298 3 (Karn) and RFC 7323 4.1: from timestamps when there are, else from what was sent once.
-std::uint32_t rtt_sample(const Tcb& t, const Segment& s, const AckedRanges& r) {
-  if (r.bytes != 0 && !r.any_resent) return std::max<std::uint32_t>(1, us_now(t.core) - r.last_sent_tick);
-  if (!t.hot.has(Flag::timestamps) || !s.timestamps || s.ts_echo == 0) return 0;
-  const std::uint32_t ms = timestamp_now(t) - s.ts_echo;
-  if (ms > 240'000) return 0;  // an echo of nothing that we sent
-  return std::max<std::uint32_t>(1, ms * 1000);
+// RFC 6298 3 (Karn) and RFC 7323 4.1: from what was sent once, else from timestamps when there are. The time-out has to
+// wait for ACKs as late as the peer sends them: the oldest octet that one covers tells of that. What the path takes,
+// the newest does.
+void take_rtt_sample(Tcb& t, const Segment& s, const AckedRanges& r, AckNews& news) {
+  std::uint32_t oldest = 0;
+  if (r.not_sacked != 0 && !r.any_resent) {
+    const std::uint32_t now = us_now(t.core);
+    oldest = now - r.first_sent_tick;
+    news.rtt_us = std::max<std::uint32_t>(1, now - r.last_sent_tick);
+  } else {
+    if (!t.hot.has(Flag::timestamps) || !s.timestamps || s.ts_echo == 0) return;
+    const std::uint32_t ms = timestamp_now(t) - s.ts_echo;
+    if (ms > 240'000) return;  // an echo of nothing that we sent
+    news.rtt_us = oldest = std::max<std::uint32_t>(1, ms * 1000);
+  }
+  t.cold.rtt.sample(oldest);
+  if (t.cold.min_rtt_us == 0 || news.rtt_us < t.cold.min_rtt_us) t.cold.min_rtt_us = news.rtt_us;
 }
 
 // --- acknowledged
@@ -76,11 +86,7 @@ void advance_una(Tcb& t, const Segment& s, AckNews& news) {
   if (s.ack.value() < h.snd_una.value()) ++t.cold.una_wraps;
   h.snd_una = s.ack;
   if (h.has(Flag::fin_sent) && h.snd_una == h.snd_nxt) h.flags.clear(Flag::fin_lost);
-  news.rtt_us = rtt_sample(t, s, covered);
-  if (news.rtt_us != 0) {
-    t.cold.rtt.sample(news.rtt_us);
-    if (t.cold.min_rtt_us == 0 || news.rtt_us < t.cold.min_rtt_us) t.cold.min_rtt_us = news.rtt_us;
-  }
+  take_rtt_sample(t, s, covered, news);
   t.cold.retries = 0;
   if (h.flags.take(Flag::soft_error)) forget_soft_error(t);
   h.flags.clear(Flag::persist, Flag::copies_out);
