@@ -122,7 +122,10 @@ void Visit::restart_after_idle(Active& a) {
   if (idle_ms == 0 || h_.in_flight() != 0 || !t_.options().on(OptionId::tcp_slow_start_after_idle)) return;
   if (std::uint64_t{idle_ms} * 1000 <= rto_us(t_)) return;
   prepare_congestion(t_, a);
-  t_.congestion().on_idle(a.congestion, t_.cold.window, h_.mss, t_.option(OptionId::tcp_initial_window));
+  // RFC 7661 4.4: not long ago the network took more: slow start goes up to near what it was.
+  Window& w = t_.cold.window;
+  w.ssthresh = std::max(w.ssthresh, w.cwnd - w.cwnd / 4);
+  t_.congestion().on_idle(a.congestion, w, h_.mss, t_.option(OptionId::tcp_initial_window));
 }
 
 // What leaves soon after something came is taken for a reply: so will the next one be.
