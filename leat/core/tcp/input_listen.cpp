@@ -189,6 +189,7 @@ void input_syn_record(Core& core, Index record, Segment& s) {
     if (const wire::TcpOptions options = parse_options(s); i.timestamps && options.timestamps)
       if (static_cast<std::int32_t>(options.timestamps->value - i.ts_recent) > 0)
         state.syn_cache[record].set_ts_recent(options.timestamps->value);
+    state.syn_cache[record].forget_sent();
     send_syn_ack(core, record);
     return refuse(core, s, DropReason::tcp_duplicate);
   }
@@ -202,6 +203,7 @@ void input_syn_record(Core& core, Index record, Segment& s) {
     }
   }
   if (s.ack != i.iss + 1) return refuse_with_reset(core, s, DropReason::tcp_bad_ack);
+  state.syn_cache[record].forget_sent();  // what comes after an answer that changes nothing tells no round trip
   if (s.seq - (i.irs + 1) > window) return challenge(DropReason::tcp_not_acceptable);
   if (i.timestamps && s.timestamps && static_cast<std::int32_t>(s.ts_value - i.ts_recent) < 0)
     return challenge(DropReason::tcp_paws);
@@ -220,6 +222,7 @@ void input_syn_record(Core& core, Index record, Segment& s) {
                       .sack = i.sack,
                       .timestamps = i.timestamps,
                       .ts_recent = i.ts_recent,
+                      .sent_us = i.sent_us,
                       .resent = state.syn_cache[record].retries() > 0};
   if (!open_accepted(core, listener, opened, {FlowKind::syn_record, record}, s))
     refuse(core, s, DropReason::tcp_listen_overflow);

@@ -216,7 +216,8 @@ struct Opened {
   bool sack = false;
   bool timestamps = false;
   std::uint32_t ts_recent = 0;
-  bool resent = false;  // the SYN-ACK had to be sent again
+  std::uint32_t sent_us = 0;  // when the SYN-ACK left that is answered; 0: not known
+  bool resent = false;        // the SYN-ACK had to be sent again
 };
 [[nodiscard]] Index make_accepted(Core& core, Index listener, const Opened& o);
 

@@ -111,6 +111,10 @@ Index make_accepted(Core& core, Index listener, const Opened& o) {
   h.rcv_adv = h.rcv_nxt + std::min<std::uint32_t>(largest_window(t.options()), 0xffff);
   t.hot.last_rx_ms = t.hot.last_tx_ms = ms_now(core);
   t.cold.retries = o.resent ? 1 : 0;
+  if (o.sent_us != 0) {
+    t.cold.min_rtt_us = std::max<std::uint32_t>(1, us_now(core) - o.sent_us);
+    t.cold.rtt.sample(t.cold.min_rtt_us);
+  }
   if (path_of(t) == nullptr) compute_mss(t, 576);
   return i;
 }

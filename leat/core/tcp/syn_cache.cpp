@@ -17,16 +17,18 @@ std::uint32_t due_ms(Instant t) {
 }  // namespace
 
 SynInfo SynRecord::info() const {
+  const bool timestamps = (b_ & kTimestamps) != 0;
   return {.key = key(),
           .irs = irs_,
           .iss = iss_,
-          .ts_recent = ts_recent_,
+          .ts_recent = timestamps ? ts_recent_ : 0,
+          .sent_us = timestamps ? 0 : ts_recent_,
           .listener = listener(),
           .mss = mss_,
           .wscale = static_cast<std::uint8_t>((b_ >> 20) & 15U),
           .ecn = static_cast<std::uint8_t>(a_ >> 30),
           .sack = ((b_ >> 24) & 1U) != 0,
-          .timestamps = ((b_ >> 25) & 1U) != 0,
+          .timestamps = timestamps,
           .acknowledged = acknowledged()};
 }
 
@@ -59,10 +61,11 @@ Index SynCache::insert(const SynInfo& info, Instant now) {
   r.scope_ = info.key.scope;
   r.irs_ = info.irs;
   r.iss_ = info.iss;
-  r.ts_recent_ = info.ts_recent;
+  r.ts_recent_ = info.timestamps ? info.ts_recent : static_cast<std::uint32_t>(now.count_ns() / 1000);
   r.mss_ = info.mss;
   r.a_ = kEnd | (info.acknowledged ? SynRecord::kAcknowledged : 0) | (std::uint32_t{info.ecn} << 30);
-  r.b_ = kEnd | (std::uint32_t{info.wscale} << 20) | (info.sack ? 1U << 24 : 0) | (info.timestamps ? 1U << 25 : 0);
+  r.b_ = kEnd | (std::uint32_t{info.wscale} << 20) | (info.sack ? 1U << 24 : 0) |
+         (info.timestamps ? SynRecord::kTimestamps : 0);
   r.c_ = info.listener;
   enqueue(i, 0, now);
   return i;
@@ -90,6 +93,7 @@ unsigned SynCache::handle_due(Instant now, unsigned budget, Callback callback) {
     dequeue(i);
     if (retries < schedule_.retries) {
       enqueue(i, retries + 1, now);
+      records_[i].forget_sent();
       callback(i, SynEvent::retransmit);
     } else {
       callback(i, SynEvent::expired);

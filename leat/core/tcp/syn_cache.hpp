@@ -28,6 +28,7 @@ struct SynInfo {
   SeqNum irs{};
   SeqNum iss{};
   std::uint32_t ts_recent = 0;     // meaningful with `timestamps`
+  std::uint32_t sent_us = 0;       // without: when the only SYN-ACK left, as long as none was answered; 0: not known
   Index listener = 0;              // < 2^16
   std::uint16_t mss = 536;         // the peer's
   std::uint8_t wscale = kNoScale;  // the peer's shift; kNoScale: none offered
@@ -54,16 +55,21 @@ class SynRecord {
   void set_acknowledged() { a_ |= kAcknowledged; }
   // RFC 7323 4.3: a duplicate SYN with a newer timestamp.
   void set_ts_recent(std::uint32_t ts) { ts_recent_ = ts; }
+  // RFC 6298 3 (Karn): which SYN-ACK is answered, or when for the first time, is not known any more.
+  void forget_sent() {
+    if ((b_ & kTimestamps) == 0) ts_recent_ = 0;
+  }
 
  private:
   friend class SynCache;
   static constexpr std::uint32_t kAcknowledged = 1U << 25;
+  static constexpr std::uint32_t kTimestamps = 1U << 25;  // of b_
   IpAddress local_, remote_;
   SeqNum irs_, iss_;
-  std::uint32_t ts_recent_;
-  std::uint32_t a_;  // next 20 | retries 5 | acknowledged 1 | 4 unused | ecn 2
-  std::uint32_t b_;  // prev 20 | wscale 4 | sack 1 | timestamps 1 | due high 6
-  std::uint32_t c_;  // listener 16 | due low 16
+  std::uint32_t ts_recent_;  // without timestamps: sent_us
+  std::uint32_t a_;          // next 20 | retries 5 | acknowledged 1 | 4 unused | ecn 2
+  std::uint32_t b_;          // prev 20 | wscale 4 | sack 1 | timestamps 1 | due high 6
+  std::uint32_t c_;          // listener 16 | due low 16
   Port local_port_, remote_port_;
   Scope scope_;
   std::uint16_t mss_;

@@ -92,6 +92,26 @@ TEST(SynCache, ARecordIsSentAgainWithDoublingWaitsAndThenExpires) {
   EXPECT_TRUE(cache.next_deadline().is_never());
 }
 
+// RFC 6298 3 (Karn): only one answer to one SYN-ACK is a measurement; with timestamps they tell.
+TEST(SynCache, KnowsWhenTheOnlySynAckLeft) {
+  std::vector<SynRecord> memory(4);
+  SynCache cache(memory, {.rto = Duration::s(1), .max_rto = Duration::s(60), .retries = 3});
+  Log log;
+  const Index once = cache.insert({.key = tuple(1)}, at_ms(7));
+  const Index answered = cache.insert({.key = tuple(2)}, at_ms(7));
+  const Index stamped = cache.insert({.key = tuple(3), .ts_recent = 5, .timestamps = true}, at_ms(7));
+  cache[answered].forget_sent();
+  cache[stamped].forget_sent();
+  EXPECT_EQ(cache[once].info().sent_us, 7000U);
+  EXPECT_EQ(cache[once].info().ts_recent, 0U);
+  EXPECT_EQ(cache[answered].info().sent_us, 0U);
+  EXPECT_EQ(cache[stamped].info().sent_us, 0U);
+  EXPECT_EQ(cache[stamped].info().ts_recent, 5U);
+  EXPECT_EQ(cache.advance(at_ms(1100), 8, SynCache::Callback::to<&Log::on>(log)), 3U);
+  EXPECT_EQ(cache[once].info().sent_us, 0U) << "sent again";
+  EXPECT_EQ(cache[stamped].info().ts_recent, 5U);
+}
+
 TEST(SynCache, KeepsEveryFieldAndIsBounded) {
   std::vector<SynRecord> memory(2);
   SynCache cache(memory, {});
