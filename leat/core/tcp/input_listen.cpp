@@ -191,6 +191,7 @@ void input_syn_record(Core& core, Index record, Segment& s) {
         state.syn_cache[record].set_ts_recent(options.timestamps->value);
     state.syn_cache[record].forget_sent();
     send_syn_ack(core, record);
+    state.syn_cache.restart(record, core.now);
     return refuse(core, s, DropReason::tcp_duplicate);
   }
   if (!s.flags.ack()) return refuse(core, s, DropReason::tcp_bad_state);

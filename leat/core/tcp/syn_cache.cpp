@@ -76,6 +76,12 @@ void SynCache::remove(Index record) {
   release(record);
 }
 
+void SynCache::restart(Index record, Instant now) {
+  const unsigned retries = records_[record].retries();
+  dequeue(record);
+  enqueue(record, retries, now);
+}
+
 Index SynCache::oldest() const {
   for (const Fifo& f : fifos_)
     if (f.head != kEnd) return f.head;

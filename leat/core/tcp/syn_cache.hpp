@@ -99,6 +99,8 @@ class SynCache {
   // kNoIndex: full (answer with a cookie, or drop).
   [[nodiscard]] Index insert(const SynInfo& info, Instant now);
   void remove(Index record);
+  // Its SYN-ACK left again, though no time was up: the wait begins anew. The count stays.
+  void restart(Index record, Instant now);
   [[nodiscard]] SynRecord& operator[](Index i) { return records_[i]; }
   [[nodiscard]] const SynRecord& operator[](Index i) const { return records_[i]; }
   // The record that has waited longest without a retransmission (for making room); kNoIndex: empty.
