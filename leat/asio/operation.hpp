@@ -10,6 +10,9 @@
 // cancellation slot ends the operation, for every type of cancellation: an operation that is cancelled has moved
 // nothing, or tells what it moved.
 //
+// The slot belongs to the handler's executor, on which it is emitted as well: it is cleared, and the operation that it
+// points to freed, there and not in the thread that completed the operation or in one of the I/O executor.
+//
 // Threading: as for the socket; completion in any thread.
 
 #include <boost/asio/associated_allocator.hpp>
@@ -22,24 +25,9 @@
 #include <boost/asio/recycling_allocator.hpp>
 #include <leat/asio/error.hpp>
 #include <leat/asio/pending.hpp>
-#include <tuple>
 #include <utility>
 
 namespace leat::asio::detail {
-
-// A handler with its arguments; its associated allocator is the handler's.
-template <class Handler, class... Args>
-struct bound_handler {
-  using allocator_type = net::associated_allocator_t<Handler, net::recycling_allocator<void>>;
-  Handler handler;
-  std::tuple<Args...> args;
-  void operator()() {
-    std::apply([this](Args&... a) { std::move(handler)(std::move(a)...); }, args);
-  }
-  [[nodiscard]] allocator_type get_allocator() const noexcept {
-    return net::get_associated_allocator(handler, net::recycling_allocator<void>());
-  }
-};
 
 template <class Handler, class IoExecutor, class Keep, class GetResult>
 class pending_op final : public pending {
@@ -84,7 +72,7 @@ class pending_op final : public pending {
     }
     context->begin(*this);
   }
-  void post() override { net::post(io_work_.get_executor(), completion{this}); }
+  void post() override { net::post(io_work_.get_executor(), completion(this)); }
   void destroy() override {
     context->end(*this);
     free(get_allocator());
@@ -93,37 +81,46 @@ class pending_op final : public pending {
   Keep keep;
 
  private:
-  struct completion {
+  // A queue's part in it: calls it once, or destroys it when the queue ends.
+  template <void (pending_op::*kCall)(), void (pending_op::*kDestroy)()>
+  struct queued {
     using allocator_type = net::associated_allocator_t<Handler, net::recycling_allocator<void>>;
-    explicit completion(pending_op* p) : op(p) {}
-    completion(completion&& o) noexcept : op(std::exchange(o.op, nullptr)) {}
-    completion& operator=(completion&&) = delete;
-    completion(const completion&) = delete;
-    completion& operator=(const completion&) = delete;
-    ~completion() {
-      if (op != nullptr) op->destroy();  // its queue ends
+    explicit queued(pending_op* p) : op(p) {}
+    queued(queued&& o) noexcept : op(std::exchange(o.op, nullptr)) {}
+    queued& operator=(queued&&) = delete;
+    queued(const queued&) = delete;
+    queued& operator=(const queued&) = delete;
+    ~queued() {
+      if (op != nullptr) (op->*kDestroy)();
     }
-    void operator()() { std::exchange(op, nullptr)->deliver(); }
+    void operator()() { (std::exchange(op, nullptr)->*kCall)(); }
     [[nodiscard]] allocator_type get_allocator() const noexcept {
       return net::get_associated_allocator(op->handler_, net::recycling_allocator<void>());
     }
     pending_op* op;
   };
 
-  // In a thread of the I/O executor: the memory returns before the handler is called, so that it can be used again.
-  void deliver() {
+  // In a thread of the I/O executor, whose context knows the operation no longer; the slot may be emitted meanwhile.
+  void pass_on() {
     context->end(*this);
+    const auto io_work = std::move(io_work_);
+    const auto handler_work = std::move(handler_work_);
+    net::dispatch(handler_work.get_executor(), delivery(this));
+  }
+  // On the handler's executor: the memory returns before the handler is called, so that it can be used again.
+  void deliver() {
     if (auto slot = net::get_associated_cancellation_slot(handler_); slot.is_connected()) slot.clear();
     GetResult get_result = std::move(get_result_);
     get_result(op, keep, [this](auto... values) {
-      const allocator a = get_allocator();
-      bound_handler<Handler, decltype(values)...> bound{std::move(handler_), {std::move(values)...}};
-      const auto io_work = std::move(io_work_);
-      const auto handler_work = std::move(handler_work_);
-      free(a);
-      net::dispatch(handler_work.get_executor(), std::move(bound));
+      Handler handler = std::move(handler_);
+      free(allocator(net::get_associated_allocator(handler, net::recycling_allocator<void>())));
+      std::move(handler)(std::move(values)...);
     });
   }
+  void abandon() { free(get_allocator()); }
+  using delivery = queued<&pending_op::deliver, &pending_op::abandon>;
+  using completion = queued<&pending_op::pass_on, &pending_op::destroy>;
+
   [[nodiscard]] allocator get_allocator() const noexcept {
     return allocator(net::get_associated_allocator(handler_, net::recycling_allocator<void>()));
   }

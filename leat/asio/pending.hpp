@@ -3,7 +3,8 @@
 // in whichever thread lets the token go, and has their handlers posted. When the execution context ends, it cancels
 // what is under way, waits for it, and destroys the handlers without calling them.
 //
-//   initiating function -> begin(): listed, given to the Service -> completed(): posted -> handler's turn: end(), freed
+//   initiating function -> begin(): listed, given to the Service -> completed(): posted -> a thread of the I/O
+//   executor: end() -> handler's turn: freed
 //
 // Threading: every function from any thread. One mutex guards the lists; it is never held while the stack, an executor
 // or a handler is called.
@@ -68,7 +69,7 @@ class context_service final : public boost::asio::execution_context::service {
 
   // Takes a new operation and gives it to its Service.
   void begin(pending& p);
-  // Its handler is about to be called, or destroyed: it leaves the lists.
+  // Its handler is about to be dispatched, or destroyed: it leaves the lists.
   void end(pending& p);
   // Cancels what is pending on this socket.
   void cancel(socket_state& socket);

@@ -141,6 +141,53 @@ TEST(AsioThreads, ATimerEndsARead) {
   io.run();
 }
 
+// Its socket's executor is the io_context and its own a strand: reads complete in one thread while the strand, in the
+// other one, cancels them for a timer that is due at about the same time.
+TEST(S8_CancelAsioReads, ATimerOnAStrandMeetsACompletionInAnotherThread) {
+  LinkedStacks net({.janitor = false});
+  net::io_context io;
+  attach(io, net.stack[0]);
+  attach(io, net.stack[1]);
+  acceptor listener(io, {tcp::v4(), 7}, net.stack[1]);
+  constexpr std::size_t kBytes = 500;
+  std::size_t got = 0;
+  net::co_spawn(
+      net::make_strand(io.get_executor()),
+      [&]() -> net::awaitable<void> {
+        using namespace net::experimental::awaitable_operators;  // NOLINT(google-build-using-namespace)
+        stream_socket reader = co_await listener.async_accept(use_awaitable);
+        net::steady_timer timer(co_await net::this_coro::executor);
+        std::array<char, 10> data{};
+        for (unsigned round = 0; got < kBytes; ++round) {
+          timer.expires_after(std::chrono::microseconds(round % 64));
+          const auto first = co_await (reader.async_read_some(net::buffer(data), net::as_tuple(use_awaitable)) ||
+                                       timer.async_wait(net::as_tuple(use_awaitable)));
+          if (first.index() == 1) continue;
+          const auto [e, n] = std::get<0>(first);
+          if (e) break;
+          got += n;
+        }
+      },
+      net::detached);
+  net::co_spawn(
+      io,
+      [&]() -> net::awaitable<void> {
+        stream_socket writer(io, net.stack[0]);
+        co_await writer.async_connect(server_at(7), use_awaitable);
+        for (std::size_t i = 0; i < kBytes; ++i) {
+          co_await net::async_write(writer, net::buffer("x", 1), use_awaitable);
+          co_await net::post(io, use_awaitable);
+        }
+        co_await writer.async_finish(use_awaitable);
+      },
+      net::detached);
+  std::thread second([&] { io.run(); });
+  io.run();
+  second.join();
+  EXPECT_LE(got, kBytes);
+  EXPECT_GT(got, 0U);
+}
+
 // S8: the reads of a stream are cancelled over and over by another handler; what the peer sent is all there.
 TEST(S8_CancelAsioReads, NoByteIsLost) {
   LinkedStacks net({.janitor = false});

@@ -219,6 +219,24 @@ TEST_F(AsioSocket, OptionsAndNames) {
   EXPECT_EQ(e, net::error::no_protocol_option);
 }
 
+template <class T>
+struct Counting {
+  using value_type = T;
+  int* live;
+  explicit Counting(int& count) : live(&count) {}
+  template <class U>
+  Counting(const Counting<U>& o) : live(o.live) {}  // NOLINT(google-explicit-constructor)
+  T* allocate(std::size_t n) {
+    ++*live;
+    return std::allocator<T>().allocate(n);
+  }
+  void deallocate(T* p, std::size_t n) {
+    --*live;
+    std::allocator<T>().deallocate(p, n);
+  }
+  bool operator==(const Counting&) const = default;
+};
+
 // --- cancelling ------------------------------------------------------------------------------------------------------
 
 TEST_F(AsioSocket, CancelEndsWhatIsPendingAndNothingElse) {
@@ -323,6 +341,55 @@ TEST_F(AsioSocket, ACancellationSlotEndsItsOperation) {
   }
 }
 
+// On the handler's executor somebody may emit the signal while the completion is in a thread of the I/O executor: the
+// slot is left alone there, and what it points to lives, until the handler has its turn on its own executor.
+TEST_F(AsioSocket, ACancellationSlotIsTouchedOnTheHandlersExecutorAlone) {
+  net::io_context handlers;
+  auto [c, s] = pair();
+  net::cancellation_signal signal;
+  std::array<char, 4> data{};
+  int live = 0;
+  error_code ended = net::error::try_again;
+  const auto handler = [&](error_code e, std::size_t n) {
+    ended = e;
+    EXPECT_EQ(n, 4U);
+    EXPECT_EQ(live, 0) << "its memory is back";
+    EXPECT_FALSE(signal.slot().has_handler());
+  };
+  s.async_read_some(net::buffer(data),
+                    net::bind_executor(handlers.get_executor(),
+                                       net::bind_cancellation_slot(
+                                           signal.slot(), net::bind_allocator(Counting<void>(live), handler))));
+  net::async_write(c, net::buffer("data", 4), net::detached);
+  run();
+  EXPECT_EQ(ended, net::error::try_again);
+  EXPECT_TRUE(signal.slot().has_handler());
+  EXPECT_EQ(live, 2) << "the operation, and its place in the queue";
+  signal.emit(net::cancellation_type::total);  // too late
+  EXPECT_EQ(handlers.poll(), 1U);
+  EXPECT_FALSE(ended) << ended.message();
+}
+
+// What waits for its turn on another executor needs the context of its socket no longer.
+TEST_F(AsioSocket, AHandlerOfAnotherContextOutlivesTheSocketsContext) {
+  net::io_context handlers;
+  int called = 0;
+  for (const bool runs : {true, false}) {
+    net::io_context other;
+    net::io_context& context = runs ? handlers : other;
+    auto of_socket = std::make_unique<net::io_context>();
+    {
+      udp_socket socket(*of_socket, udp::endpoint(udp::v4(), 95), server());
+      socket.async_send_to(net::buffer("x", 1), at<udp::endpoint>(0, 9),
+                           net::bind_executor(context.get_executor(), [&](error_code, std::size_t) { ++called; }));
+      of_socket->poll();
+    }
+    of_socket.reset();
+  }
+  EXPECT_EQ(handlers.poll(), 1U);
+  EXPECT_EQ(called, 1);
+}
+
 TEST_F(AsioSocket, TheLoserOfTwoOperationsIsCancelled) {
   auto [c, s] = pair();
   acceptor listener(io, {tcp::v4(), 91}, server());
@@ -371,24 +438,6 @@ TEST_F(AsioSocket, APendingOperationIsWork) {
   io.poll();
   EXPECT_TRUE(io.stopped());
 }
-
-template <class T>
-struct Counting {
-  using value_type = T;
-  int* live;
-  explicit Counting(int& count) : live(&count) {}
-  template <class U>
-  Counting(const Counting<U>& o) : live(o.live) {}  // NOLINT(google-explicit-constructor)
-  T* allocate(std::size_t n) {
-    ++*live;
-    return std::allocator<T>().allocate(n);
-  }
-  void deallocate(T* p, std::size_t n) {
-    --*live;
-    std::allocator<T>().deallocate(p, n);
-  }
-  bool operator==(const Counting&) const = default;
-};
 
 TEST_F(AsioSocket, TheHandlersAllocatorGivesAllMemoryAndHasItBackBeforeTheHandler) {
   auto [c, s] = pair();
