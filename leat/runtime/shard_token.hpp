@@ -212,6 +212,7 @@ class ShardToken {
   bool begin(Op& op);
   void run_own(Op& op, Visit& v);
   void run_posted(PostNode& node, Visit& v);
+  bool run_op(Op& op, Visit& v);
   void run_call(Op& op) {
     static_cast<OwnerCall&>(op).function();
     told_ = false;  // it may have attached a device
@@ -222,7 +223,8 @@ class ShardToken {
   void publish(Op& op, Visit& v);
   void finish(Op& op, Visit& v);
   void push_wake(Sleeper& s, Visit& v);
-  bool end_early(Op& op, Visit& v);
+  void end_early(Op& op, Visit& v);
+  bool take_cancel(Op& op, Visit& v);
   void handle_cancel(Op& op, Visit& v);
   void end_posted(PostNode& node, Visit& v);
 

@@ -157,7 +157,7 @@ void ShardToken<World>::kill(Visit& v) {
 template <class World>
 void ShardToken<World>::end_posted(PostNode& node, Visit& v) {
   if (node.kind == PostKind::cancel) {
-    handle_cancel(*static_cast<CancelNode&>(node).op, v);
+    (void)take_cancel(*static_cast<CancelNode&>(node).op, v);  // if not complete, that is posted too
     return;
   }
   Op& op = static_cast<Op&>(node);

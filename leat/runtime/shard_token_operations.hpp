@@ -45,28 +45,33 @@ void ShardToken<World>::run_posted(PostNode& node, Visit& v) {
       v.woken = true;
       return;
     }
-    case PostKind::call: {
-      Op& op = static_cast<Op&>(node);
-      ++counters_.foreign_ops;
-      run_call(op);
-      if (stop_ != &op) publish(op, v);
-      return;
-    }
+    case PostKind::call:
     case PostKind::op:
       break;
   }
-  Op& op = static_cast<Op&>(node);
   ++counters_.foreign_ops;
+  (void)run_op(static_cast<Op&>(node), v);
+}
+
+// One that is not run yet. True: nothing is left to do for it; it may be gone.
+template <class World>
+bool ShardToken<World>::run_op(Op& op, Visit& v) {
+  if (op.PostNode::kind == PostKind::call) {
+    run_call(op);
+    if (stop_ != &op) publish(op, v);  // a stop is done when all is
+    return true;
+  }
   if (op.verb == Verb::none) v.want_turn = true;
   if (world_->start(op)) {
     publish(op, v);
-    return;
+    return true;
   }
   if (op.sleeper != nullptr) {
     link(*static_cast<Sleeper*>(op.sleeper), op);
   } else if (cancel_state(op).load(std::memory_order_relaxed) == value(Cancel::asked)) {
     (void)world_->withdraw(op, Errc::cancelled);  // its cancellation was faster
   }
+  return false;
 }
 
 template <class World>
@@ -156,31 +161,30 @@ void ShardToken<World>::push_wake(Sleeper& s, Visit& v) {
   world_->unref(s);
 }
 
-// Ends an operation that is not complete. False: it is not here.
+// Rule 16: ends an operation that is not complete. One that was left behind is run first, so that no cancellation
+// overtakes its operation: what never waits, as closing, has its result.
 template <class World>
-bool ShardToken<World>::end_early(Op& op, Visit& v) {
-  const Errc why = op.completed != nullptr ? Errc::cancelled : Errc::interrupted;
-  if (op.pending) {
-    (void)world_->withdraw(op, why);
-    publish_completed(v);
-    return true;
+void ShardToken<World>::end_early(Op& op, Visit& v) {
+  if (!op.pending && (!backlog_.remove(&op) || run_op(op, v))) return;
+  (void)world_->withdraw(op, op.completed != nullptr ? Errc::cancelled : Errc::interrupted);
+  publish_completed(v);
+}
+
+// True: it is not complete, and whoever runs it knows now that it is to end.
+template <class World>
+bool ShardToken<World>::take_cancel(Op& op, Visit& v) {
+  // acquire: with `closed` the result is there.
+  if (cancel_state(op).load(std::memory_order_acquire) == value(Cancel::closed)) {
+    finish(op, v);
+    return false;
   }
-  if (!backlog_.remove(&op)) return false;
-  op.error = why;
-  op.count = 0;
-  publish(op, v);
+  cancel_state(op).store(value(Cancel::asked), std::memory_order_relaxed);  // the token orders it
   return true;
 }
 
 template <class World>
 void ShardToken<World>::handle_cancel(Op& op, Visit& v) {
-  // acquire: with `closed` the result is there.
-  if (cancel_state(op).load(std::memory_order_acquire) == value(Cancel::closed)) {
-    finish(op, v);
-    return;
-  }
-  cancel_state(op).store(value(Cancel::asked), std::memory_order_relaxed);  // the token orders it
-  (void)end_early(op, v);
+  if (take_cancel(op, v)) end_early(op, v);
 }
 
 }  // namespace leat

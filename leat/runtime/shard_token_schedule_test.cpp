@@ -46,20 +46,27 @@ Op& told_once(Trial& run) {
   return op;
 }
 
-// A reader who gets a signal in its sleep, unless its receive is over by then: it ends in `other` or by the signal.
-void reader_with_signal(Trial& run, Errc other) {
+// A caller who gets a signal in its sleep, unless its call is over by then.
+void caller_with_signal(Trial& run, const std::string& name, std::function<void()> calls) {
   auto ended = std::make_shared<bool>(false);
-  Thread& reader = run.caller("reader", [&run, ended, other] {
-    const Errc e = run.call(Verb::receive, 0);
-    if (e != other && e != Errc::interrupted) run.schedule.fail("a third way to end");
+  Thread& caller = run.caller(name, [calls = std::move(calls), ended] {
+    calls();
     *ended = true;
   });
-  run.schedule.add("signal", [&run, &reader, ended] {
+  run.schedule.add("signal", [&run, &caller, ended] {
     run.schedule.wait([&] {
-      ModelSleeper* const s = run.world.sleeper_of(reader);
+      ModelSleeper* const s = run.world.sleeper_of(caller);
       return *ended || (s != nullptr && s->asleep);
     });
-    if (!*ended) run.world.sleeper_of(reader)->signal = true;
+    if (!*ended) run.world.sleeper_of(caller)->signal = true;
+  });
+}
+
+// Its receive ends in `other` or by the signal.
+void reader_with_signal(Trial& run, Errc other) {
+  caller_with_signal(run, "reader", [&run, other] {
+    const Errc e = run.call(Verb::receive, 0);
+    if (e != other && e != Errc::interrupted) run.schedule.fail("a third way to end");
   });
 }
 
@@ -249,6 +256,44 @@ TEST_F(SharedSchedules, ASignalMeetsAPacket) {
       run.world.packet(1);
     });
   });
+}
+
+// Rule 16: a close that a signal or a cancellation took back before anybody ran it would leave its socket open.
+TEST_F(SharedSchedules, ASignalTakesNothingFromWhatNeverWaits) {
+  for (const bool janitor : {false, true})
+    prove([janitor](Trial& run) {
+      if (janitor) run.with_janitor();
+      caller_with_signal(run, "closer", [&run, janitor] {
+        run.schedule.wait([&run, janitor] { return run.world.janitor_started || !janitor; });
+        if (run.call(Verb::take_error) != Errc{}) run.schedule.fail("it was not run");
+      });
+      for (int i = 0; i < 2; ++i) run.caller("busy", [&run] { (void)run.call(Verb::take_error); });
+    });
+  EXPECT_GT(covered.left_behind, 0U);
+}
+
+TEST_F(SharedSchedules, ACancellationDoesNotOvertakeItsOperation) {
+  prove([](Trial& run) {
+    run.with_janitor();
+    Op& op = told_once(run);
+    op.verb = Verb::take_error;
+    auto started = std::make_shared<bool>(false);
+    run.caller("starter", [&run, &op, started] {
+      run.schedule.wait([&run] { return run.world.janitor_started; });
+      run.token.start(op);
+      *started = true;
+    });
+    run.caller("canceller", [&run, &op, started] {
+      run.schedule.wait([started] { return *started; });
+      run.token.cancel(op);
+    });
+    for (int i = 0; i < 2; ++i) run.caller("busy", [&run] { (void)run.call(Verb::take_error); });
+    run.at_end = [told = std::move(run.at_end), &run, &op] {
+      told();
+      if (op.error != Errc{}) run.schedule.fail("it was not run");
+    };
+  });
+  EXPECT_GT(covered.left_behind, 0U);
 }
 
 TEST_F(SharedSchedules, StopEndsWhoWaitsWhoStartedAndWhoCancels) {

@@ -198,7 +198,7 @@ void ShardToken<World>::withdraw_own(Op& op, Sleeper& s) {
   v.self = &s;
   switch (enter(v)) {
     case Word::Enter::entered:
-      if (Word::wait_state(op) != PostState::done) (void)end_early(op, v);
+      if (Word::wait_state(op) != PostState::done) end_early(op, v);
       leave(v);
       return;
     case Word::Enter::held: {

@@ -76,6 +76,7 @@ byte departures, departures_seen;
 /* Atomics of operations and sleepers, and the kernel's side. */
 mtype state[NODES] = IDLE;
 mtype cancel[CALLERS] = C_IDLE;
+bool ran[CALLERS];              /* an owner has run it */
 bool over[CALLERS];             /* the call has returned: its operation is gone */
 bool bell[CALLERS + 1], bell_alone[CALLERS + 1];
 bool signal[CALLERS];
@@ -97,9 +98,11 @@ byte alive;
 #ifdef STOP
 #define STOPS(t) ((t) == CALLERS - 1)
 #define NOTE_STOP stopping = true
+#define ENDING stopping
 #else
 #define STOPS(t) false
 #define NOTE_STOP skip
+#define ENDING false
 #endif
 #ifdef JANITOR
 /* (f), the other way round: whose own call is over passes the rest on when its budget is. */
@@ -151,6 +154,7 @@ inline publish(n) {
 }
 inline finish(n) {
   assert(!over[n]);              /* (d) */
+  assert(ran[n] || ENDING);      /* rule 16: no cancellation overtakes its operation */
   waiting[n] = false;
   if
   :: watcher == n -> move_watch()
@@ -166,6 +170,7 @@ inline finish(n) {
 /* Rule 9, first part, and what the owner does with a posted call. */
 inline start(n) {
   assert(!over[n]);
+  ran[n] = true;
   if
   :: STOPS(n) -> NOTE_STOP
   :: !STOPS(n) && READY(n) ->
@@ -174,7 +179,7 @@ inline start(n) {
     :: else -> publish(n)
     fi
   :: else ->
-    if :: n == me -> state[n] = POSTED; MAY_SPIN(n) :: else fi;
+    if :: n == me && what != WITHDRAW -> state[n] = POSTED; MAY_SPIN(n) :: else fi;
     waiting[n] = true;
     parked[n] = true;
     last_waiting = n;
@@ -190,19 +195,30 @@ inline start(n) {
     fi
   fi
 }
+inline take_cancel(x) {
+  if
+  :: cancel[x] == C_CLOSED -> finish(x)
+  :: else -> cancel[x] = C_ASKED
+  fi
+}
 inline handle_cancel(x) {
   if
   :: cancel[x] == C_CLOSED -> finish(x)
   :: else -> cancel[x] = C_ASKED; end_early(x)
   fi
 }
-/* It waits in the engine, or was not run yet. */
+/* It waits in the engine; or it was not run yet, and is now. */
 inline end_early(x) {
   if
   :: parked[x] -> publish(x)
   :: else ->
     remove_from_backlog(x);
-    if :: found -> publish(x) :: else fi
+    if
+    :: found ->
+      start(x);
+      if :: parked[x] -> publish(x) :: else fi
+    :: else
+    fi
   fi
 }
 inline run_node(n) {
@@ -289,7 +305,7 @@ inline end_posted() {
       :: else
       fi;
       state[n] = DONE
-    :: else -> handle_cancel(n - 2 * CALLERS - 1)
+    :: else -> take_cancel(n - 2 * CALLERS - 1)
     fi
   :: empty(backlog) -> break
   od;
