@@ -64,11 +64,17 @@ void EventLoop::remove(Watch& watch) {
 }
 
 bool EventLoop::run() {
-  runners_.fetch_add(1, std::memory_order_relaxed);
+  struct Runner {
+    explicit Runner(std::atomic<unsigned>& c) : count(&c) { count->fetch_add(1, std::memory_order_relaxed); }
+    Runner(const Runner&) = delete;
+    Runner& operator=(const Runner&) = delete;
+    ~Runner() { count->fetch_sub(1, std::memory_order_relaxed); }
+    std::atomic<unsigned>* count;
+  };
+  const Runner runner(runners_);
   Ran ran = Ran::nothing;
   while (!stopped() && ran != Ran::ended)
     ran = wait_and_run(Instant::never(), runners_.load(std::memory_order_relaxed) > 1 ? 1 : kEvents);
-  runners_.fetch_sub(1, std::memory_order_relaxed);
   return ran != Ran::ended;
 }
 
@@ -94,9 +100,36 @@ EventLoop::Ran EventLoop::wait_and_run(Instant deadline, std::size_t most) {
   if (op.error == Errc::shut_down || op.error == Errc::bad_handle || op.error == Errc::again) return Ran::ended;
   if (op.error != Errc{}) return Ran::nothing;  // interrupted, or no descriptor to sleep with: look again
   Ran ran = Ran::nothing;
-  for (std::size_t i = 0; i < op.count; ++i)
-    if (tell(events[i])) ran = Ran::some;
+  const std::span<const SetEvent> taken(events.data(), op.count);
+  for (std::size_t i = 0; i < taken.size(); ++i) {
+    try {
+      if (tell(taken[i])) ran = Ran::some;
+    } catch (...) {  // of the callback: what was taken with its event is told by a later wait
+      give_back(taken.subspan(i + 1));
+      throw;
+    }
+  }
   return ran;
+}
+
+// Not those that another thread is told of meanwhile: that one arms them again.
+void EventLoop::give_back(std::span<const SetEvent> events) {
+  const std::lock_guard lock(mutex_);
+  for (const SetEvent& event : events)
+    if (!running_.contains(event.data)) arm_again(event.data);
+}
+
+// With the mutex.
+void EventLoop::arm_again(std::uint64_t number) {
+  // not_found: its socket was closed.
+  if (const auto at = watches_.find(number); at != watches_.end()) (void)member_call(Verb::change_member, *at->second);
+}
+
+void EventLoop::returned(std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  running_.erase(number);
+  returned_.notify_all();
+  arm_again(number);
 }
 
 bool EventLoop::tell(const SetEvent& event) {
@@ -109,13 +142,13 @@ bool EventLoop::tell(const SetEvent& event) {
     if (!running_.emplace(event.data, std::this_thread::get_id()).second) return false;
     callback = at->second->callback_;
   }
+  struct Running {  // also of one that throws
+    EventLoop* loop;
+    std::uint64_t number;
+    ~Running() { loop->returned(number); }
+  };
+  const Running running{this, event.data};
   (*callback)(event.socket, event.ready);  // may remove the watch, and end it
-  const std::lock_guard lock(mutex_);
-  running_.erase(event.data);
-  returned_.notify_all();
-  // not_found: its socket was closed.
-  if (const auto at = watches_.find(event.data); at != watches_.end())
-    (void)member_call(Verb::change_member, *at->second);
   return true;
 }
 

@@ -13,7 +13,8 @@
 //
 // A Watch is the caller's, stays in place while it is added, and is removed before it ends, in its own callback or
 // elsewhere; remove() waits for a callback of it that runs in another thread. When its socket is closed nothing more is
-// told; it is removed all the same.
+// told; it is removed all the same. What a callback throws comes out of the run() or run_one() that called it, and the
+// loop can be run again: nothing that is ready is forgotten.
 //
 // Threading: every function from any thread, callbacks included; the destructor when nobody is in run(). Costs: two
 // operations of the stack for each event.
@@ -25,6 +26,7 @@
 #include <leat/op/service.hpp>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <unordered_map>
 
@@ -76,6 +78,9 @@ class EventLoop {
 
   Ran wait_and_run(Instant deadline, std::size_t most);
   bool tell(const SetEvent& event);
+  void returned(std::uint64_t number);
+  void give_back(std::span<const SetEvent> events);
+  void arm_again(std::uint64_t number);
   [[nodiscard]] Errc member_call(Verb verb, Watch& watch);
 
   std::shared_ptr<Service> service_;

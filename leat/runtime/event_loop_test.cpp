@@ -4,6 +4,7 @@
 #include <leat/runtime/event_loop.hpp>
 #include <leat/runtime/linked_stacks_test_support.hpp>
 #include <list>
+#include <stdexcept>
 
 namespace leat::test {
 namespace {
@@ -98,6 +99,53 @@ TEST(SharedEventLoop, SeveralThreadsRunCallbacksInOrderAndNeverTwoOfASocket) {
   for (auto& t : loops) t.join();
   EXPECT_EQ(server.overlaps.load(), 0U);
   EXPECT_GE(server.callbacks.load(), 400U);
+}
+
+// The exception comes out of run(); the socket that had it and the one whose event was taken with it are told again.
+TEST(SharedEventLoop, ACallbackThatThrowsSilencesNobody) {
+  LinkedStacks net;
+  EventLoop loop(net.stack[1]);
+  std::array<Handle, 3> sockets;
+  std::array<EventLoop::Watch, 2> watches;
+  std::array<unsigned, 2> told{};
+  bool throws = true;
+  const std::array<std::uint8_t, 1> word{1};
+  const Handle from = open_datagrams(*net.stack[0], {});
+  for (std::size_t i = 0; i < sockets.size(); ++i) {
+    const Port port{static_cast<std::uint16_t>(8 + i)};
+    sockets[i] = open_datagrams(*net.stack[1], port);
+    Op op;
+    op.send_to(from, word, {LinkedStacks::address(1), port});
+    net.stack[0]->run(op);
+    EXPECT_EQ(op.error, Errc{});
+  }
+  std::array<std::uint8_t, 4> data;
+  EXPECT_EQ(receive_some(*net.stack[1], sockets[2], data)->count, 1U);  // and so the others' are there, and stay
+  for (std::size_t i = 0; i < watches.size(); ++i)
+    ASSERT_TRUE(loop.add(watches[i], sockets[i], Ready::readable, [&, i](Handle, Ready) {
+      ++told[i];
+      if (std::exchange(throws, false)) throw std::runtime_error("of a callback");
+      loop.stop();
+    }));
+  EXPECT_THROW((void)loop.run(), std::runtime_error);
+  EXPECT_EQ(told[0] + told[1], 1U);
+  for (const unsigned all : {2U, 3U}) {
+    EXPECT_TRUE(loop.run_one(Duration::s(5)));
+    EXPECT_EQ(told[0] + told[1], all);
+    loop.restart();
+  }
+  EXPECT_EQ(std::max(told[0], told[1]), 2U);
+  if (!HasFailure()) {
+    EXPECT_TRUE(loop.run());  // it is the only thread again, which takes both before it sees the stop
+    EXPECT_EQ(told[0] + told[1], 5U);
+  }
+  const auto remove_all = [&] {
+    for (auto& watch : watches) loop.remove(watch);
+  };
+  if (HasFailure()) return remove_all();
+  std::thread(remove_all).join();  // waits for nobody
+  for (const Handle h : sockets) close_socket(*net.stack[1], h);
+  close_socket(*net.stack[0], from);
 }
 
 // Whoever calls the stack may bring the packets in and find the event; the callback waits for a thread of the loop.
