@@ -121,6 +121,9 @@ class ShardToken {
   // Tells by op.completed.
   void start(Op& op);
   void cancel(Op& op);
+  // In a child of a fork, which has a copy of it that nobody will look at again.
+  static void start_copy(Op& op);
+  static void cancel_copy(Op& op);
   // One turn if the token is free. When to come again; the past: at once.
   Instant poll();
   // Ends the shard: every later call answers shut_down. Returns when the word is dead and all operations are complete.
@@ -171,7 +174,7 @@ class ShardToken {
     Op* turns = nullptr;  // turn operations that wait for the turn, by list_next
     Op* stop = nullptr;
   };
-  typename Atomics::template Ref<std::uint32_t> cancel_state(Op& op) {
+  static typename Atomics::template Ref<std::uint32_t> cancel_state(Op& op) {
     return typename Atomics::template Ref<std::uint32_t>{op.cancel_state};
   }
   static std::uint32_t value(Cancel c) { return static_cast<std::uint32_t>(c); }

@@ -116,6 +116,25 @@ void ShardToken<World>::finish_alone(Op& op) {
 }
 
 template <class World>
+void ShardToken<World>::start_copy(Op& op) {
+  cancel_state(op).store(value(Cancel::idle), std::memory_order_relaxed);
+  cancel_copy(op);
+}
+
+// It is in the lists of the copied engine still, which nobody walks. No thread is there that could complete it, nor one
+// that brings a node which was under way; what was complete before the fork has been told, or is about to be, by us.
+template <class World>
+void ShardToken<World>::cancel_copy(Op& op) {
+  const std::uint32_t old = cancel_state(op).exchange(value(Cancel::closed), std::memory_order_relaxed);
+  if (old == value(Cancel::closed) || old == value(Cancel::dead)) return;
+  op.pending = false;
+  op.error = Errc::shut_down;
+  op.count = 0;
+  op.list_next = nullptr;
+  World::follow_up(&op);
+}
+
+template <class World>
 Instant ShardToken<World>::poll() {
   if (holds()) return Instant::never();
   Visit v;

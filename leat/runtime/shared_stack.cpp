@@ -304,17 +304,18 @@ void SharedStack::run(Op& op) {
 
 void SharedStack::start(Op& op) {
   if (inside_->forked()) {
-    op.error = Errc::shut_down;
-    op.count = 0;
-    op.list_next = nullptr;
-    Inside::follow_up(&op);
-    return;
+    ShardToken<Inside>::start_copy(op);
+  } else {
+    inside_->token.start(op);
   }
-  inside_->token.start(op);
 }
 
 void SharedStack::cancel(Op& op) {
-  if (!inside_->forked()) inside_->token.cancel(op);
+  if (inside_->forked()) {
+    ShardToken<Inside>::cancel_copy(op);
+  } else {
+    inside_->token.cancel(op);
+  }
 }
 
 Instant SharedStack::now() const {

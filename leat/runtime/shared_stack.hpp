@@ -12,7 +12,8 @@
 // uses no CPU. The rules are in docs/: "The shared stack: token, inbox, sleep".
 //
 // Threading: every function from any thread. The stack and its shard themselves only inside with_owner(). After fork
-// the child's calls fail with shut_down and nothing of the child's reaches a device; the parent does not notice.
+// the child's calls fail with shut_down and nothing of the child's reaches a device; the parent does not notice. What
+// was started before the fork ends in the child, with shut_down, when the child cancels it.
 //
 // Lifetime: by shared_ptr; who calls holds one. stop() fails all calls, those that wait included.
 

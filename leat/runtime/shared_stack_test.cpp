@@ -640,6 +640,17 @@ TEST(SharedStack, AnIdleStackUsesNoCpu) {
 TEST(SharedStack, AForkedChildIsShutOut) {
   LinkedStacks net;
   Connection c(net);
+  struct Told : Op {
+    unsigned times = 0;
+    Told() {
+      context = &times;
+      completed = [](Op& o) { ++*static_cast<unsigned*>(o.context); };
+    }
+  };
+  std::array<std::uint8_t, 16> room{};
+  Told pending;
+  pending.receive(c.at_client, room);
+  c.client.start(pending);
   const std::uint64_t sent = net.end[0]->counters().tx_packets;
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);
@@ -649,13 +660,13 @@ TEST(SharedStack, AForkedChildIsShutOut) {
     op.send(c.at_client, kHello);
     c.client.run(op);
     bool good = op.error == Errc::shut_down;
-    Op started;
-    bool told = false;
+    Told started;
     started.verb = Verb::none;
-    started.context = &told;
-    started.completed = [](Op& o) { *static_cast<bool*>(o.context) = true; };
     c.client.start(started);
-    good = good && told && started.error == Errc::shut_down;
+    c.client.cancel(started);  // it is over
+    good = good && started.times == 1 && started.error == Errc::shut_down;
+    for (int twice = 0; twice < 2; ++twice) c.client.cancel(pending);
+    good = good && pending.times == 1 && pending.error == Errc::shut_down && !pending.pending;
     c.client.stop();
     good = good && c.client.poll().is_never() && c.client.pollable_fd() == -1;
     net.stack[0].reset();  // must touch nothing of the parent's
@@ -665,6 +676,10 @@ TEST(SharedStack, AForkedChildIsShutOut) {
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  EXPECT_EQ(pending.times, 0U);
+  c.client.cancel(pending);
+  EXPECT_EQ(pending.times, 1U);
+  EXPECT_EQ(pending.error, Errc::cancelled);
   BlockedReceive r(c.server, c.at_server);
   ASSERT_TRUE(send_all(c.client, c.at_client, kHello));
   r.join();

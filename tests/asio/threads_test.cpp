@@ -1,6 +1,9 @@
 // Boost.Asio with real threads over the shared stack: io_contexts run by several threads, which watch the devices while
 // they sleep. Real time, so tests wait for what must happen; the one that waits for a timer says so.
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -244,6 +247,38 @@ TEST(S8_CancelAsioReads, NoByteIsLost) {
   second.join();
   EXPECT_EQ(got, sent);
   EXPECT_GT(aborted.load(), 0U);
+}
+
+// The child's copies of a socket and of its context end, although nobody is there to complete what was pending.
+TEST(AsioThreads, AChildOfAForkEndsItsCopyOfTheContext) {
+  LinkedStacks net({.janitor = false});
+  auto io = std::make_unique<net::io_context>();
+  attach(*io, net.stack[0]);
+  auto socket = std::make_unique<udp_socket>(*io, net::ip::udp::endpoint(net::ip::udp::v4(), 8));
+  std::array<char, 4> data{};
+  std::size_t got = 0;
+  socket->async_receive(net::buffer(data), [&](error_code, std::size_t n) { got = n; });
+  io->poll();
+  io->notify_fork(net::execution_context::fork_prepare);
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    ::alarm(20);  // if it hangs
+    io->notify_fork(net::execution_context::fork_child);
+    socket.reset();
+    io.reset();
+    ::_exit(got == 0 ? 0 : 1);
+  }
+  io->notify_fork(net::execution_context::fork_parent);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  udp_socket other(*io, net::ip::udp::endpoint(net::ip::udp::v4(), 9), net.stack[1]);
+  error_code e;
+  (void)other.send_to(net::buffer("yes", 3), to_asio<net::ip::udp::endpoint>({LinkedStacks::address(0), Port{8}}), e);
+  EXPECT_FALSE(e) << e.message();
+  io->run();
+  EXPECT_EQ(got, 3U);
 }
 
 // Contexts end while operations are pending and while the other side completes some, again and again.

@@ -3,6 +3,8 @@
 // time-outs that are tested, which are a few milliseconds.
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <leat/api/channel/stack_control.hpp>
@@ -12,6 +14,7 @@
 #include <leat/runtime/clock.hpp>
 #include <leat/runtime/shared_stack.hpp>
 #include <numeric>
+#include <optional>
 #include <thread>
 
 namespace leat::channel {
@@ -271,6 +274,35 @@ Task<void> receive(const TcpStream& s, Counted& c) {
   const std::size_t n = (co_await s.async_recv(into, Duration::s(20))).value();
   for (std::size_t i = 0; i < n; ++i, ++c.bytes) c.right = c.right && into[i] == static_cast<std::uint8_t>(c.bytes);
   c.finished = n == 0;
+}
+
+// A child of a fork drops its copies of tasks that wait. No thread is there that could complete their operations.
+TEST(ChannelFork, AChildDropsATaskThatWaits) {
+  const auto stack =
+      SharedStack::make({.limits = hosted_limits(64), .packet_memory = std::size_t{8} << 20, .janitor = false}).value();
+  RunQueue tasks;
+  const UdpSocket waits = UdpSocket::bind(Channel(stack, &tasks), {IpAddress{}, kPort}).value();
+  const TcpListener listener = TcpListener::listen(Channel(stack, &tasks), {IpAddress{}, kPort}).value();
+  Bytes into(10);
+  const auto receive = [](const UdpSocket& s, Bytes& to) -> Task<void> { (void)co_await s.async_recv_from(to); };
+  const auto accept = [](const TcpListener& l) -> Task<void> { (void)co_await l.async_accept(); };
+  std::optional<Task<void>> one = receive(waits, into);
+  std::optional<Task<void>> other = accept(listener);
+  one->start();
+  other->start();
+  (void)tasks.run_ready();
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    ::alarm(20);  // if it hangs
+    one.reset();
+    other.reset();
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  EXPECT_FALSE(one->done() || other->done());
 }
 
 // Receives are dropped while the other thread may be completing them: no byte is lost, whoever gets it.
