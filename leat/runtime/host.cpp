@@ -42,7 +42,9 @@ Result<InterfaceId> Host::open_tap(std::string_view name, std::initializer_list<
   auto tap = Tap::open({.name = name}, pool(), why);
   if (!tap) return fail(tap.error());
   taps_.push_back(std::make_unique<OpenTap>(std::move(*tap)));
-  return attach(taps_.back()->device, {.name = name}, *prefixes);
+  auto id = attach(taps_.back()->device, {.name = name}, *prefixes);
+  if (!id) taps_.pop_back();
+  return id;
 }
 
 Result<InterfaceId> Host::attach(AnyDevice& device, const AttachOptions& options, std::span<const IpPrefix> addresses) {

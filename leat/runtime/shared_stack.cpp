@@ -143,6 +143,10 @@ struct SharedStack::Inside {
     watch.mute_device(direct_fd_, false);
     std::exchange(direct_, nullptr)->leave_device(direct_fd_);
   }
+  // A device that is attached no longer: if we opened it, it ends, so that the kernel's side goes and its name is free.
+  void end_tap(const AnyDevice* device) {
+    std::erase_if(taps, [device](const auto& open) { return &open->device == device; });
+  }
   void set_timer(Instant when) { watch.set_timer(when); }
   ShardWatch::Drained drain_watch() { return watch.drain(); }
 
@@ -221,7 +225,7 @@ struct SharedStack::Inside {
   ReservedStorage storage;
   PacketMemory memory;
   ShardWatch watch;
-  std::vector<std::unique_ptr<OpenTap>> taps;  // under the token; end after the stack's packets have gone
+  std::vector<std::unique_ptr<OpenTap>> taps;  // under the token; those that are attached at the end go last
   Stack stack;
   std::vector<DevicePort> ports;
   Shard shard;
@@ -357,7 +361,10 @@ Result<InterfaceId> SharedStack::attach(AnyDevice& device, const AttachOptions& 
   Result<InterfaceId> id = fail(Errc::shut_down);
   const Result<void> called = with_owner([&](Shard& s) {
     id = s.attach(device, options);
-    if (!id) return;
+    if (!id) {
+      inside_->end_tap(&device);
+      return;
+    }
     Errc problem{};
     for (const IpPrefix& address : addresses)
       if (const auto r = s.stack().add_address(*id, address); !r && problem == Errc{}) problem = r.error();
@@ -365,6 +372,7 @@ Result<InterfaceId> SharedStack::attach(AnyDevice& device, const AttachOptions& 
       if (const auto r = inside_->watch.add_device(device.poll_fd(), device.caps().rx_level); !r) problem = r.error();
     if (problem == Errc{}) return;
     (void)s.detach(*id);
+    inside_->end_tap(&device);
     id = fail(problem);
   });
   if (!called) return fail(called.error());
@@ -374,12 +382,16 @@ Result<InterfaceId> SharedStack::attach(AnyDevice& device, const AttachOptions& 
 Result<void> SharedStack::detach(InterfaceId interface) {
   Result<void> result;
   const Result<void> called = with_owner([&](Shard& s) {
-    for (DevicePort& port : s.ports())
-      if (port.attached() && port.interface() == interface && port.device()->poll_fd() >= 0) {
-        if (inside_->direct_ != nullptr) inside_->put_device_back();
-        inside_->watch.remove_device(port.device()->poll_fd());
-      }
+    const AnyDevice* device = nullptr;
+    for (DevicePort& port : s.ports()) {
+      if (!port.attached() || port.interface() != interface) continue;
+      device = port.device();
+      if (device->poll_fd() < 0) continue;
+      if (inside_->direct_ != nullptr) inside_->put_device_back();
+      inside_->watch.remove_device(device->poll_fd());
+    }
     result = s.detach(interface);
+    inside_->end_tap(device);
   });
   return called ? result : called;
 }

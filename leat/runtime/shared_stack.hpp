@@ -59,6 +59,7 @@ class SharedStack final : public Service, public std::enable_shared_from_this<Sh
   Result<InterfaceId> attach(AnyDevice& device, const AttachOptions& options, std::span<const IpPrefix> addresses);
   Result<void> detach(InterfaceId interface);
   // Opens a TAP, brings it up, attaches it with these addresses ("10.9.0.2/24"). `why` says what went wrong in words.
+  // It ends when it is detached, or is not attached after all.
   Result<InterfaceId> open_tap(std::string_view name, std::initializer_list<std::string_view> addresses,
                                TapProblem* why = nullptr);
 
