@@ -29,6 +29,11 @@ bool OpEngine::start(Op& op) {
   op.count = 0;
   op.handle = Handle{};
   op.started = false;
+  if (parked_ != nullptr && stands_in_line(op)) {
+    if (!op.flags.dont_wait) return !park(op);
+    op.status = IoStatus::would_block;
+    return true;
+  }
   if (attempt(op) == Try::complete) return true;
   return !park(op);
 }
@@ -172,9 +177,20 @@ void OpEngine::expire(Op& op, Errc why) {
   complete(op);
 }
 
+// The same on a socket that lives on. Who stood in line behind it may never have been tried, and no edge tells of what
+// it left.
+void OpEngine::give_up(Op& op, Errc why) {
+  const Handle socket = op.waits_on;
+  const Ready way = op.interest & ~kAlways;
+  const Waiter* ahead = socket ? op.before : nullptr;
+  while (ahead != nullptr && (ahead->kind != WaiterKind::op || !any(ahead->interest & way))) ahead = ahead->before;
+  expire(op, why);
+  if (socket && ahead == nullptr) go_on(socket, way);
+}
+
 bool OpEngine::withdraw(Op& op, Errc why) {
   if (!op.pending) return false;
-  expire(op, why);
+  give_up(op, why);
   return true;
 }
 
@@ -203,7 +219,7 @@ void OpEngine::settle(Instant now) {
     set.to_serve_ = false;
     serve(set);
   }
-  while (!deadlines_.empty() && deadlines_.top()->deadline <= now) expire(*deadlines_.top(), Errc::timed_out);
+  while (!deadlines_.empty() && deadlines_.top()->deadline <= now) give_up(*deadlines_.top(), Errc::timed_out);
 }
 
 }  // namespace leat

@@ -7,8 +7,9 @@
 //             -> false: parked             settle(now): deadlines, polls and ready sets that have something
 //                                          take_completed(): who is to be told
 //
-// Operations of one socket are served first come first served in each direction. A socket has either a callback
-// (CallbackSocket) or operations, never both: the second gets Errc::wrong_state.
+// Operations of one socket are served first come first served in each direction: who comes while another one waits to
+// move something the same way stands in line behind him, untried; with dont_wait he is told would_block. A socket has
+// either a callback (CallbackSocket) or operations, never both: the second gets Errc::wrong_state.
 //
 // Complexity: a try costs what the verb costs; parking O(1) in what is parked elsewhere, O(w) in the w waiters of the
 // same socket. Threading: the owner of the shard. Nothing is allocated.
@@ -70,6 +71,7 @@ class OpEngine {
   void unpark(Op& op);
   void complete(Op& op);
   void expire(Op& op, Errc why);
+  void give_up(Op& op, Errc why);
   static Try end(Op& op, Errc error);
   static Try end(Op& op, const Result<void>& r) { return end(op, r ? Errc{} : r.error()); }
 
@@ -108,6 +110,8 @@ class OpEngine {
   bool link(Waiter& w, Handle socket, Ready interest);
   void unlink(Waiter& w);
   [[nodiscard]] Waiter* waiters_of(Handle socket);
+  [[nodiscard]] bool stands_in_line(const Op& op);
+  void go_on(Handle socket, Ready way);
   static void refresh(Stack& stack, Waiter* first);
   void end_waiters(Handle socket, Errc why);
   static void on_ready(void* context, std::uint64_t user, Handle socket, Ready level, Ready edges);

@@ -137,5 +137,228 @@ TEST_F(OpEngineTest, AWithdrawnReceiveLosesNothing) {
   EXPECT_EQ(again.count, 6U);
 }
 
+class ASendThatWaits : public OpEngineTest {
+ protected:
+  static constexpr std::size_t kBuffer = 300'000;
+  // The reader takes a little at a time, until there is room that the writer is not told of: less than a third.
+  void make_untold_room() {
+    connect();
+    Op op;
+    op.set_option(client, OptionId::send_buffer, kBuffer);
+    w.service(0).run(op);
+    op.reset();
+    op.set_option(server, OptionId::receive_buffer, 50'000);
+    w.service(1).run(op);
+    first.send(client, much);
+    w.service(0).start(first);
+    w.run_for(Duration::s(1));
+    ASSERT_FALSE(first.over);
+    while (queued() >= kBuffer - 5000) {
+      taken += read(5000).size();
+      w.run_for(Duration::ms(1));
+    }
+    ASSERT_GT(queued(), kBuffer - kBuffer / 3);
+  }
+  std::size_t queued() {
+    tcp::TcpInfo info;
+    Op op;
+    op.verb = Verb::tcp_info;
+    op.socket = client;
+    op.info = &info;
+    w.service(0).run(op);
+    return info.send_queue;
+  }
+  Bytes read(std::size_t n) {
+    Bytes room(n);
+    Op op;
+    op.receive(server, room);
+    w.service(1).run(op);
+    EXPECT_EQ(op.error, Errc{});
+    room.resize(op.count);
+    return room;
+  }
+  const Bytes much = Bytes(1'000'000, 1), little = Bytes(1000, 2);
+  Started first;
+  std::size_t taken = 0;
+};
+
+TEST_F(ASendThatWaits, IsNeverCutInto) {
+  make_untold_room();
+  const std::size_t before = first.count;
+  Started at_once, second;
+  at_once.send(client, little);
+  at_once.flags.dont_wait = true;
+  w.service(0).start(at_once);
+  EXPECT_TRUE(at_once.over);
+  EXPECT_EQ(at_once.count, 0U);
+  EXPECT_EQ(at_once.status, IoStatus::would_block);
+  second.send(client, little);
+  w.service(0).start(second);
+  EXPECT_FALSE(second.over);
+  EXPECT_EQ(first.count, before) << "it was not told yet";
+  Bytes end;
+  while (taken + end.size() < much.size() + little.size()) {
+    const Bytes some = read(50'000);
+    const auto twos = std::ranges::find(some, 2);
+    taken += static_cast<std::size_t>(twos - some.begin());
+    end.insert(end.end(), twos, some.end());
+  }
+  EXPECT_TRUE(first.over);
+  EXPECT_TRUE(second.over);
+  EXPECT_EQ(taken, much.size());
+  EXPECT_EQ(end, little);
+}
+
+TEST_F(ASendThatWaits, LeavesItsRoomToTheNextWhenItGivesUp) {
+  make_untold_room();
+  Started second, third;
+  second.send(client, little);
+  second.deadline = w.hosts.now() + Duration::ms(5);
+  w.service(0).start(second);
+  third.send(client, little);
+  w.service(0).start(third);
+  w.run_for(Duration::ms(10));
+  ASSERT_TRUE(second.over);
+  EXPECT_EQ(second.error, Errc::timed_out);
+  ASSERT_FALSE(third.over);
+  w.service(0).cancel(first);
+  EXPECT_TRUE(first.over);
+  EXPECT_TRUE(third.over);
+  EXPECT_EQ(third.count, little.size());
+}
+
+TEST_F(ASendThatWaits, LeavesItsRoomToTheNextWhenItsTimeIsOver) {
+  first.deadline = w.hosts.now() + Duration::s(2);
+  make_untold_room();
+  Started second;
+  second.send(client, little);
+  w.service(0).start(second);
+  ASSERT_FALSE(second.over);
+  EXPECT_TRUE(w.advance([&] { return first.over; }, Duration::s(3)));
+  EXPECT_TRUE(second.over);
+}
+
+// What came over the loopback queue is there, and who waits has not been told.
+TEST_F(OpEngineTest, AReceiveTakesNothingFromOneThatWaits) {
+  listener = open(0, SocketKind::stream);
+  client = open(0, SocketKind::stream);
+  const Endpoint here{*IpAddress::parse("127.0.0.1"), kPort};
+  Op op;
+  op.bind(listener, here);
+  w.service(0).run(op);
+  op.reset();
+  op.listen(listener, 8);
+  w.service(0).run(op);
+  op.reset();
+  op.connect(client, here);
+  w.service(0).run(op);
+  ASSERT_EQ(op.error, Errc{});
+  op.reset();
+  op.accept(listener);
+  w.service(0).run(op);
+  server = op.handle;
+  Bytes all(8), some(4);
+  Started first, at_once, second;
+  first.receive(server, all);
+  first.flags.wait_all = true;
+  w.service(0).start(first);
+  send(0, client, numbers(4));
+  w.run_for(Duration::ms(1));
+  ASSERT_EQ(first.count, 4U);
+  op.reset();
+  const Bytes rest{4, 5, 6, 7};
+  op.send(client, rest);
+  ASSERT_TRUE(w.engine(0).start(op));
+  (void)w.hosts.stack(0).run_loopback(w.hosts.now(), 16);
+  ASSERT_TRUE(any(w.hosts.stack(0).readiness(server) & Ready::readable));
+  at_once.receive(server, some);
+  at_once.flags.peek = at_once.flags.dont_wait = true;
+  EXPECT_TRUE(w.engine(0).start(at_once));
+  EXPECT_EQ(at_once.count, 4U) << "a look takes nothing";
+  at_once.reset();
+  at_once.receive(server, some);
+  at_once.flags.dont_wait = true;
+  EXPECT_TRUE(w.engine(0).start(at_once));
+  EXPECT_EQ(at_once.count, 0U);
+  EXPECT_EQ(at_once.status, IoStatus::would_block);
+  second.receive(server, some);
+  EXPECT_FALSE(w.engine(0).start(second));
+  w.flush();
+  ASSERT_TRUE(first.over);
+  EXPECT_EQ(all, numbers(8));
+  EXPECT_FALSE(second.over);
+
+  // When the first gives up, what it was not told of is there for the second.
+  Started third;
+  third.receive(server, all);
+  EXPECT_FALSE(w.engine(0).start(third));
+  op.reset();
+  op.send(client, rest);
+  ASSERT_TRUE(w.engine(0).start(op));
+  (void)w.hosts.stack(0).run_loopback(w.hosts.now(), 16);
+  EXPECT_TRUE(w.engine(0).withdraw(second, Errc::cancelled));
+  EXPECT_EQ(w.engine(0).take_completed(), &second);
+  EXPECT_EQ(w.engine(0).take_completed(), &third);
+  EXPECT_EQ(third.count, 4U);
+}
+
+// A lease that is queued waits for its memory, not for room: it holds nobody up.
+TEST_F(OpEngineTest, ALeaseThatIsQueuedHoldsNobodyUp) {
+  connect();
+  const Bytes much(200'000, 1), little(1000, 2);
+  Lease lease;
+  Op op;
+  op.set_option(client, OptionId::send_buffer, 100'000);
+  w.service(0).run(op);
+  op.reset();
+  op.set_option(server, OptionId::receive_buffer, 100'000);
+  w.service(1).run(op);
+  op.reset();
+  op.verb = Verb::take_lease;
+  op.lease = &lease;
+  op.value = 60'000;
+  w.service(0).run(op);
+  ASSERT_EQ(op.error, Errc{});
+  Started fill, leased, behind;
+  fill.send(client, much);
+  fill.flags.some = true;
+  w.service(0).start(fill);
+  for (std::size_t n = 1; n > 0;) {  // until both buffers are full
+    w.run_for(Duration::s(1));
+    op.reset();
+    op.send(client, much);
+    op.flags.dont_wait = true;
+    w.service(0).run(op);
+    n = op.count;
+  }
+  leased.verb = Verb::send_lease;
+  leased.socket = client;
+  leased.lease = &lease;
+  leased.value = 60'000;
+  w.service(0).start(leased);
+  behind.send(client, little);
+  w.service(0).start(behind);
+  ASSERT_FALSE(leased.started);
+  ASSERT_FALSE(behind.over);
+  Bytes room(1'000'000);
+  for (int i = 0; i < 100 && !leased.started; ++i) {
+    op.reset();
+    op.receive(server, room);
+    op.flags.dont_wait = true;
+    w.service(1).run(op);
+    w.run_for(Duration::ms(10));
+  }
+  ASSERT_TRUE(leased.started);
+  EXPECT_FALSE(leased.over);
+  EXPECT_TRUE(behind.over);
+  while (!leased.over) {
+    op.reset();
+    op.receive(server, room);
+    w.service(1).run(op);
+    ASSERT_EQ(op.error, Errc{});
+    w.run_for(Duration::ms(10));
+  }
+}
+
 }  // namespace
 }  // namespace leat::test

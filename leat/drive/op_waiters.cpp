@@ -4,6 +4,35 @@
 #include <leat/drive/op_engine.hpp>
 
 namespace leat {
+namespace {
+
+template <class Span>
+bool has_octets(std::span<const Span> parts) {
+  for (const Span& p : parts)
+    if (!p.empty()) return true;
+  return false;
+}
+
+// Takes something from the socket, or puts something into it: order matters among those who do.
+bool moves(const Op& op) {
+  const bool stream = op.socket.kind() == SocketKind::stream;
+  switch (op.verb) {
+    case Verb::send:
+      return !stream || has_octets(op.from);  // of a stream, nothing is only a question
+    case Verb::receive:
+      return !op.flags.peek && (!stream || has_octets(op.to));
+    case Verb::accept:
+    case Verb::send_many:
+    case Verb::send_lease:
+    case Verb::receive_many:
+    case Verb::receive_lease:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
 
 Waiter* OpEngine::waiters_of(Handle socket) {
   const SocketTable& sockets = stack_->core().sockets;
@@ -61,6 +90,33 @@ void OpEngine::unlink(Waiter& w) {
   w.waits_on = Handle{};
 }
 
+// Somebody waits already to move something the same way. A try could overtake him, or cut into what he sends: there may
+// be room or data which he has not been told of yet.
+bool OpEngine::stands_in_line(const Op& op) {
+  const Waiter* w = waiters_of(op.socket);
+  if (w == nullptr || !moves(op)) return false;
+  const Ready way = interest_of(op) & ~kAlways;
+  for (; w != nullptr; w = w->after)
+    if (w->kind == WaiterKind::op && any(w->interest & way) && moves(static_cast<const Op&>(*w))) return true;
+  return false;
+}
+
+// Somebody who waited this way is gone: the next of those behind him are tried, in order.
+void OpEngine::go_on(Handle socket, Ready way) {
+  for (Waiter* w = waiters_of(socket); w != nullptr;) {
+    Waiter* const next = w->after;
+    if (w->kind == WaiterKind::op && any(w->interest & way)) {
+      auto& op = static_cast<Op&>(*w);
+      if (attempt(op) == Try::complete) {
+        complete(op);
+      } else if (op.linked()) {
+        return;
+      }
+    }
+    w = next;
+  }
+}
+
 // The socket is closed: whoever waits on it is told now, nobody will be later.
 void OpEngine::end_waiters(Handle socket, Errc why) {
   for (Waiter* w = waiters_of(socket); w != nullptr; w = waiters_of(socket)) {
@@ -109,7 +165,7 @@ void OpEngine::tell(Waiter* first, Ready edges) {
           if (any(way & blocked)) break;
           if (attempt(op) == Try::complete) {
             complete(op);
-          } else {
+          } else if (op.linked()) {  // else it is a lease that was queued: it waits for memory now, and holds nobody up
             blocked |= way;
           }
           break;
