@@ -123,12 +123,14 @@ bool Netstack::process_one_cmd(Instant now) {
   queue_->set_now(stack_.now());
   while (Op* const op = queue_->take_cancel()) {
     next_ = now;
-    if (engine_.withdraw(*op, Errc::cancelled)) deliver();
+    (void)engine_.withdraw(*op, Errc::cancelled);  // not parked any more: its end waits to be told
   }
+  deliver();
   Op* const op = queue_->take();
   if (op == nullptr) return false;
   next_ = now;
   do_one(*op);
+  deliver();  // whom it ended beside itself: nobody may be there to turn the stack who would tell them later
   return true;
 }
 
@@ -183,12 +185,13 @@ bool Netstack::wait(Duration at_most, bool devices) {
   queue_->set_bell(Delegate<void()>::to<&Netstack::ring>(*this));
   bool ready = !queue_->before_sleep();
   std::vector<pollfd> fds{{bell_.get(), POLLIN, 0}};
-  std::size_t asleep = 0;
+  std::size_t told = 0;  // devices, the first that are attached
   if (devices) {
     for (const DevicePort& port : ports_) {
-      if (!port.attached() || ready) break;
+      if (ready) break;
+      if (!port.attached()) continue;
       if (!port.device()->before_sleep()) ready = true;
-      ++asleep;
+      ++told;
       if (port.device()->poll_fd() >= 0) fds.push_back({port.device()->poll_fd(), POLLIN, 0});
     }
   }
@@ -196,7 +199,11 @@ bool Netstack::wait(Duration at_most, bool devices) {
     const timespec limit{at_most.count_s(), at_most.count_ns() % 1'000'000'000};
     ready = ::ppoll(fds.data(), fds.size(), at_most == Duration::max() ? nullptr : &limit, nullptr) > 0;
   }
-  for (std::size_t i = 0; i < asleep; ++i) ports_[i].device()->after_sleep();
+  for (auto port = ports_.begin(); told > 0; ++port) {
+    if (!port->attached()) continue;
+    port->device()->after_sleep();
+    --told;
+  }
   queue_->after_sleep();
   std::uint64_t rung = 0;
   (void)!::read(bell_.get(), &rung, sizeof rung);

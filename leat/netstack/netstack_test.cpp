@@ -190,6 +190,24 @@ TEST_F(ChannelPair, DroppedCallsLeaveEverything) {
   EXPECT_EQ(got, expected);
 }
 
+// The command that ends a call stands in the queue when the call is dropped: the cancellation of one takes it, and that
+// of the other finds its operation complete and not told yet.
+TEST_F(ChannelPair, CallsAreDroppedBetweenAnEndAndItsNews) {
+  connect();
+  Task<Errc> accepts = [](TcpListener& l) -> Task<Errc> { co_return (co_await l.async_accept()).error(); }(listener);
+  Task<Errc> receives = [](TcpStream& s) -> Task<Errc> {
+    Bytes into(10);
+    co_return (co_await s.async_recv(into)).error();
+  }(server);
+  accepts.start();
+  receives.start();
+  pair.step();
+  server.close();
+  accepts = {};
+  receives = {};
+  EXPECT_FALSE(pair.tasks().has_ready());
+}
+
 // Dropped before the stack took its first command, after each of them, and when it was complete.
 TEST_F(ChannelPair, DroppedOpensLeaveNoSocketAndNoCommand) {
   const auto listens = [](Channel c) -> Task<bool> {
@@ -279,6 +297,19 @@ TEST(ChannelNetstack, TakesCommandsOneByOneAndKnowsItsTime) {
   (void)stack.poll_device_io(now);
   EXPECT_TRUE(late.over);
   EXPECT_EQ(late.error, Errc::timed_out);
+  // A command that ends another one: both are told.
+  late.reset();
+  late.over = one.over = false;
+  late.receive(udp, into);
+  stack.commands().start(late);
+  stack.process_cmds(now);
+  one.reset();
+  one.close(udp);
+  stack.commands().start(one);
+  EXPECT_TRUE(stack.process_one_cmd(now));
+  EXPECT_TRUE(one.over);
+  EXPECT_TRUE(late.over);
+  EXPECT_EQ(late.error, Errc::bad_handle);
 }
 
 TEST(ChannelNetstack, AFullQueueTellsThoseWhoMayNotWait) {
@@ -355,6 +386,54 @@ TEST(ChannelNetstack, ACallThatNobodyWouldEndIsRefused) {
   Bytes into(10);
   EXPECT_EQ(socket.recv_from(into).error(), Errc::again);
   EXPECT_FALSE(socket.try_recv_from(into).value().has_value());
+}
+
+// Another thread's close comes behind a call of the stack's own thread, and is done with it.
+TEST(ChannelNetstack, ACallOfTheOwnThreadIsEndedByAClose) {
+  Netstack stack(small(), seeded_entropy(1), Instant{});
+  UdpSocket socket = UdpSocket::bind(stack.channel(), {IpAddress{}, kPort}).value();
+  Bytes into(10);
+  ASSERT_TRUE(stack.commands().before_sleep());
+  stack.commands().set_bell({[](void* s) { static_cast<UdpSocket*>(s)->close(); }, &socket});
+  EXPECT_EQ(socket.recv_from(into).error(), Errc::bad_handle);
+}
+
+// A device that counts who sleeps on it.
+class Watched final : public AnyDevice {
+ public:
+  [[nodiscard]] DeviceCaps caps() const override { return {}; }
+  std::size_t rx(PacketBatch&, Instant) override { return 0; }
+  std::size_t tx(PacketBatch&, Instant) override { return 0; }
+  [[nodiscard]] Instant next_event() const override { return Instant::never(); }
+  [[nodiscard]] int poll_fd() const override { return -1; }
+  [[nodiscard]] DeviceCounters counters() const override { return {}; }
+  bool before_sleep() override {
+    ++sleeps;
+    return !has_packets;
+  }
+  void after_sleep() override { ++wakes; }
+  bool has_packets = false;
+  int sleeps = 0, wakes = 0;
+};
+
+TEST(ChannelNetstack, ADeviceBehindAFreePortIsHeard) {
+  std::array<Watched, 3> devices;
+  Netstack stack(small(), seeded_entropy(1), Instant{});
+  constexpr std::array<std::string_view, 3> names{"a", "b", "c"};
+  std::array<InterfaceId, 3> ids{};
+  for (std::size_t i = 0; i < 3; ++i) ids[i] = stack.attach(devices[i], {}, {.name = names[i]}).value();
+  ASSERT_TRUE(stack.detach(ids[0]));
+  devices[2].has_packets = true;
+  EXPECT_TRUE(stack.wait_for_io(Duration{}));
+  devices[1].has_packets = true;
+  EXPECT_TRUE(stack.wait_for_io(Duration{})) << "and the one behind is not asked";
+  const auto counts = [](const Watched& d) { return std::pair{d.sleeps, d.wakes}; };
+  EXPECT_EQ(counts(devices[0]), std::pair(0, 0));
+  EXPECT_EQ(counts(devices[1]), std::pair(2, 2));
+  EXPECT_EQ(counts(devices[2]), std::pair(1, 1));
+  devices[1].has_packets = devices[2].has_packets = false;
+  EXPECT_FALSE(stack.wait_for_io(Duration{}));
+  for (std::size_t i = 1; i < 3; ++i) ASSERT_TRUE(stack.detach(ids[i]));
 }
 
 TEST(ChannelNetstack, ReceiveBudgetsFollowTheConfiguration) {
