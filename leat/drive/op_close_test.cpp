@@ -196,6 +196,58 @@ TEST_F(OpEngineTest, CloseLingersAsLongAsItsOptionSays) {
   EXPECT_TRUE(ended());
 }
 
+// The handle is known until the close is over; who comes by then would wait for what nobody tells him.
+TEST_F(OpEngineTest, NobodyWaitsOnASocketWhoseCloseLingers) {
+  connect();
+  Op op;
+  op.set_option(client, OptionId::linger, 3);
+  w.service(0).run(op);
+  const Bytes much(8'000'000, 5);
+  Started fill;
+  fill.send(client, much);
+  w.service(0).start(fill);
+  w.run_for(Duration::s(1));
+  ASSERT_FALSE(fill.over);
+  Started closing;
+  closing.close(client);
+  w.service(0).start(closing);
+  w.run_for(Duration::ms(10));
+  ASSERT_TRUE(fill.over);
+  ASSERT_FALSE(closing.over);
+  Bytes room(10);
+  std::array<Started, 5> late;
+  late[0].receive(client, room);
+  late[1].send(client, much);
+  late[2].finish(client);
+  late[3].receive(client, room);
+  late[3].flags.peek = true;
+  std::array<Watch, 2> watches;
+  watches[0].socket = listener;
+  watches[1].socket = client;
+  watches[1].wanted = Ready::readable;
+  late[4].verb = Verb::poll;
+  late[4].watches = watches;
+  for (Started& o : late) {
+    w.service(0).start(o);
+    EXPECT_TRUE(o.over);
+    EXPECT_EQ(o.error, Errc::bad_handle);
+  }
+  ReadySet set;
+  SetMember member;
+  member.socket = client;
+  op.reset();
+  op.verb = Verb::add_member;
+  op.set = &set;
+  op.member = &member;
+  w.service(0).run(op);
+  EXPECT_EQ(op.error, Errc::bad_handle);
+  EXPECT_FALSE(closing.over);
+  w.run_for(Duration::s(3));
+  ASSERT_TRUE(closing.over);
+  EXPECT_EQ(closing.error, Errc{});
+  for (Started& o : late) EXPECT_TRUE(o.over);
+}
+
 TEST_F(OpEngineTest, FinishWaitsUntilThePeerHasAll) {
   connect();
   const Bytes much(3'000'000, 5);

@@ -29,12 +29,16 @@ bool OpEngine::start(Op& op) {
   op.count = 0;
   op.handle = Handle{};
   op.started = false;
-  if (parked_ != nullptr && stands_in_line(op)) {
-    if (!op.flags.dont_wait) return !park(op);
+  const Line line = parked_ == nullptr ? Line::none : line_for(op);
+  if (line == Line::none) {
+    if (attempt(op) == Try::complete) return true;
+  } else if (line == Line::of_a_closed_socket) {
+    op.error = Errc::bad_handle;
+    return true;
+  } else if (op.flags.dont_wait) {
     op.status = IoStatus::would_block;
     return true;
   }
-  if (attempt(op) == Try::complete) return true;
   return !park(op);
 }
 
@@ -80,13 +84,13 @@ OpEngine::Try OpEngine::attempt(Op& op) {
 
 // False: it could not be parked and is complete with an error.
 bool OpEngine::park(Op& op) {
-  bool ok = true;
+  Errc error{};
   if (op.verb == Verb::poll) {
     for (Watch& w : op.watches) {
       w.op = &op;
-      ok = ok && link(w, w.socket, w.wanted | kShown);
+      if (error == Errc{}) error = link(w, w.socket, w.wanted | kShown);
     }
-    if (!ok)
+    if (error != Errc{})
       for (Watch& w : op.watches) unlink(w);
   } else if (op.verb == Verb::wait_set) {
     ReadySet& set = *op.set;
@@ -97,10 +101,10 @@ bool OpEngine::park(Op& op) {
     op.list_next = lent_out_;
     lent_out_ = &op;
   } else {
-    ok = link(op, op.socket, interest_of(op));
+    error = link(op, op.socket, interest_of(op));
   }
-  if (!ok) {
-    op.error = Errc::wrong_state;
+  if (error != Errc{}) {
+    op.error = error;
     return false;
   }
   op.pending = true;
@@ -167,7 +171,9 @@ void OpEngine::expire(Op& op, Errc why) {
     return;
   }
   const bool waits_for_news = op.verb == Verb::poll || op.verb == Verb::wait_set;
-  const bool transfers = op.verb == Verb::send || op.verb == Verb::receive || op.verb == Verb::send_many;
+  // A lease whose octets are queued is a send that has moved all of them.
+  const bool transfers = op.verb == Verb::send || op.verb == Verb::receive || op.verb == Verb::send_many ||
+                         (op.verb == Verb::send_lease && op.started);
   const bool moved = transfers && op.count > 0;
   if (moved) {
     op.status = IoStatus::would_block;

@@ -107,10 +107,11 @@ class OpEngine {
   void finish_lease(Op& op);
 
   // Who waits on a socket (op_waiters.cpp).
-  bool link(Waiter& w, Handle socket, Ready interest);
+  Errc link(Waiter& w, Handle socket, Ready interest);
   void unlink(Waiter& w);
   [[nodiscard]] Waiter* waiters_of(Handle socket);
-  [[nodiscard]] bool stands_in_line(const Op& op);
+  enum class Line : std::uint8_t { none, behind_another, of_a_closed_socket };
+  [[nodiscard]] Line line_for(const Op& op);
   void go_on(Handle socket, Ready way);
   static void refresh(Stack& stack, Waiter* first);
   void end_waiters(Handle socket, Errc why);

@@ -36,7 +36,7 @@ Errc OpEngine::add_member(ReadySet& set, SetMember& m) {
   if (set.closed_) return Errc::bad_handle;
   if (m.set != nullptr) return Errc::already_exists;
   if (stack_->core().sockets.find(m.socket) == kNoIndex) return Errc::bad_handle;
-  if (!link(m, m.socket, m.wanted | kShown)) return Errc::wrong_state;
+  if (const Errc bad = link(m, m.socket, m.wanted | kShown); bad != Errc{}) return bad;
   m.armed = true;
   m.socket_gone = false;
   set.add(m);

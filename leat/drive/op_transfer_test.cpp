@@ -302,35 +302,39 @@ TEST_F(OpEngineTest, AReceiveTakesNothingFromOneThatWaits) {
   EXPECT_EQ(third.count, 4U);
 }
 
-// A lease that is queued waits for its memory, not for room: it holds nobody up.
-TEST_F(OpEngineTest, ALeaseThatIsQueuedHoldsNobodyUp) {
+class ALease : public OpEngineTest {
+ protected:
+  void fill_both_buffers() {
+    Op op;
+    op.set_option(client, OptionId::send_buffer, 100'000);
+    w.service(0).run(op);
+    op.reset();
+    op.set_option(server, OptionId::receive_buffer, 100'000);
+    w.service(1).run(op);
+    const Bytes much(200'000, 1);
+    do {
+      w.run_for(Duration::s(1));
+      op.reset();
+      op.send(client, much);
+      op.flags.dont_wait = true;
+      w.service(0).run(op);
+    } while (op.count > 0);
+  }
+};
+
+// It waits for its memory then, not for room.
+TEST_F(ALease, ThatIsQueuedHoldsNobodyUp) {
   connect();
-  const Bytes much(200'000, 1), little(1000, 2);
+  fill_both_buffers();
+  const Bytes little(1000, 2);
   Lease lease;
   Op op;
-  op.set_option(client, OptionId::send_buffer, 100'000);
-  w.service(0).run(op);
-  op.reset();
-  op.set_option(server, OptionId::receive_buffer, 100'000);
-  w.service(1).run(op);
-  op.reset();
   op.verb = Verb::take_lease;
   op.lease = &lease;
   op.value = 60'000;
   w.service(0).run(op);
   ASSERT_EQ(op.error, Errc{});
-  Started fill, leased, behind;
-  fill.send(client, much);
-  fill.flags.some = true;
-  w.service(0).start(fill);
-  for (std::size_t n = 1; n > 0;) {  // until both buffers are full
-    w.run_for(Duration::s(1));
-    op.reset();
-    op.send(client, much);
-    op.flags.dont_wait = true;
-    w.service(0).run(op);
-    n = op.count;
-  }
+  Started leased, behind;
   leased.verb = Verb::send_lease;
   leased.socket = client;
   leased.lease = &lease;
@@ -358,6 +362,63 @@ TEST_F(OpEngineTest, ALeaseThatIsQueuedHoldsNobodyUp) {
     ASSERT_EQ(op.error, Errc{});
     w.run_for(Duration::ms(10));
   }
+}
+
+TEST_F(ALease, ThatGivesUpTellsWhetherItsOctetsAreOnTheirWay) {
+  connect();
+  constexpr std::size_t kSize = 60'000;
+  Op op;
+  fill_both_buffers();
+  std::array<Lease, 2> leases;
+  std::array<Started, 2> sends;
+  for (std::size_t i = 0; i < 2; ++i) {
+    op.reset();
+    op.verb = Verb::take_lease;
+    op.lease = &leases[i];
+    op.value = kSize;
+    w.service(0).run(op);
+    ASSERT_EQ(op.error, Errc{});
+    std::ranges::fill(leases[i].writable(), static_cast<std::uint8_t>(7 + i));
+    sends[i].verb = Verb::send_lease;
+    sends[i].socket = client;
+    sends[i].lease = &leases[i];
+    sends[i].value = kSize;
+    sends[i].deadline = w.hosts.now() + Duration::s(5);
+    w.service(0).start(sends[i]);
+  }
+  Bytes room(10'000), all;
+  while (!sends[0].started) {
+    op.reset();
+    op.receive(server, room);
+    w.service(1).run(op);
+    all.insert(all.end(), room.begin(), room.begin() + static_cast<std::ptrdiff_t>(op.count));
+    w.run_for(Duration::ms(1));
+  }
+  w.run_for(Duration::s(6));
+  ASSERT_TRUE(sends[0].over);
+  EXPECT_EQ(sends[0].error, Errc{});
+  EXPECT_EQ(sends[0].status, IoStatus::would_block);
+  EXPECT_EQ(sends[0].count, kSize);
+  EXPECT_FALSE(leases[0].held());
+  ASSERT_TRUE(sends[1].over);
+  EXPECT_EQ(sends[1].error, Errc::timed_out);
+  EXPECT_TRUE(leases[1].held());
+  op.reset();
+  op.verb = Verb::release_lease;
+  op.lease = &leases[1];
+  w.service(0).run(op);
+  EXPECT_EQ(op.error, Errc{});
+  op.reset();
+  op.shutdown(client, ShutdownHow::write);
+  w.service(0).run(op);
+  do {
+    op.reset();
+    op.receive(server, room);
+    w.service(1).run(op);
+    all.insert(all.end(), room.begin(), room.begin() + static_cast<std::ptrdiff_t>(op.count));
+  } while (op.count > 0);
+  EXPECT_EQ(std::ranges::count(all, 7), static_cast<std::ptrdiff_t>(kSize));
+  EXPECT_EQ(std::ranges::count(all, 8), 0);
 }
 
 }  // namespace

@@ -32,6 +32,11 @@ bool moves(const Op& op) {
   }
 }
 
+// A close that lingers. It stands alone: it ended those before it, and nobody comes behind it.
+bool is_close(const Waiter& w) {
+  return w.kind == WaiterKind::op && static_cast<const Op&>(w).verb == Verb::close;
+}
+
 }  // namespace
 
 Waiter* OpEngine::waiters_of(Handle socket) {
@@ -51,13 +56,14 @@ void OpEngine::refresh(Stack& stack, Waiter* first) {
   (void)stack.set_sink(first->waits_on, &first->sink, 0, interest);
 }
 
-bool OpEngine::link(Waiter& w, Handle socket, Ready interest) {
+Errc OpEngine::link(Waiter& w, Handle socket, Ready interest) {
   const SocketTable& sockets = stack_->core().sockets;
   const Index i = sockets.find(socket);
-  if (i == kNoIndex) return false;
+  if (i == kNoIndex) return Errc::wrong_state;
   const Sink* const sink = sockets[i].sink;
   Waiter* first = waiters_of(socket);
-  if (first == nullptr && sink != nullptr) return false;  // a callback has it
+  if (first == nullptr && sink != nullptr) return Errc::wrong_state;  // a callback has it
+  if (first != nullptr && is_close(*first)) return Errc::bad_handle;
   w.sink = {&OpEngine::on_ready, &w};
   w.engine = this;
   w.waits_on = socket;
@@ -73,7 +79,7 @@ bool OpEngine::link(Waiter& w, Handle socket, Ready interest) {
     w.before = last;
   }
   refresh(*stack_, first);
-  return true;
+  return {};
 }
 
 void OpEngine::unlink(Waiter& w) {
@@ -90,15 +96,17 @@ void OpEngine::unlink(Waiter& w) {
   w.waits_on = Handle{};
 }
 
-// Somebody waits already to move something the same way. A try could overtake him, or cut into what he sends: there may
-// be room or data which he has not been told of yet.
-bool OpEngine::stands_in_line(const Op& op) {
+// Who waits already to move something the same way is not overtaken, and what he sends not cut into: there may be room
+// or data which he has not been told of yet.
+OpEngine::Line OpEngine::line_for(const Op& op) {
   const Waiter* w = waiters_of(op.socket);
-  if (w == nullptr || !moves(op)) return false;
+  if (w == nullptr || !moves(op)) return Line::none;
+  if (is_close(*w)) return Line::of_a_closed_socket;
   const Ready way = interest_of(op) & ~kAlways;
   for (; w != nullptr; w = w->after)
-    if (w->kind == WaiterKind::op && any(w->interest & way) && moves(static_cast<const Op&>(*w))) return true;
-  return false;
+    if (w->kind == WaiterKind::op && any(w->interest & way) && moves(static_cast<const Op&>(*w)))
+      return Line::behind_another;
+  return Line::none;
 }
 
 // Somebody who waited this way is gone: the next of those behind him are tried, in order.

@@ -11,7 +11,9 @@
 // stream as it is, or sends it as one datagram. That operation completes when nothing refers to the memory any more:
 // when the peer has acknowledged it (of a stream) and the device has let go, or the connection is over; of what went to
 // this host itself, when it was read. The lease is empty then. Pieces of a few hundred octets are copied all the same,
-// and it completes at once.
+// and it completes at once. One that ends before its time (a deadline, a cancellation) tells what became of the octets:
+// with an error nothing was queued, and the lease has them still; with IoStatus::would_block and no error all of them
+// are on their way, only the memory is not free yet: the lease is empty, and who sends them again sends them twice.
 //
 // What a socket lent counts against its receive_buffer until it is given back: its peer is not invited to send more.
 // All leases together hold at most half of the pool; beyond that receive_lease answers no_buffers, and the data waits
