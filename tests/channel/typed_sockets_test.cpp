@@ -903,12 +903,89 @@ TEST_F(ChannelVirtual, ReceivingAtMostAnyNumberTakesNoMoreMemoryThanThereCanBe) 
   EXPECT_EQ(to.recv_from_bytes(SIZE_MAX).value().bytes, numbers(3));
 }
 
+// Nobody is there to send the rest: all of it goes out, and what is asked for later comes behind it.
+TEST_F(ChannelVirtual, ASendWithoutAnAnswerSendsAll) {
+  connect();
+  Bytes expected;
+  for (std::uint8_t i = 1; i <= 3; ++i) {
+    const Bytes part(3'000'000, i);
+    ASSERT_TRUE(a.request_nonblocking(TcpSend{client.handle(), part}));
+    expected.insert(expected.end(), part.begin(), part.end());
+  }
+  Bytes got;
+  while (got.size() < expected.size()) {
+    const auto some = server.recv_bytes(1'000'000, Duration::s(10));
+    ASSERT_TRUE(some);
+    got.insert(got.end(), some->begin(), some->end());
+  }
+  EXPECT_TRUE(got == expected);
+}
+
+TEST_F(ChannelVirtual, AStartedTaskIsJoined) {
+  connect();
+  Bytes buffer(10);
+  const auto read = [](TcpStream& s, Bytes& into) -> Task<std::size_t> {
+    co_return (co_await s.async_recv(into)).value();
+  };
+  // It waits still, and goes on when its bytes come, not before.
+  auto reader = read(server, buffer);
+  reader.start();
+  int joined = 0;
+  const auto join = [](Task<std::size_t>& t, int& n) -> Task<std::size_t> {
+    const std::size_t got = co_await t;
+    ++n;
+    co_return got;
+  };
+  auto waits = join(reader, joined);
+  waits.start();
+  settle();
+  EXPECT_FALSE(reader.done());
+  EXPECT_EQ(joined, 0);
+  client.send(numbers(4)).value();
+  EXPECT_EQ(wait(waits), 4U);
+  EXPECT_EQ(joined, 1);
+  // It is done already.
+  auto early = read(server, buffer);
+  early.start();
+  client.send(numbers(5)).value();
+  settle();
+  ASSERT_TRUE(early.done());
+  EXPECT_EQ(run(join(early, joined)), 5U);
+  // Who joins is dropped: the task goes on, and resumes nobody.
+  auto alone = read(server, buffer);
+  alone.start();
+  {
+    auto dropped = join(alone, joined);
+    dropped.start();
+  }
+  client.send(numbers(6)).value();
+  EXPECT_EQ(wait(alone), 6U);
+  EXPECT_EQ(joined, 2);
+}
+
+TEST_F(ChannelVirtual, AStoppedQueueBlocksOnNothing) {
+  connect();
+  tasks.stop();
+  Bytes buffer(10);
+  EXPECT_EQ(tasks
+                .block_on([](TcpStream& s, Bytes& into) -> Task<Result<std::size_t>> {
+                  co_return co_await s.async_recv(into);
+                }(server, buffer))
+                .error(),
+            Errc::cancelled);
+  bool over = false;
+  tasks.block_on([](TcpStream& s, Bytes& into, bool& o) -> Task<void> {
+    (void)co_await s.async_recv(into);
+    o = true;
+  }(server, buffer, over));
+  EXPECT_FALSE(over);
+}
+
 // Requests without an answer are bounded; closing is always possible.
 TEST_F(ChannelVirtual, AFullChannelSaysSoAndStillCloses) {
   connect();
   const Channel narrow(w.shared_service(0), nullptr, 2);
   const Bytes big(30'000'000);
-  EXPECT_TRUE(narrow.request_nonblocking(TcpSend{client.handle(), big}));  // what fits is sent
   EXPECT_TRUE(narrow.request_nonblocking(TcpSend{client.handle(), big}));
   EXPECT_TRUE(narrow.request_nonblocking(TcpSend{client.handle(), big}));
   EXPECT_FALSE(narrow.request_nonblocking(TcpSend{client.handle(), big})) << "two wait for room in the socket";

@@ -170,6 +170,7 @@ bool Channel::request_nonblocking(const Command& command) const {
     }
     return false;
   }
+  detached->request.op.flags.some = false;  // nobody is there to send the rest of a TcpSend
   service_->start(detached.release()->request.op);
   forget_closed(command);
   return true;

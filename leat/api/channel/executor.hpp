@@ -12,9 +12,12 @@
 
 #include <condition_variable>
 #include <coroutine>
+#include <leat/base/assert.hpp>
 #include <leat/base/delegate.hpp>
+#include <leat/base/result.hpp>
 #include <leat/base/time.hpp>
 #include <mutex>
+#include <type_traits>
 
 namespace leat::channel {
 
@@ -65,13 +68,24 @@ class RunQueue final : public Executor {
     }
     return true;
   }
-  // Starts the task (task.hpp) and runs until it is done.
+  // Starts the task (task.hpp) and runs until it is done. When stop() was called before that the task is dropped: a
+  // task of a Result gives Errc::cancelled, one of void nothing; who stops a queue under any other keeps it himself,
+  // takes run_until, and asks for the result when there is one (asserted).
   template <class Task>
   auto block_on(Task task) {
+    using Value = decltype(task.result());
     task.start();
-    run_until([&] { return task.done(); });
-    return task.result();
+    const bool done = run_until([&] { return task.done(); });
+    if constexpr (std::is_void_v<Value>) {
+      if (done) task.result();
+    } else if constexpr (std::is_convertible_v<Unexpected, Value>) {
+      return done ? task.result() : Value{fail(Errc::cancelled)};
+    } else {
+      LEAT_ASSERT(done);
+      return task.result();
+    }
   }
+  // For good: run_until and block_on go on no more.
   void stop();
   [[nodiscard]] bool stopped();
   // Called when something is posted, from any thread: wakes whoever turns this queue in a loop of its own. It must not

@@ -4,6 +4,7 @@
 //
 //   Task<std::size_t> talk(Channel c) { auto s = co_await TcpStream::connect(c, peer); ... co_return n; }
 //   std::size_t n = tasks.block_on(talk(channel));
+//   auto t = talk(channel); t.start(); ... n = co_await t;     // beside other work, joined later
 //
 // Results are values; exceptions that leave a task come out of result() or of the awaiting coroutine. Threading: one
 // executor's.
@@ -24,6 +25,7 @@ namespace detail {
 struct PromiseBase {
   std::coroutine_handle<> continuation;
   std::exception_ptr thrown;
+  bool started = false;
   [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
   struct Final {
     [[nodiscard]] bool await_ready() const noexcept { return false; }
@@ -81,16 +83,42 @@ class [[nodiscard]] Task {
   Task& operator=(const Task&) = delete;
   ~Task() { end(); }
 
-  void start() { handle_.resume(); }
+  // Runs it until it waits for something. Started, it goes on by itself, and may be awaited later: a join.
+  void start() {
+    LEAT_ASSERT(!handle_.promise().started);
+    handle_.promise().started = true;
+    handle_.resume();
+  }
   [[nodiscard]] bool done() const { return !handle_ || handle_.done(); }
   [[nodiscard]] T result() { return handle_.promise().take(); }
 
-  [[nodiscard]] bool await_ready() const { return done(); }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) {
-    handle_.promise().continuation = waiter;
-    return handle_;
-  }
-  T await_resume() { return handle_.promise().take(); }
+  // One at a time waits for a task. A waiter that is dropped is not resumed; a task that was started goes on without
+  // it.
+  class Awaiter {
+   public:
+    explicit Awaiter(std::coroutine_handle<promise_type> h) : handle_(h) {}
+    Awaiter(const Awaiter&) = delete;
+    Awaiter& operator=(const Awaiter&) = delete;
+    ~Awaiter() {
+      if (waits_) handle_.promise().continuation = nullptr;
+    }
+    [[nodiscard]] bool await_ready() const { return handle_.done(); }
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) {
+      handle_.promise().continuation = waiter;
+      waits_ = true;
+      if (std::exchange(handle_.promise().started, true)) return std::noop_coroutine();  // it waits for something else
+      return handle_;
+    }
+    T await_resume() {
+      waits_ = false;
+      return handle_.promise().take();
+    }
+
+   private:
+    std::coroutine_handle<promise_type> handle_;
+    bool waits_ = false;
+  };
+  [[nodiscard]] Awaiter operator co_await() const { return Awaiter{handle_}; }
 
  private:
   void end() {
