@@ -1,5 +1,6 @@
 // The life of an operation: tried, parked, completed, over its time. What each verb does: op_at_once.cpp,
-// op_transfer.cpp, op_lease.cpp, op_control.cpp; who waits on a socket: op_waiters.cpp; ready sets: op_sets.cpp.
+// op_transfer.cpp, op_lease.cpp, op_give_back.cpp, op_control.cpp; who waits on a socket: op_waiters.cpp; ready sets:
+// op_sets.cpp.
 
 #include <leat/drive/op_engine.hpp>
 
@@ -29,16 +30,14 @@ bool OpEngine::start(Op& op) {
   op.count = 0;
   op.handle = Handle{};
   op.started = false;
-  const Line line = parked_ == nullptr ? Line::none : line_for(op);
-  if (line == Line::none) {
-    if (attempt(op) == Try::complete) return true;
-  } else if (line == Line::of_a_closed_socket) {
-    op.error = Errc::bad_handle;
-    return true;
-  } else if (op.flags.dont_wait) {
-    op.status = IoStatus::would_block;
-    return true;
+  if (parked_ != nullptr && has_sink(op.socket)) [[unlikely]] {
+    const Line line = line_for(op);
+    if (line == Line::behind_another && !op.flags.dont_wait) return !park(op);
+    if (line == Line::behind_another) op.status = IoStatus::would_block;
+    if (line == Line::of_a_closed_socket) op.error = Errc::bad_handle;
+    if (line != Line::none) return true;
   }
+  if (attempt(op) == Try::complete) return true;
   return !park(op);
 }
 
@@ -71,6 +70,9 @@ OpEngine::Try OpEngine::attempt(Op& op) {
       return attempt_receive_lease(op);
     case Verb::receive_error:
       return attempt_receive_error(op);
+    case Verb::give_back:
+    case Verb::give_accepted:
+      return attempt_give_back(op);
     case Verb::poll:
       return attempt_poll(op);
     case Verb::wait_set:
@@ -100,6 +102,8 @@ bool OpEngine::park(Op& op) {
   } else if (op.verb == Verb::send_lease && op.started) {
     op.list_next = lent_out_;
     lent_out_ = &op;
+  } else if (gives_back(op)) {
+    keep_given(op);
   } else {
     error = link(op, op.socket, interest_of(op));
   }
@@ -116,6 +120,7 @@ bool OpEngine::park(Op& op) {
     deadlines_.push(op);
     op.in_heap = true;
   }
+  if (gives_back(op)) go_on(op.socket, Ready::readable);
   return true;
 }
 
@@ -124,6 +129,8 @@ void OpEngine::unpark(Op& op) {
     for (Watch& w : op.watches) unlink(w);
   } else if (op.verb == Verb::wait_set) {
     leave_set(op);
+  } else if (gives_back(op)) {
+    drop_given(op);
   } else {
     unlink(op);
     if (op.verb == Verb::send_lease && op.started) finish_lease(op);
@@ -170,6 +177,7 @@ void OpEngine::expire(Op& op, Errc why) {
     (void)stack_->close(op.socket);
     return;
   }
+  if (op.verb == Verb::give_accepted) (void)stack_->close(Handle::from_bits(static_cast<std::uint64_t>(op.value)));
   const bool waits_for_news = op.verb == Verb::poll || op.verb == Verb::wait_set;
   // A lease whose octets are queued is a send that has moved all of them.
   const bool transfers = op.verb == Verb::send || op.verb == Verb::receive || op.verb == Verb::send_many ||

@@ -106,12 +106,32 @@ class OpEngine {
   void settle_leases();
   void finish_lease(Op& op);
 
+  // What receives and accepts brought back (op_give_back.cpp).
+  Try attempt_give_back(Op& op);
+  void keep_given(Op& op);
+  void drop_given(Op& op);
+  void end_given(Handle socket, Errc why);
+  [[nodiscard]] Op* given_to(Handle socket);
+  [[nodiscard]] bool take_given(Op& op);
+  bool take_given_octets(Op& op);
+  bool take_given_datagram(Handle socket, MutableByteSpan to, Message* message, std::size_t& count, bool peek);
+  static bool gives_back(const Op& op) { return op.verb == Verb::give_back || op.verb == Verb::give_accepted; }
+
   // Who waits on a socket (op_waiters.cpp).
   Errc link(Waiter& w, Handle socket, Ready interest);
   void unlink(Waiter& w);
   [[nodiscard]] Waiter* waiters_of(Handle socket);
+  [[nodiscard]] bool has_sink(Handle socket) const {
+    const SocketTable& sockets = stack_->core().sockets;
+    const Index i = sockets.find(socket);
+    return i != kNoIndex && sockets[i].sink != nullptr;
+  }
   enum class Line : std::uint8_t { none, behind_another, of_a_closed_socket };
   [[nodiscard]] Line line_for(const Op& op);
+  // One that lingers. It stands alone: it ended those before it, and nobody comes behind it.
+  static bool is_close(const Waiter& w) {
+    return w.kind == WaiterKind::op && static_cast<const Op&>(w).verb == Verb::close;
+  }
   void go_on(Handle socket, Ready way);
   static void refresh(Stack& stack, Waiter* first);
   void end_waiters(Handle socket, Errc why);
@@ -141,6 +161,8 @@ class OpEngine {
   ReadySet* serve_ = nullptr;  // sets that have something for those who wait, by serve_next_
   Op* parked_ = nullptr;       // all that are parked, newest first
   std::size_t lent_ = 0;       // octets of chunks in leases
+  std::int64_t received_ = 0;  // octets of all streams, or more: what a receive calls its place
+  Op* given_ = nullptr;        // what was given back and nobody has yet, by list_next
   Op* lent_out_ = nullptr;     // sends of leases whose memory is not free yet, by list_next
 };
 

@@ -2,6 +2,7 @@
 
 #include <leat/core/tcp/info.hpp>
 #include <leat/drive/op_engine.hpp>
+#include <utility>
 
 namespace leat {
 namespace {
@@ -35,6 +36,7 @@ OpEngine::Try OpEngine::attempt_connect(Op& op) {
 }
 
 OpEngine::Try OpEngine::attempt_accept(Op& op) {
+  if (given_ != nullptr && take_given(op)) return end(op, Errc{});
   const auto h = stack_->try_accept(op.socket, &op.endpoint);
   if (!h) return end(op, h.error());
   if (*h) {
@@ -120,6 +122,7 @@ OpEngine::Try OpEngine::attempt_send_stream(Op& op) {
 }
 
 OpEngine::Try OpEngine::attempt_receive(Op& op) {
+  if (given_ != nullptr && take_given(op)) return end(op, Errc{});
   const RecvFlags flags = op.flags.peek ? RecvFlags::peek : RecvFlags::none;
   Message unused;
   if (!is_stream(op) || op.flags.peek) {
@@ -155,6 +158,7 @@ OpEngine::Try OpEngine::attempt_receive(Op& op) {
     status = r->status;
     if (r->count < rest.size()) break;
   }
+  op.value = std::exchange(received_, received_ + static_cast<std::int64_t>(op.count));
   op.status = status;
   if (status != IoStatus::would_block) return end(op, Errc{});
   const bool enough = op.count > 0 && !op.flags.wait_all && op.count >= low_water(op.socket);
@@ -170,6 +174,7 @@ std::size_t OpEngine::low_water(Handle stream) const {
 // What is there, at least one.
 OpEngine::Try OpEngine::attempt_receive_many(Op& op) {
   if (is_stream(op)) return end(op, Errc::not_supported);
+  if (given_ != nullptr && take_given(op)) return end(op, Errc{});
   for (op.count = 0; op.count < op.in.size(); ++op.count) {
     InDatagram& d = op.in[op.count];
     const auto r = stack_->try_receive_from(op.socket, d.to, d.message);

@@ -32,11 +32,6 @@ bool moves(const Op& op) {
   }
 }
 
-// A close that lingers. It stands alone: it ended those before it, and nobody comes behind it.
-bool is_close(const Waiter& w) {
-  return w.kind == WaiterKind::op && static_cast<const Op&>(w).verb == Verb::close;
-}
-
 }  // namespace
 
 Waiter* OpEngine::waiters_of(Handle socket) {
@@ -127,6 +122,7 @@ void OpEngine::go_on(Handle socket, Ready way) {
 
 // The socket is closed: whoever waits on it is told now, nobody will be later.
 void OpEngine::end_waiters(Handle socket, Errc why) {
+  if (given_ != nullptr) end_given(socket, why);
   for (Waiter* w = waiters_of(socket); w != nullptr; w = waiters_of(socket)) {
     switch (w->kind) {
       case WaiterKind::op:

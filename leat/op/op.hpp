@@ -54,12 +54,17 @@ enum class Verb : std::uint8_t {
   send,            // from [, endpoint] [, *overrides]; a stream: waits until all is queued
   send_many,       // out: each of them as send_to; waits until all are queued -> count, of datagrams
   receive_many,    // in: waits for at least one datagram, takes what is there -> count, of datagrams
-  receive,         // to [, *message] -> count, status; waits for at least one byte or datagram
+  receive,         // to [, *message] -> count, status, value (of a stream: where its octets stand); waits for at
+                   // least one byte or datagram
   receive_lease,   // *lease [, *message] -> count, status: as receive, without a copy
   release_lease,   // *lease
   take_lease,      // value: octets -> *lease, empty and writable; no_buffers, message_too_long (64 KiB are the most)
   send_lease,      // *lease, value: the octets that were written [, endpoint] [, *overrides of a datagram]; waits until
                    // the memory is free again
+  give_back,       // from, *message, value (of the receive): what was received and not looked at; the next receive has
+                   // it first. Waits until it is taken; bad_handle when the socket is closed
+  give_accepted,   // value (bits of a handle), endpoint: the same of a listener and what was accepted, which is closed
+                   // with it
   receive_error,   // to -> count, *error_entry: the oldest of the socket's error queue; would_block without one
   shutdown,        // how
   finish,          // a stream: FIN behind what was sent; waits until the peer has acknowledged all of it

@@ -981,6 +981,132 @@ TEST_F(ChannelVirtual, AStoppedQueueBlocksOnNothing) {
   EXPECT_FALSE(over);
 }
 
+// What was given back goes to who waits already.
+TEST_F(ChannelVirtual, WhatWasDroppedGoesToWhoWaits) {
+  connect();
+  const auto accept = [](const TcpListener& l) -> Task<Endpoint> {
+    co_return (co_await l.async_accept()).value().remote_addr();
+  };
+  auto dropped = accept(listener), waits = accept(listener);
+  dropped.start();
+  waits.start();
+  const TcpStream second = TcpStream::connect(a, server_at()).value();
+  w.run_for(Duration::ms(1));
+  dropped = {};
+  w.run_for(Duration::ms(1));
+  tasks.run_ready();
+  ASSERT_TRUE(waits.done());
+  EXPECT_EQ(waits.result(), second.local_addr().value());
+
+  std::array<Bytes, 2> into{Bytes(10), Bytes(10)};
+  const auto read = [](TcpStream& s, Bytes& to) -> Task<std::size_t> { co_return (co_await s.async_recv(to)).value(); };
+  auto first = read(server, into[0]), next = read(server, into[1]);
+  first.start();
+  next.start();
+  client.send(numbers(6)).value();
+  w.run_for(Duration::ms(1));
+  first = {};
+  w.run_for(Duration::ms(1));
+  tasks.run_ready();
+  ASSERT_TRUE(next.done());
+  EXPECT_EQ(next.result(), 6U);
+  EXPECT_EQ(into[1][5], 5);
+
+  const UdpSocket to = UdpSocket::bind(b, {IpAddress{}, Port{9}}).value();
+  const UdpSocket from = UdpSocket::bind(a, {IpAddress{}, Port{}}).value();
+  Inbox many(4);
+  const auto take = [](const UdpSocket& s, MutableByteSpan bytes) -> Task<RecvFrom> {
+    co_return (co_await s.async_recv_from(bytes)).value();
+  };
+  auto datagram = take(to, into[0]);
+  auto rest = [](const UdpSocket& s, std::span<InDatagram> in) -> Task<std::size_t> {
+    co_return (co_await s.async_recv_many(in)).value();
+  }(to, many.in);
+  datagram.start();
+  rest.start();
+  from.send_to(numbers(3), {TwoHosts::address(1), Port{9}}).value();
+  w.run_for(Duration::ms(1));
+  datagram = {};
+  w.run_for(Duration::ms(1));
+  tasks.run_ready();
+  ASSERT_TRUE(rest.done());
+  EXPECT_EQ(rest.result(), 1U);
+  EXPECT_EQ(many.got(0), numbers(3));
+  EXPECT_EQ(many.in[0].message.from.port, from.local_addr().port);
+}
+
+// Whichever of them goes first: octets of a stream stay in order, and what is new comes behind them.
+TEST_F(ChannelVirtual, WhatWasDroppedOfAStreamStaysInOrder) {
+  connect();
+  const auto read = [](TcpStream& s, Bytes& to) -> Task<std::size_t> { co_return (co_await s.async_recv(to)).value(); };
+  std::array<Bytes, 3> into{Bytes(3), Bytes(3), Bytes(3)};
+  std::array<Task<std::size_t>, 3> reads;
+  for (std::size_t i = 0; i < 3; ++i) {
+    reads[i] = read(server, into[i]);
+    reads[i].start();
+  }
+  client.send(numbers(9)).value();
+  w.run_for(Duration::ms(1));
+  for (const std::size_t i : {1U, 2U, 0U}) reads[i] = {};
+  client.send(Bytes{9, 10}).value();
+  w.run_for(Duration::ms(1));
+  Bytes some(1), more(1);
+  {  // they take a part each, and give it back
+    auto again = read(server, some), behind = read(server, more);
+    again.start();
+    behind.start();
+    behind = {};
+  }
+  Bytes got;
+  while (got.size() < 11) {
+    const auto part = server.recv_bytes(4).value();
+    ASSERT_FALSE(part.empty());
+    got.insert(got.end(), part.begin(), part.end());
+  }
+  EXPECT_EQ(got, numbers(11));
+  EXPECT_FALSE(server.try_recv(some).value().has_value());
+}
+
+// The socket is closed before the call that had something of it is dropped: nothing is left of either.
+TEST_F(ChannelVirtual, WhatWasDroppedAfterTheCloseIsClosed) {
+  connect();
+  const auto accept = [](const TcpListener& l) -> Task<bool> { co_return (co_await l.async_accept()).has_value(); };
+  const auto read = [](TcpStream& s, Bytes& to) -> Task<std::size_t> { co_return (co_await s.async_recv(to)).value(); };
+  Bytes into(10);
+  auto accepts = accept(listener);
+  auto reads = read(server, into);
+  accepts.start();
+  reads.start();
+  TcpStream second = TcpStream::connect(a, server_at()).value();
+  client.send(numbers(6)).value();
+  w.run_for(Duration::ms(1));
+  listener.close();
+  server.close();
+  accepts = {};
+  reads = {};
+  client.close();
+  EXPECT_EQ(second.recv(into, Duration::s(1)).value(), 0U) << "its other end is closed";
+  second.close();
+  expect_no_sockets();
+
+  // And what waits to be taken goes with the socket.
+  connect();
+  accepts = accept(listener);
+  reads = read(server, into);
+  accepts.start();
+  reads.start();
+  second = TcpStream::connect(a, server_at()).value();
+  client.send(numbers(6)).value();
+  w.run_for(Duration::ms(1));
+  accepts = {};
+  reads = {};
+  listener.close();
+  server.close();
+  client.close();
+  second.close();
+  expect_no_sockets();
+}
+
 // Requests without an answer are bounded; closing is always possible.
 TEST_F(ChannelVirtual, AFullChannelSaysSoAndStillCloses) {
   connect();

@@ -4,7 +4,7 @@
 //
 //   struct Call {
 //     using Value = ...;                                      // what the call gives
-//     std::optional<Result<Value>> at_once(SocketState&);     // known without asking: refused, or left over
+//     std::optional<Result<Value>> at_once(SocketState&);     // known without asking: refused
 //     void prepare(SocketState&, Op&);
 //     Result<Value> result(SocketState&, Op&);                // of an operation that did something
 //     void give_back(SocketState&, Op&);                      // nobody looked at what it did
@@ -60,9 +60,7 @@ class CallAwaiter : OpAwaiter {
         call_(std::move(call)),
         timeout_(timeout) {}
   ~CallAwaiter() {
-    if (!withdraw() || op.error != Errc{}) return;
-    call_.give_back(*state_, op);
-    state_->channel.forget_if_closed(state_->handle);
+    if (withdraw() && op.error == Errc{}) call_.give_back(*state_, op);
   }
   [[nodiscard]] bool await_ready() {
     if (!state_->handle) {

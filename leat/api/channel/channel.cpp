@@ -1,4 +1,5 @@
 #include <leat/api/channel/channel.hpp>
+#include <vector>
 
 namespace leat::channel {
 namespace {
@@ -93,51 +94,12 @@ struct Channel::Detached {
 };
 
 Channel::Channel(std::shared_ptr<Service> service, Executor* executor, std::size_t capacity)
-    : service_(std::move(service)),
-      executor_(executor),
-      shared_(std::make_shared<Shared>(capacity)),
-      leftover_(Leftover::of(service_.get())) {}
-
-std::optional<Response> Channel::from_leftover(Leftover& leftover, const Command& command) {
-  if (const auto* c = std::get_if<TcpAccept>(&command)) {
-    if (const auto kept = leftover.take_connection(c->listener)) return Accepted{kept->socket, kept->remote};
-    return std::nullopt;
-  }
-  if (const auto* many = std::get_if<RecvMany>(&command)) {
-    const std::size_t n = leftover.take_many(many->socket, many->into);
-    return n > 0 ? std::optional<Response>{ReceivedMany{n}} : std::nullopt;
-  }
-  const Receiver who = receiver_of(command);
-  if (!who.socket || who.to.empty()) return std::nullopt;
-  const auto kept = leftover.take(who.socket, who.to);
-  if (!kept) return std::nullopt;
-  if (std::holds_alternative<TcpRecv>(command)) return Recv{kept->count};
-  return RecvFrom{kept->count, kept->message};
-}
-
-void Channel::forget(Handle socket) const {
-  for (const Handle h : leftover_->forget(socket)) (void)request_nonblocking(Close{h});
-}
-
-void Channel::forget_if_closed(Handle socket) const {
-  Op op;
-  op.verb = Verb::local_endpoint;
-  op.socket = socket;
-  op.flags.dont_wait = true;
-  service_->run(op);
-  if (op.error == Errc::bad_handle || op.error == Errc::shut_down) forget(socket);
-}
-
-void Channel::forget_closed(const Command& command) const {
-  if (const auto* const close = std::get_if<Close>(&command)) forget(close->socket);
-}
+    : service_(std::move(service)), executor_(executor), shared_(std::make_shared<Shared>(capacity)) {}
 
 Response Channel::run(const Command& command, Instant deadline, bool dont_wait) const {
   if (!*this) return Error::of(Errc::shut_down);
-  if (auto kept = from_leftover(*leftover_, command)) return *kept;
   Request request(command, deadline, dont_wait);
   for (bool more = request.begin(); more; more = request.advance()) service_->run(request.op);
-  forget_closed(command);
   return request.response;
 }
 
@@ -172,7 +134,6 @@ bool Channel::request_nonblocking(const Command& command) const {
   }
   detached->request.op.flags.some = false;  // nobody is there to send the rest of a TcpSend
   service_->start(detached.release()->request.op);
-  forget_closed(command);
   return true;
 }
 
@@ -181,50 +142,27 @@ bool Channel::Awaiter::await_ready() {
     steps.response = Error::of(Errc::shut_down);
     return true;
   }
-  if (auto kept = from_leftover(channel_.leftover(), command_)) {
-    steps.response = *kept;
-    return true;
-  }
   return !steps.begin();
 }
 
-void Channel::Awaiter::await_suspend(std::coroutine_handle<> handle) {
-  if (!std::holds_alternative<Close>(command_)) return start(handle);
-  const Channel channel = channel_;  // *this may be gone behind start()
-  const Command command = command_;
-  start(handle);
-  channel.forget_closed(command);
-}
-
-// What was received stays for the next request of the socket, which is returned.
-Handle Channel::Awaiter::keep() {
-  Leftover& leftover = channel_.leftover();
-  const Receiver who = receiver_of(command_);
-  if (const auto* const bytes = std::get_if<Recv>(&steps.response)) {
-    leftover.keep(who.socket, who.to.first(bytes->count), {});
-    return who.socket;
-  }
-  if (const auto* const datagram = std::get_if<RecvFrom>(&steps.response)) {
-    leftover.keep(who.socket, who.to.first(datagram->count), datagram->message);
-    return who.socket;
-  }
-  if (const auto* const received = std::get_if<ReceivedMany>(&steps.response)) {
-    const auto& many = std::get<RecvMany>(command_);
-    leftover.keep_many(many.socket, many.into.first(received->datagrams));
-    return many.socket;
-  }
-  const auto* const accepted = std::get_if<Accepted>(&steps.response);
-  const auto* const accept = std::get_if<TcpAccept>(&command_);
-  if (accepted == nullptr || accept == nullptr) return {};
-  leftover.keep(accept->listener, {accepted->socket, accepted->remote});
-  return accept->listener;
-}
-
-// What it opened is closed.
+// What it received stays for the next request of the socket; what it opened is closed.
 Channel::Awaiter::~Awaiter() {
   if (!withdraw()) return;
+  Service& stack = channel_.service();
   steps.finish_withdrawn();
-  if (const Handle socket = keep()) channel_.forget_if_closed(socket);
+  if (const auto* const bytes = std::get_if<Recv>(&steps.response)) {
+    const Receiver who = receiver_of(command_);
+    give_back(stack, who.socket, who.to.first(bytes->count), {}, steps.op.value);
+  } else if (const auto* const datagram = std::get_if<RecvFrom>(&steps.response)) {
+    const Receiver who = receiver_of(command_);
+    give_back(stack, who.socket, who.to.first(datagram->count), datagram->message, 0);
+  } else if (const auto* const received = std::get_if<ReceivedMany>(&steps.response)) {
+    const auto& many = std::get<RecvMany>(command_);
+    give_back_many(stack, many.socket, many.into.first(received->datagrams));
+  } else if (const auto* const accepted = std::get_if<Accepted>(&steps.response)) {
+    if (const auto* const c = std::get_if<TcpAccept>(&command_))
+      give_back_connection(stack, c->listener, accepted->socket, accepted->remote);
+  }
   if (const Handle opened = steps.opened()) (void)channel_.request_nonblocking(Close{opened});
 }
 

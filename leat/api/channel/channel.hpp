@@ -18,8 +18,9 @@
 
 #include <leat/api/channel/awaiter.hpp>
 #include <leat/api/channel/command.hpp>
-#include <leat/api/channel/leftover.hpp>
+#include <leat/api/channel/give_back.hpp>
 #include <memory>
+#include <mutex>
 
 namespace leat::channel {
 
@@ -54,12 +55,6 @@ class Channel {
   [[nodiscard]] Service& service() const { return *service_; }
   [[nodiscard]] const std::shared_ptr<Service>& shared_service() const { return service_; }
   [[nodiscard]] Executor* executor() const { return executor_; }
-  [[nodiscard]] Leftover& leftover() const { return *leftover_; }
-  // The socket is closed, or is being closed: what dropped operations left goes, and the connections among it are
-  // closed. Called behind the close, so that who leaves something later finds the socket closed (forget_if_closed).
-  void forget(Handle socket) const;
-  // After something was left for this socket: nobody will ask for it when the socket was closed meanwhile.
-  void forget_if_closed(Handle socket) const;
   [[nodiscard]] Instant deadline(Duration timeout) const {
     return timeout == kForever || !*this ? Instant::never() : service_->now() + timeout;
   }
@@ -73,13 +68,10 @@ class Channel {
   };
   struct Detached;
   [[nodiscard]] Response run(const Command& command, Instant deadline, bool dont_wait) const;
-  [[nodiscard]] static std::optional<Response> from_leftover(Leftover& leftover, const Command& command);
-  void forget_closed(const Command& command) const;
 
   std::shared_ptr<Service> service_;
   Executor* executor_ = nullptr;
   std::shared_ptr<Shared> shared_;
-  std::shared_ptr<Leftover> leftover_;
 };
 
 class Channel::Awaiter : StepsAwaiter<Request> {
@@ -90,14 +82,13 @@ class Channel::Awaiter : StepsAwaiter<Request> {
         command_(command) {}
   ~Awaiter();
   [[nodiscard]] bool await_ready();
-  void await_suspend(std::coroutine_handle<> handle);
+  void await_suspend(std::coroutine_handle<> handle) { start(handle); }
   [[nodiscard]] Response await_resume() {
     resumed();
     return steps.response;
   }
 
  private:
-  Handle keep();
   Channel channel_;
   Command command_;
 };

@@ -9,8 +9,8 @@
 //            if (queue.before_sleep()) sleep until the bell rings, then queue.after_sleep();
 //
 // `capacity` operations may wait to be taken. Beyond it a caller that may wait stands in line, first come first served;
-// one that may not (flags.dont_wait) is told Errc::no_buffers; closing and aborting always pass. After close() every
-// call ends with the error given there: a stack that is gone fails its callers.
+// one that may not (flags.dont_wait) is told Errc::no_buffers; closing, aborting and giving back always pass. After
+// close() every call ends with the error given there: a stack that is gone fails its callers.
 //
 // A call from the stack's own thread is done at once; where that can't bring its end (nobody else turns the
 // stack), the call ends with Errc::again instead of waiting for ever. `also_fd` is not watched.
@@ -82,7 +82,10 @@ class CommandQueue final : public Service {
   bool remove(Op& op);
   void ring_if(bool asleep);
   void run_in_own_thread(Op& op, const Sleeper& sleeper);
-  static bool counts(const Op& op) { return op.verb != Verb::close && op.verb != Verb::abort; }
+  static bool counts(const Op& op) {
+    return op.verb != Verb::close && op.verb != Verb::abort && op.verb != Verb::give_back &&
+           op.verb != Verb::give_accepted;
+  }
 
   const std::size_t capacity_;
   mutable std::mutex mutex_;

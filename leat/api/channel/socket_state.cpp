@@ -22,8 +22,7 @@ void SocketState::end(Verb verb) {
     if (closed_) return;
     closed_ = true;
   }
-  const auto self = shared_from_this();  // until the end of this function, whenever the close is done
-  self_ = self;
+  self_ = shared_from_this();
   close_op_.context = this;
   close_op_.completed = [](Op& o) {
     const auto last = std::move(static_cast<SocketState*>(o.context)->self_);  // perhaps the end of *this
@@ -33,9 +32,8 @@ void SocketState::end(Verb verb) {
   } else {
     close_op_.abort(handle);
   }
-  channel.service().start(close_op_);
-  // What dropped operations left: nobody will ask for it now.
-  channel.forget(handle);
+  const auto service = channel.shared_service();  // which *this may not outlive
+  service->start(close_op_);
 }
 
 Result<std::int64_t> SocketOwner::option(OptionId id) const {

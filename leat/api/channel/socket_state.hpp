@@ -1,7 +1,7 @@
 #pragma once
-// What stands behind every typed socket: its handle, the channel it is reached by, the node that closes it, and what a
-// dropped operation left. The node is part of the state, so closing needs no room in any queue and can't fail; the
-// state lives until the close is done. Results of operations as the typed sockets give them.
+// What stands behind every typed socket: its handle, the channel it is reached by, and the node that closes it. The
+// node is part of the state, so closing needs no room in any queue and can't fail; the state lives until the close is
+// done. Results of operations as the typed sockets give them.
 //
 // Threading: any; the typed socket itself may be moved or destroyed only while nobody else calls it.
 

@@ -3,18 +3,14 @@
 namespace leat::channel {
 namespace call {
 
-std::optional<Result<std::size_t>> StreamRecv::at_once(SocketState& s) const {
+std::optional<Result<std::size_t>> StreamRecv::at_once(SocketState&) const {
   if (to.empty()) return Result<std::size_t>{fail(Error::of(BadRequest::zero_size_buffer).code)};
-  if (const auto kept = s.channel.leftover().take(s.handle, to)) return Result<std::size_t>{kept->count};
   return std::nullopt;
 }
 
-std::optional<Result<std::vector<std::uint8_t>>> StreamRecvBytes::at_once(SocketState& s) {
-  const auto known = StreamRecv{bytes}.at_once(s);
-  if (!known) return std::nullopt;
-  if (!*known) return Result<Value>{fail(known->error())};
-  bytes.resize(**known);
-  return Result<Value>{std::move(bytes)};
+std::optional<Result<std::vector<std::uint8_t>>> StreamRecvBytes::at_once(SocketState&) const {
+  if (bytes.empty()) return Result<Value>{fail(Error::of(BadRequest::zero_size_buffer).code)};
+  return std::nullopt;
 }
 
 std::optional<Result<std::size_t>> StreamSend::at_once(SocketState&) const {
@@ -22,11 +18,8 @@ std::optional<Result<std::size_t>> StreamSend::at_once(SocketState&) const {
   return std::nullopt;
 }
 
-std::optional<Result<TcpStream>> Accept::at_once(SocketState& s) {
-  const auto kept = s.channel.leftover().take_connection(s.handle);
-  if (!kept) return std::nullopt;
-  fresh->handle = kept->socket;
-  return Result<TcpStream>{TcpStream{std::move(fresh), kept->remote}};
+std::optional<Result<TcpStream>> Accept::at_once(SocketState&) const {
+  return std::nullopt;
 }
 
 Result<TcpStream> Accept::result(SocketState&, Op& op) {

@@ -30,11 +30,11 @@ namespace call {
 struct StreamRecv {
   using Value = std::size_t;
   MutableByteSpan to;
-  std::optional<Result<Value>> at_once(SocketState& s) const;
+  std::optional<Result<Value>> at_once(SocketState&) const;
   void prepare(SocketState& s, Op& op) const { op.receive(s.handle, to); }
   Result<Value> result(SocketState&, Op& op) const { return op.count; }
   void give_back(SocketState& s, Op& op) const {
-    if (op.count > 0) s.channel.leftover().keep(s.handle, to.first(op.count), {});
+    if (op.count > 0) channel::give_back(s.channel.service(), s.handle, to.first(op.count), {}, op.value);
   }
 };
 
@@ -44,7 +44,7 @@ struct StreamRecvBytes {
   static constexpr std::size_t kMost = std::size_t{1} << 20;  // at once
   explicit StreamRecvBytes(std::size_t most) : bytes(std::min(most, kMost)) {}
   std::vector<std::uint8_t> bytes;
-  std::optional<Result<Value>> at_once(SocketState& s);
+  std::optional<Result<Value>> at_once(SocketState&) const;
   void prepare(SocketState& s, Op& op) { op.receive(s.handle, bytes); }
   Result<Value> result(SocketState&, Op& op) {
     bytes.resize(op.count);
@@ -78,10 +78,12 @@ struct Accept {
   using Value = TcpStream;
   explicit Accept(const SocketState& listener) : fresh(std::make_shared<SocketState>(listener.channel)) {}
   std::shared_ptr<SocketState> fresh;
-  std::optional<Result<Value>> at_once(SocketState& s);
+  std::optional<Result<Value>> at_once(SocketState&) const;
   void prepare(SocketState& s, Op& op) const { op.accept(s.handle); }
   Result<Value> result(SocketState&, Op& op);
-  void give_back(SocketState& s, Op& op) const { s.channel.leftover().keep(s.handle, {op.handle, op.endpoint}); }
+  void give_back(SocketState& s, Op& op) const {
+    if (op.handle) give_back_connection(s.channel.service(), s.handle, op.handle, op.endpoint);
+  }
 };
 
 }  // namespace call

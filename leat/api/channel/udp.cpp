@@ -3,20 +3,14 @@
 namespace leat::channel {
 namespace call {
 
-std::optional<Result<RecvFrom>> DatagramRecv::at_once(SocketState& s) const {
+std::optional<Result<RecvFrom>> DatagramRecv::at_once(SocketState&) const {
   if (to.empty()) return Result<Value>{fail(Error::of(BadRequest::zero_size_buffer).code)};
-  if (const auto kept = s.channel.leftover().take(s.handle, to))
-    return Result<Value>{RecvFrom{kept->count, kept->message}};
   return std::nullopt;
 }
 
-std::optional<Result<Datagram>> DatagramRecvBytes::at_once(SocketState& s) {
-  auto known = DatagramRecv{d.bytes}.at_once(s);
-  if (!known) return std::nullopt;
-  if (!*known) return Result<Value>{fail(known->error())};
-  d.bytes.resize((*known)->count);
-  d.message = (*known)->message;
-  return Result<Value>{std::move(d)};
+std::optional<Result<Datagram>> DatagramRecvBytes::at_once(SocketState&) const {
+  if (d.bytes.empty()) return Result<Value>{fail(Error::of(BadRequest::zero_size_buffer).code)};
+  return std::nullopt;
 }
 
 namespace {
@@ -37,7 +31,6 @@ std::optional<Result<std::size_t>> DatagramSend::at_once(SocketState& s) const {
 
 std::optional<Result<std::size_t>> DatagramRecvMany::at_once(SocketState& s) const {
   if (auto bad = refused<Value>(RecvMany{s.handle, into})) return bad;
-  if (const std::size_t n = s.channel.leftover().take_many(s.handle, into); n > 0) return Result<Value>{n};
   return std::nullopt;
 }
 

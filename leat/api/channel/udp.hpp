@@ -36,10 +36,12 @@ struct DatagramRecv {
   using Value = RecvFrom;
   MutableByteSpan to;
   Message message{};
-  std::optional<Result<Value>> at_once(SocketState& s) const;
+  std::optional<Result<Value>> at_once(SocketState&) const;
   void prepare(SocketState& s, Op& op) { op.receive_from(s.handle, to, message); }
   Result<Value> result(SocketState&, Op& op) const { return RecvFrom{op.count, message}; }
-  void give_back(SocketState& s, Op& op) const { s.channel.leftover().keep(s.handle, to.first(op.count), message); }
+  void give_back(SocketState& s, Op& op) const {
+    channel::give_back(s.channel.service(), s.handle, to.first(op.count), message, 0);
+  }
 };
 
 struct DatagramRecvBytes {
@@ -47,14 +49,14 @@ struct DatagramRecvBytes {
   static constexpr std::size_t kMost = 65535;  // no datagram is longer
   explicit DatagramRecvBytes(std::size_t most) { d.bytes.resize(std::min(most, kMost)); }
   Datagram d;
-  std::optional<Result<Value>> at_once(SocketState& s);
+  std::optional<Result<Value>> at_once(SocketState&) const;
   void prepare(SocketState& s, Op& op) { op.receive_from(s.handle, d.bytes, d.message); }
   Result<Value> result(SocketState&, Op& op) {
     d.bytes.resize(op.count);
     return std::move(d);
   }
   void give_back(SocketState& s, Op& op) const {
-    s.channel.leftover().keep(s.handle, ByteSpan{d.bytes}.first(op.count), d.message);
+    channel::give_back(s.channel.service(), s.handle, ByteSpan{d.bytes}.first(op.count), d.message, 0);
   }
 };
 
@@ -78,7 +80,7 @@ struct DatagramRecvMany {
   std::optional<Result<Value>> at_once(SocketState& s) const;
   void prepare(SocketState& s, Op& op) const { op.receive_many(s.handle, into); }
   Result<Value> result(SocketState&, Op& op) const { return op.count; }
-  void give_back(SocketState& s, Op& op) const { s.channel.leftover().keep_many(s.handle, into.first(op.count)); }
+  void give_back(SocketState& s, Op& op) const { give_back_many(s.channel.service(), s.handle, into.first(op.count)); }
 };
 
 struct DatagramSendMany {
