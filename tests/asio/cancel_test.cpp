@@ -286,7 +286,7 @@ class Conversation : public test::Cancelled<Moment> {
       });
       if (again(e)) continue;
       EXPECT_FALSE(e) << e.message();
-      const auto number = static_cast<std::size_t>(first[0]);
+      const auto number = static_cast<std::size_t>(static_cast<unsigned char>(first[0]));
       EXPECT_LT(number, came.size());
       if (number >= came.size()) co_return;
       EXPECT_EQ(n, number < 2 ? 1U : 2U);
