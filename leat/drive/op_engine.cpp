@@ -197,7 +197,10 @@ void OpEngine::give_up(Op& op, Errc why) {
   const Handle socket = op.waits_on;
   const Ready way = op.interest & ~kAlways;
   const Waiter* ahead = socket ? op.before : nullptr;
-  while (ahead != nullptr && (ahead->kind != WaiterKind::op || !any(ahead->interest & way))) ahead = ahead->before;
+  const auto holds_up = [way](const Waiter& w) {
+    return w.kind == WaiterKind::op && any(w.interest & way) && !only_looks(static_cast<const Op&>(w));
+  };
+  while (ahead != nullptr && !holds_up(*ahead)) ahead = ahead->before;
   expire(op, why);
   if (socket && ahead == nullptr) go_on(socket, way);
 }
@@ -215,7 +218,7 @@ void OpEngine::withdraw_all(Errc why) {
     if (sockets[i].kind != SocketKind::none) end_waiters(sockets.handle(i), why);
 }
 
-void OpEngine::settle(Instant now) {
+bool OpEngine::settle(Instant now) {
   while (finish_head_ != nullptr) {
     Op& op = *finish_head_;
     if (attempt_poll(op) == Try::complete) {
@@ -233,7 +236,10 @@ void OpEngine::settle(Instant now) {
     set.to_serve_ = false;
     serve(set);
   }
-  while (!deadlines_.empty() && deadlines_.top()->deadline <= now) give_up(*deadlines_.top(), Errc::timed_out);
+  bool late = false;
+  for (; !deadlines_.empty() && deadlines_.top()->deadline <= now; late = true)
+    give_up(*deadlines_.top(), Errc::timed_out);
+  return late;
 }
 
 }  // namespace leat

@@ -38,7 +38,8 @@ class OpEngine {
   void withdraw_all(Errc why);
 
   // After a turn, or after operations: what came due and what has something to tell.
-  void settle(Instant now);
+  // True: an operation's time was over, and those who stood behind it may have sent something.
+  bool settle(Instant now);
   [[nodiscard]] Instant next_deadline() const {
     return deadlines_.empty() ? Instant::never() : deadlines_.top()->deadline;
   }
@@ -133,6 +134,8 @@ class OpEngine {
     return w.kind == WaiterKind::op && static_cast<const Op&>(w).verb == Verb::close;
   }
   void go_on(Handle socket, Ready way);
+  // A peek that waits for more leaves what is there to those behind it.
+  static bool only_looks(const Op& op) { return op.verb == Verb::receive && op.flags.peek; }
   static void refresh(Stack& stack, Waiter* first);
   void end_waiters(Handle socket, Errc why);
   static void on_ready(void* context, std::uint64_t user, Handle socket, Ready level, Ready edges);

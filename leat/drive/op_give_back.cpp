@@ -89,7 +89,8 @@ bool OpEngine::take_given_octets(Op& op) {
     part = part.subspan(done);
     while (!part.empty()) {
       Op* const given = given_to(op.socket);
-      if (given == nullptr) return op.count > before && !op.flags.wait_all;
+      // Nor what stood before octets that it has already.
+      if (given == nullptr || (op.count > 0 && given->value < op.value)) return op.count > before && !op.flags.wait_all;
       const std::size_t n = std::min(part.size(), given->one_from.size());
       std::copy_n(given->one_from.begin(), n, part.begin());
       part = part.subspan(n);

@@ -2,7 +2,6 @@
 
 #include <leat/core/tcp/info.hpp>
 #include <leat/drive/op_engine.hpp>
-#include <utility>
 
 namespace leat {
 namespace {
@@ -138,7 +137,8 @@ OpEngine::Try OpEngine::attempt_receive(Op& op) {
     op.status = r->status;
     return end(op, Errc{});
   }
-  std::size_t skip = op.count;
+  const std::size_t had = op.count;
+  std::size_t skip = had;
   IoStatus status = IoStatus::done;
   for (const MutableByteSpan part : op.to) {
     if (skip >= part.size() && !part.empty()) {
@@ -158,7 +158,8 @@ OpEngine::Try OpEngine::attempt_receive(Op& op) {
     status = r->status;
     if (r->count < rest.size()) break;
   }
-  op.value = std::exchange(received_, received_ + static_cast<std::int64_t>(op.count));
+  if (had == 0) op.value = received_;
+  received_ += static_cast<std::int64_t>(op.count - had);
   op.status = status;
   if (status != IoStatus::would_block) return end(op, Errc{});
   const bool enough = op.count > 0 && !op.flags.wait_all && op.count >= low_water(op.socket);

@@ -238,6 +238,47 @@ TEST_F(ASendThatWaits, LeavesItsRoomToTheNextWhenItsTimeIsOver) {
   EXPECT_TRUE(second.over);
 }
 
+TEST_F(ASendThatWaits, EndsWithTheWritingSide) {
+  make_untold_room();
+  Started second;
+  second.send(client, little);
+  w.service(0).start(second);
+  ASSERT_FALSE(second.over);
+  Op op;
+  op.shutdown(client, ShutdownHow::write);
+  w.service(0).run(op);
+  ASSERT_EQ(op.error, Errc{});
+  EXPECT_TRUE(first.over);
+  EXPECT_LT(first.count, much.size());
+  EXPECT_TRUE(second.over);
+  EXPECT_EQ(second.error, Errc::broken_pipe);
+}
+
+// A peek that wants more than is there takes nothing: what is there is for those who came later.
+TEST_F(OpEngineTest, APeekThatWaitsForMoreHoldsNobodyUp) {
+  connect();
+  Bytes all(100), some(4), more(4);
+  Started peek, behind;
+  peek.receive(server, all);
+  peek.flags.peek = peek.flags.wait_all = true;
+  w.service(1).start(peek);
+  behind.receive(server, some);
+  w.service(1).start(behind);
+  ASSERT_FALSE(peek.over || behind.over);
+  Op op;
+  op.send(client, Bytes(8, 7));
+  w.service(0).run(op);
+  w.run_for(Duration::ms(100));
+  EXPECT_TRUE(behind.over);
+  EXPECT_EQ(behind.count, 4U);
+  op.reset();
+  op.receive(server, more);
+  op.flags.dont_wait = true;
+  w.service(1).run(op);
+  EXPECT_EQ(op.count, 4U);
+  w.service(1).cancel(peek);
+}
+
 // What came over the loopback queue is there, and who waits has not been told.
 TEST_F(OpEngineTest, AReceiveTakesNothingFromOneThatWaits) {
   listener = open(0, SocketKind::stream);

@@ -13,17 +13,18 @@ bool has_octets(std::span<const Span> parts) {
   return false;
 }
 
-// Takes something from the socket, or puts something into it: order matters among those who do.
+// Takes something from the socket, or puts something into a stream: order matters among those who do. Datagrams go by
+// different ways: one whose link is stuck holds up no other.
 bool moves(const Op& op) {
   const bool stream = op.socket.kind() == SocketKind::stream;
   switch (op.verb) {
     case Verb::send:
-      return !stream || has_octets(op.from);  // of a stream, nothing is only a question
+      return stream && has_octets(op.from);  // nothing is only a question
+    case Verb::send_lease:
+      return stream;
     case Verb::receive:
       return !op.flags.peek && (!stream || has_octets(op.to));
     case Verb::accept:
-    case Verb::send_many:
-    case Verb::send_lease:
     case Verb::receive_many:
     case Verb::receive_lease:
       return true;
@@ -112,7 +113,7 @@ void OpEngine::go_on(Handle socket, Ready way) {
       auto& op = static_cast<Op&>(*w);
       if (attempt(op) == Try::complete) {
         complete(op);
-      } else if (op.linked()) {
+      } else if (op.linked() && !only_looks(op)) {
         return;
       }
     }
@@ -169,7 +170,9 @@ void OpEngine::tell(Waiter* first, Ready edges) {
           if (any(way & blocked)) break;
           if (attempt(op) == Try::complete) {
             complete(op);
-          } else if (op.linked()) {  // else it is a lease that was queued: it waits for memory now, and holds nobody up
+          } else if (op.linked() &&
+                     !only_looks(
+                         op)) {  // else it is a lease that was queued: it waits for memory now, and holds nobody up
             blocked |= way;
           }
           break;

@@ -146,7 +146,7 @@ Instant Netstack::poll_device_io(Instant now) {
   const Inside inside(*this);
   next_ = shard_.turn(now);
   queue_->set_now(stack_.now());
-  engine_.settle(stack_.now());
+  if (engine_.settle(stack_.now())) next_ = stack_.now();
   deliver();
   return poll_at();
 }
@@ -154,7 +154,7 @@ Instant Netstack::poll_device_io(Instant now) {
 Instant Netstack::poll_egress(Instant now) {
   const Inside inside(*this);
   next_ = earlier(next_, shard_.flush(now));
-  engine_.settle(stack_.now());
+  if (engine_.settle(stack_.now())) next_ = stack_.now();
   deliver();
   return poll_at();
 }

@@ -109,7 +109,7 @@ struct SharedStack::Inside {
   }
   Instant settled(Instant next) {
     fresh_ = false;
-    engine.settle(now_);
+    if (engine.settle(now_)) return now_;
     return earlier(next, engine.next_deadline());
   }
   [[nodiscard]] Instant turn_time() const { return now_; }

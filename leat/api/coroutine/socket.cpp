@@ -132,7 +132,7 @@ CloseOperation TcpStream::close_lingering(const Limit& limit) {
 Result<void> CloseOperation::await_resume() {
   const Op& op = finish();
   // A close that began has closed, whatever ended its wait.
-  if (op.error == Errc::cancelled) stream_.close();
+  if (op.error == Errc::cancelled || op.error == Errc::again) stream_.close();
   (void)stream_.release();
   return op.done();
 }

@@ -303,7 +303,10 @@ Result<void> shutdown(Core& core, DatagramSocket& s, ShutdownHow how) {
     s.read_shut = true;
     core.sockets.notify(s.socket, Ready::readable | Ready::peer_fin);
   }
-  if (how != ShutdownHow::read) s.write_shut = true;
+  if (how != ShutdownHow::read) {
+    s.write_shut = true;
+    core.sockets.notify(s.socket, Ready::writable);
+  }
   if (s.read_shut && s.write_shut) core.sockets.notify(s.socket, Ready::closed);
   // As Linux: it is an error and works all the same, so that who waits can be woken.
   if (!s.connected) return fail(Errc::not_connected);

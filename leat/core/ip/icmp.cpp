@@ -198,7 +198,11 @@ bool dispatch_error(Core& core, IcmpErrorKind kind, std::uint8_t type, std::uint
   // U3: only what bears one of our addresses can be ours.
   if (!quoted || !is_local_address(core, quoted->source, core.scope)) return false;
   // I4: what speaks of traffic that never was on a wire can't come from one.
-  if (id != kNoInterface && is_local_address(core, quoted->destination, core.scope)) return false;
+  // (The link-local address of ours on one link may be a neighbour's on another.)
+  const IpAddress& to_whom = quoted->destination;
+  if (id != kNoInterface && !(to_whom.is_link_local() && !to_whom.is_v4()) &&
+      is_local_address(core, to_whom, core.scope))
+    return false;
   const IcmpError error{.kind = kind,
                         .type = type,
                         .code = code,

@@ -60,22 +60,19 @@ Disposition unacceptable(Arrival& a) {
   return ack_and_drop(DropReason::tcp_not_acceptable);
 }
 
-// What came last, again: its payload and FIN say nothing, but its ACK and its window may be news. RFC 9293 3.10.7.4:
-// exception: the whole segment is dropped there; Linux and FreeBSD go on to the ACK, which may be the only one of our
-// FIN.
+// What came last, again: its payload and FIN say nothing, but it may bring an ACK that is news, and a window with it.
+// RFC 9293 3.10.7.4: exception: the whole segment is dropped there; Linux and FreeBSD go on to the ACK, which may be
+// the only one of our FIN. Without news it may be a copy that the network made: its window is an old one (row D10).
 bool take_repeated(Arrival& a) {
   Hot& h = a.t.hot;
   Segment& s = a.s;
-  if (s.flags.rst() || s.flags.syn() || s.sequence_length() == 0) return false;
+  if (s.flags.rst() || s.flags.syn() || s.sequence_length() == 0 || !s.flags.ack() || s.ack <= h.snd_una) return false;
   if (h.rcv_nxt < s.end() || s.end() < h.last_ack_sent) return false;
   note_duplicate(a.t, s.seq, s.seq + s.length);
   a.t.core.counters.add(DropReason::tcp_duplicate);
   ack_soon(a.t);
   s.trim_front(s.length);
-  if (s.flags.fin()) {
-    s.flags = s.flags.without(TcpFlag::fin);
-    ++s.skip;
-  }
+  s.flags = s.flags.without(TcpFlag::fin);
   s.seq = h.rcv_nxt;
   return true;
 }

@@ -153,7 +153,7 @@ bool is_duplicate_ack(const Tcb& t, const Segment& s, const AckNews& news, bool 
   if (t.hot.has(Flag::sack)) return news.newly_sacked != 0;
   // RFC 6582 3.2: until more than `recover` is acknowledged (2) a duplicate may answer what was sent again.
   if (t.hot.has(Flag::copies_out)) return false;
-  return s.length == 0 && s.skip == 0 && !s.flags.fin() && !window_moved && s.ack == t.hot.snd_una;
+  return s.length == 0 && !s.flags.fin() && !window_moved && s.ack == t.hot.snd_una;
 }
 
 // A report of duplicates often comes when all is acknowledged, and the block is gone.

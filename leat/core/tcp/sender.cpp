@@ -119,7 +119,10 @@ void Visit::hold_partial(Active& a) {
 // RFC 5681 4.1: after an RTO of silence the window says nothing about the network.
 void Visit::restart_after_idle(Active& a) {
   const std::uint32_t idle_ms = ms_now(t_.core) - t_.hot.last_tx_ms;
-  if (idle_ms == 0 || h_.in_flight() != 0 || !t_.options().on(OptionId::tcp_slow_start_after_idle)) return;
+  if (idle_ms == 0 || h_.in_flight() != 0) return;
+  // No answer to a copy is under way any more.
+  if (h_.has(Flag::copies_out) && std::uint64_t{idle_ms} * 1000 > rto_us(t_)) h_.flags.clear(Flag::copies_out);
+  if (!t_.options().on(OptionId::tcp_slow_start_after_idle)) return;
   if (std::uint64_t{idle_ms} * 1000 <= rto_us(t_)) return;
   prepare_congestion(t_, a);
   // RFC 7661 4.4: not long ago the network took more: slow start goes up to near what it was.

@@ -313,7 +313,10 @@ Result<void> shutdown(Core& core, Index socket, ShutdownHow how) {
     h.flags.set(Flag::read_shut);
     t.notify(Ready::readable | Ready::peer_fin);
   }
-  if (how != ShutdownHow::read) queue_fin(t);
+  if (how != ShutdownHow::read) {
+    queue_fin(t);
+    t.notify(Ready::writable);  // who waits to send never will
+  }
   if (shut_both_ways(h)) t.notify(Ready::closed);
   if (kBothFins.has(h.state)) t.notify(Ready::hung_up);
   return {};

@@ -162,6 +162,36 @@ TEST(Device_shm, TwoSidesMeetByNameAndPart) {
   }
 }
 
+// Found out while a batch is sent: the ring is full because its reader is gone.
+TEST(Device_shm, AReaderThatIsGoneIsNoticedInTheMiddleOfABatch) {
+  const std::string name = "gone-" + std::to_string(::getpid());
+  Memory a, b;
+  auto first = Shm::open(name, {.frames = 4}, a.pool).value();
+  Result<Shm> second = fail(Errc::not_found);
+  std::atomic<bool> open{true};
+  std::thread joiner([&] {
+    second = Shm::open(name, {}, b.pool);
+    open = false;
+  });
+  PacketBatch in;
+  while (open) (void)first.rx(in, {});
+  joiner.join();
+  ASSERT_TRUE(second && first.joined());
+  EXPECT_TRUE(second->before_sleep());
+  PacketBatch out;
+  for (int i = 0; i < 5; ++i) out.push(a.frame(60, 1));
+  EXPECT_EQ(first.tx(out, {}), 4U);
+  EXPECT_TRUE(first.joined());
+  EXPECT_TRUE(readable(second->poll_fd())) << "a look at the socket of who sends takes no ring of who sleeps";
+  second->after_sleep();
+  EXPECT_EQ(second->rx(in, {}), 4U);
+  in.clear();
+  second = fail(Errc::not_found);
+  for (int i = 0; i < 4; ++i) out.push(a.frame(60, 1));
+  EXPECT_EQ(first.tx(out, {}), 4U);
+  EXPECT_FALSE(first.joined());
+}
+
 TEST(Device_shm, WhoIsLeftAloneFindsTheNextPartner) {
   const std::string name = "left-" + std::to_string(::getpid());
   Memory a, b, c;

@@ -319,6 +319,12 @@ void Shm::part() {
   map_.reset();
 }
 
+// Takes no ring from the socket: who sleeps on it waits for that.
+bool Shm::is_hung_up() const {
+  pollfd p{.fd = peer_.get(), .events = POLLRDHUP, .revents = 0};
+  return peer_ && ::poll(&p, 1, 0) == 1;
+}
+
 // The sockets say that the other side has come, that it rings, or that it is gone (with unread rings: a reset).
 void Shm::look_at_socket() {
   if (peer_ && joined()) {
@@ -406,7 +412,7 @@ std::size_t Shm::tx(PacketBatch& batch, Instant) {
     const MutableByteSpan to = out_.reserve();
     if (to.empty()) {
       ++counters_.tx_full;
-      look_at_socket();  // full because nobody is there any more?
+      if (is_hung_up()) part();  // full because nobody is there any more
       break;
     }
     p.copy_out(0, to.first(size));
@@ -417,7 +423,7 @@ std::size_t Shm::tx(PacketBatch& batch, Instant) {
     p.reset();
   }
   batch.pop_front(n);
-  if (sent > 0 && out_.must_ring()) ring();
+  if (sent > 0 && joined() && out_.must_ring()) ring();
   return n;
 }
 

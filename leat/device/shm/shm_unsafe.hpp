@@ -75,6 +75,7 @@ class Shm {
   enum class Greeting : std::uint8_t { met, not_yet, refused, nonsense, failed };
   [[nodiscard]] Greeting greet();
   [[nodiscard]] bool meet(Descriptor&& memory, std::size_t side, const ShmOptions& options, bool create);
+  [[nodiscard]] bool is_hung_up() const;
   void look_at_socket();
   void ring();
   void part();
