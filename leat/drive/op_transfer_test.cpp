@@ -265,8 +265,9 @@ TEST_F(OpEngineTest, APeekThatWaitsForMoreHoldsNobodyUp) {
   behind.receive(server, some);
   w.service(1).start(behind);
   ASSERT_FALSE(peek.over || behind.over);
+  const Bytes eight(8, 7);
   Op op;
-  op.send(client, Bytes(8, 7));
+  op.send(client, eight);
   w.service(0).run(op);
   w.run_for(Duration::ms(100));
   EXPECT_TRUE(behind.over);
