@@ -170,9 +170,8 @@ void OpEngine::tell(Waiter* first, Ready edges) {
           if (any(way & blocked)) break;
           if (attempt(op) == Try::complete) {
             complete(op);
-          } else if (op.linked() &&
-                     !only_looks(
-                         op)) {  // else it is a lease that was queued: it waits for memory now, and holds nobody up
+          } else if (op.linked() && !only_looks(op)) {
+            // One that is not linked is a lease that was queued: it waits for memory now, and holds nobody up.
             blocked |= way;
           }
           break;

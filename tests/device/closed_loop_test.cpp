@@ -15,7 +15,7 @@
 #include <leat/runtime/host.hpp>
 #include <thread>
 
-#include "../support/own_network.hpp"
+#include "../support/own_tap.hpp"
 
 namespace leat {
 namespace {
@@ -25,17 +25,6 @@ constexpr std::string_view kOurs = "10.78.0.2/24";
 constexpr std::uint16_t kPort = 7;
 constexpr unsigned kSettle = 100, kRounds = 1000;  // round trips
 constexpr Duration kPatience = Duration::s(100);   // of a machine that is busy; an idle one takes tenths of a second
-
-const std::string& why_not() {
-  static const std::string reason = [] {
-    const test::OwnNetwork network = test::enter_own_network();
-    if (!network.why_not.empty()) return network.why_not;
-    Host host;
-    TapProblem why;
-    return host.open_tap("probe%d", {kOurs}, &why) ? std::string() : std::string(why.cause);
-  }();
-  return reason;
-}
 
 // Sends requests and waits for each reply, in a thread.
 class KernelClient {
@@ -131,7 +120,7 @@ class Server {
 // NOLINTNEXTLINE(readability-identifier-naming): in tests' names
 struct Device_closed_loop : testing::TestWithParam<std::size_t> {
   void SetUp() override {
-    if (!why_not().empty()) GTEST_SKIP() << why_not();
+    if (!test::why_no_tap().empty()) GTEST_SKIP() << test::why_no_tap();
     ASSERT_TRUE(host.open_tap("loop0", {kOurs}));
     ASSERT_TRUE(netlink::add_address("loop0", *IpPrefix::parse(kKernel)));
   }

@@ -9,7 +9,7 @@
 #include <leat/runtime/host.hpp>
 #include <leat/runtime/shared_stack.hpp>
 
-#include "../support/own_network.hpp"
+#include "../support/own_tap.hpp"
 
 namespace leat {
 namespace {
@@ -17,21 +17,10 @@ namespace {
 constexpr const char* kName = "open0";
 constexpr const char* kAddress = "10.79.0.2/24";
 
-const std::string& why_not() {
-  static const std::string reason = [] {
-    const test::OwnNetwork network = test::enter_own_network();
-    if (!network.why_not.empty()) return network.why_not;
-    Host host;
-    TapProblem why;
-    return host.open_tap("probe%d", {}, &why) ? std::string() : std::string(why.cause);
-  }();
-  return reason;
-}
-
 class TapOfAStack : public testing::Test {
  protected:
   void SetUp() override {
-    if (!why_not().empty()) GTEST_SKIP() << why_not();
+    if (!test::why_no_tap().empty()) GTEST_SKIP() << test::why_no_tap();
   }
   static bool exists() { return ::if_nametoindex(kName) != 0; }
 };

@@ -27,7 +27,7 @@
 #include <optional>
 #include <thread>
 
-#include "../support/own_network.hpp"
+#include "../support/own_tap.hpp"
 
 namespace leat {
 namespace {
@@ -39,17 +39,6 @@ constexpr std::uint16_t kPort = 7;
 constexpr std::size_t kBytes = 1'000'000;
 constexpr std::uint64_t kFullFrames = kBytes / 1460;  // at least, when none is larger than an MTU of 1500
 constexpr Duration kPatience = Duration::s(60);       // of a machine that is busy; an idle one takes hundredths
-
-const std::string& why_not() {
-  static const std::string reason = [] {
-    const test::OwnNetwork network = test::enter_own_network();
-    if (!network.why_not.empty()) return network.why_not;
-    Host host;
-    TapProblem why;
-    return host.open_tap("probe%d", {kOurs}, &why) ? std::string() : std::string(why.cause);
-  }();
-  return reason;
-}
 
 // --- refusals
 
@@ -186,7 +175,7 @@ Outcome echo_over(TapOptions options) {
 
 struct Device_tap_fallback : testing::Test {  // NOLINT(readability-identifier-naming): in tests' names
   void SetUp() override {
-    if (!why_not().empty()) GTEST_SKIP() << why_not();
+    if (!test::why_no_tap().empty()) GTEST_SKIP() << test::why_no_tap();
   }
   void TearDown() override { (void)netlink::delete_link(kName); }  // one that lasts
 

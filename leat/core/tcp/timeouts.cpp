@@ -3,6 +3,7 @@
 
 #include <leat/core/tcp/machine.hpp>
 #include <leat/core/tcp/tcp.hpp>
+#include <optional>
 
 namespace leat::tcp {
 namespace {
@@ -74,12 +75,26 @@ std::uint32_t retry_limit(const Tcb& t) {
   return t.option(t.hot.has(Flag::orphan) ? OptionId::tcp_orphan_retries : OptionId::tcp_retries);
 }
 
-// RFC 9293 3.8.3 (R2), RFC 5482: has it been tried for long enough?
+// RFC 5482: what is left of the user timeout, us; nothing: none runs. An attempt to connect counts from its first SYN.
+std::optional<std::uint64_t> user_timeout_left(const Tcb& t, const Active* a) {
+  const auto limit = static_cast<std::uint64_t>(t.options().get(OptionId::tcp_user_timeout));
+  if (limit == 0) return std::nullopt;
+  std::uint64_t gone = 0;
+  if (t.hot.state == TcpState::syn_sent) {
+    gone = us_now(t.core) - t.cold.w_max;
+  } else if (a != nullptr && kSynchronized.has(t.hot.state)) {
+    gone = us_since_tick(t.core, a->stalled_since);
+  } else {
+    return std::nullopt;
+  }
+  return gone < limit ? limit - gone : 0;
+}
+
+// RFC 9293 3.8.3 (R2), RFC 5482: has it been tried for long enough? Once there is a connection the user timeout alone
+// says so; an attempt has its count of SYNs besides.
 bool exhausted(const Tcb& t, const Active* a) {
-  const std::uint64_t limit = static_cast<std::uint64_t>(t.options().get(OptionId::tcp_user_timeout));
-  if (limit != 0 && t.hot.state == TcpState::syn_sent && us_now(t.core) - t.cold.w_max >= limit) return true;
-  if (limit != 0 && a != nullptr && kSynchronized.has(t.hot.state))
-    return us_since_tick(t.core, a->stalled_since) >= limit;
+  const auto left = user_timeout_left(t, a);
+  if (left && (*left == 0 || t.hot.state != TcpState::syn_sent)) return *left == 0;
   return t.cold.retries >= retry_limit(t);
 }
 
@@ -258,15 +273,7 @@ void start_rtx_in(Tcb& t, std::uint64_t us) {
 void start_rtx(Tcb& t) {
   std::uint64_t us = rto_us(t);
   // RFC 5482: the user timeout ends the wait, not the next retransmission after it.
-  const Active* a = t.active();
-  const std::uint64_t limit = static_cast<std::uint64_t>(t.options().get(OptionId::tcp_user_timeout));
-  if (limit != 0 && a != nullptr && kSynchronized.has(t.hot.state)) {
-    const std::uint64_t gone = us_since_tick(t.core, a->stalled_since);
-    us = std::min(us, gone < limit ? limit - gone : 0);
-  } else if (limit != 0 && t.hot.state == TcpState::syn_sent) {
-    const std::uint64_t gone = us_now(t.core) - t.cold.w_max;  // since the first SYN
-    us = std::min(us, gone < limit ? limit - gone : 0);
-  }
+  if (const auto left = user_timeout_left(t, t.active())) us = std::min(us, *left);
   start_rtx_in(t, us);
 }
 
