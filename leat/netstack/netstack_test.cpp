@@ -398,6 +398,22 @@ TEST(ChannelNetstack, ACallOfTheOwnThreadIsEndedByAClose) {
   EXPECT_EQ(socket.recv_from(into).error(), Errc::bad_handle);
 }
 
+// A Close whose task goes before the stack has looked at its queue.
+TEST(ChannelNetstack, ADroppedCloseClosesAllTheSame) {
+  const Instant now;
+  Netstack stack(small(), seeded_entropy(1), now);
+  channel::RunQueue tasks;
+  const Channel c = stack.channel(&tasks);
+  UdpSocket socket = UdpSocket::bind(c, {IpAddress{}, kPort}).value();
+  auto closes = [](Channel through, Handle h) -> channel::Task<bool> {
+    co_return std::holds_alternative<channel::Ok>(co_await through.request(channel::Close{h}));
+  }(c, socket.handle());
+  closes.start();
+  closes = {};
+  (void)stack.process_cmds(now);
+  EXPECT_EQ(StackControl{c}.sockets().value().size(), 0U);
+}
+
 // A device that counts who sleeps on it.
 class Watched final : public AnyDevice {
  public:

@@ -164,6 +164,8 @@ Channel::Awaiter::~Awaiter() {
       give_back_connection(stack, c->listener, accepted->socket, accepted->remote);
   }
   if (const Handle opened = steps.opened()) (void)channel_.request_nonblocking(Close{opened});
+  // A close counts from when it is asked for; this one may never have been taken from a queue.
+  if (const auto* const close = std::get_if<Close>(&command_)) (void)channel_.request_nonblocking(*close);
 }
 
 }  // namespace leat::channel
